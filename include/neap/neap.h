@@ -1,10 +1,11 @@
 /* neap: a malloc for Linux that gives memory back. The public interface.
  *
  * Every function here is neap's own and never libc's. libneap.so and libneap.a also define the
- * functions marked [interposed] under the name without `neap_`, and all forms of C++ operator new and
- * delete, so that a program which is preloaded or linked with either is served by neap unchanged.
- * Both names are one function: what one allocates the other may free. A build with a sanitizer
- * defines the neap_ names alone; then a block of one family must not be given to the other.
+ * functions marked [interposed] under the name without `neap_`, and all forms of C++ operator new
+ * and delete, so that a program which is preloaded or linked with either is served by neap
+ * unchanged. Both names are one function: what one allocates the other may free. A build with a
+ * sanitizer defines the neap_ names alone; then a block of one family must not be given to the
+ * other.
  *
  * Common to all of them, unless a function says otherwise:
  * - Sizes and alignments are in bytes.
@@ -13,7 +14,8 @@
  * - A request that cannot be met returns NULL and sets errno to ENOMEM. That includes every size
  *   above PTRDIFF_MAX, before anything is tried. Success leaves errno as it was.
  * - Everything may be called from any thread, before main, after main, in constructors and
- *   destructors of all kinds and in the child of a fork; nothing may be called from a signal handler.
+ *   destructors of all kinds and in the child of a fork; nothing may be called from a signal
+ *   handler.
  * - A pointer that is given back must come from neap and be live. What neap can tell to be neither
  *   ends the process: one sentence on standard error (`neap: ... (address 0x...)`), then abort.
  * - No allocating or freeing function is a cancellation point.
@@ -34,8 +36,8 @@
 #define NEAP_VERSION \
     (NEAP_VERSION_MAJOR * 10000 + NEAP_VERSION_MINOR * 100 + NEAP_VERSION_PATCH)
 
-/* What the compiler is told. Each is empty for a compiler that does not know it; none of them changes
- * the meaning of a correct program. */
+/* What the compiler is told. Each is empty for a compiler that does not know it; none of them
+ * changes the meaning of a correct program. */
 #if defined(__GNUC__)
 #define NEAP_API __attribute__((visibility("default")))
 #define NEAP_FRESH __attribute__((malloc, warn_unused_result))
@@ -69,8 +71,6 @@ extern "C" {
 /* The version of the library that is loaded, in the form of NEAP_VERSION. */
 NEAP_API int neap_version(void) NEAP_NOTHROW;
 
-/* ---- Allocating ---- */
-
 /* A block of at least `size_bytes`, its contents unspecified; or NULL (ENOMEM).
  * C11 7.22.3.4, malloc(3). [interposed] */
 NEAP_API void *neap_malloc(size_t size_bytes) NEAP_NOTHROW NEAP_FRESH NEAP_SIZE_IS(1);
@@ -81,11 +81,11 @@ NEAP_API void *neap_calloc(size_t count, size_t size_bytes) NEAP_NOTHROW NEAP_FR
     NEAP_SIZE_IS_PRODUCT(1, 2);
 
 /* A block of at least `size_bytes` that begins with what `block` held, up to the smaller of both
- * sizes, in the same place where possible; `block` is then gone. Or NULL (ENOMEM), and `block` is as
- * it was. A NULL `block` makes it neap_malloc. A size of 0 with a block frees it, returns NULL and
- * leaves errno alone, as in glibc (C23 leaves it undefined: do not write new code that does it).
- * An alignment beyond 16 that `block` was allocated with is not kept.
- * C11 7.22.3.5, realloc(3). [interposed] */
+ * sizes, in the same place where possible; `block` is then gone. Or NULL (ENOMEM), and `block` is
+ * as it was. A NULL `block` makes it neap_malloc. A size of 0 with a block frees it, returns NULL
+ * and leaves errno alone, as in glibc (C23 leaves it undefined: do not write new code that does
+ * it). An alignment beyond 16 that `block` was allocated with is not kept. C11 7.22.3.5,
+ * realloc(3). [interposed] */
 NEAP_API void *neap_realloc(void *block, size_t size_bytes) NEAP_NOTHROW NEAP_USE_RESULT
     NEAP_SIZE_IS(2);
 
@@ -107,30 +107,29 @@ NEAP_API void *neap_memalign(size_t alignment_bytes, size_t size_bytes) NEAP_NOT
     NEAP_SIZE_IS(2);
 
 /* Stores in `*block` a block of at least `size_bytes` whose address is a multiple of
- * `alignment_bytes`, and returns 0. Or returns EINVAL (the alignment is not a power of two, or not a
- * multiple of sizeof(void *)) or ENOMEM, and leaves `*block` alone. errno is left alone always.
+ * `alignment_bytes`, and returns 0. Or returns EINVAL (the alignment is not a power of two, or not
+ * a multiple of sizeof(void *)) or ENOMEM, and leaves `*block` alone. errno is left alone always.
  * POSIX.1-2017, posix_memalign(3). [interposed] */
 NEAP_API int neap_posix_memalign(void **block, size_t alignment_bytes, size_t size_bytes)
     NEAP_NOTHROW NEAP_USE_RESULT;
 
-/* A block of at least `size_bytes`, aligned to a system page; or NULL (ENOMEM). Obsolete: valloc(3).
- * [interposed] */
+/* A block of at least `size_bytes`, aligned to a system page; or NULL (ENOMEM). Obsolete:
+ * valloc(3). [interposed] */
 NEAP_API void *neap_valloc(size_t size_bytes) NEAP_NOTHROW NEAP_FRESH NEAP_SIZE_IS(1);
 
 /* As neap_valloc, the size rounded up to whole system pages; or NULL (ENOMEM, also when rounding
  * overflows). 0 stays 0, as in glibc. Obsolete: pvalloc(3). [interposed] */
 NEAP_API void *neap_pvalloc(size_t size_bytes) NEAP_NOTHROW NEAP_FRESH;
 
-/* ---- Giving back ---- */
-
-/* Ends the life of `block`; NULL does nothing. errno is preserved. Memory that this leaves free beyond
- * the trim threshold (see NEAP_M_TRIM_THRESHOLD) is returned to the system before the call returns,
- * wherever it lies: no later call is needed. C11 7.22.3.3, POSIX.1-2024, free(3). [interposed] */
+/* Ends the life of `block`; NULL does nothing. errno is preserved. Memory that this leaves free
+ * beyond the trim threshold (see NEAP_M_TRIM_THRESHOLD) is returned to the system before the call
+ * returns, wherever it lies: no later call is needed. C11 7.22.3.3, POSIX.1-2024, free(3).
+ * [interposed] */
 NEAP_API void neap_free(void *block) NEAP_NOTHROW;
 
-/* neap_free for a block of malloc, calloc or realloc, from a caller who knows the size that was asked
- * for (for calloc the product). Another size, or a block of an aligned function, is undefined by C23;
- * neap's default build does not look at it. C23 7.24.3.4. [interposed] */
+/* neap_free for a block of malloc, calloc or realloc, from a caller who knows the size that was
+ * asked for (for calloc the product). Another size, or a block of an aligned function, is
+ * undefined by C23; neap's default build does not look at it. C23 7.24.3.4. [interposed] */
 NEAP_API void neap_free_sized(void *block, size_t size_bytes) NEAP_NOTHROW;
 
 /* The same for a block of aligned_alloc, with the alignment and the size that were asked for.
@@ -138,10 +137,8 @@ NEAP_API void neap_free_sized(void *block, size_t size_bytes) NEAP_NOTHROW;
 NEAP_API void neap_free_aligned_sized(void *block, size_t alignment_bytes, size_t size_bytes)
     NEAP_NOTHROW;
 
-/* ---- Asking and steering ---- */
-
-/* How many bytes from `block` on may be used: at least what was asked for, and the same answer for as
- * long as the block lives. 0 for NULL. malloc_usable_size(3). [interposed] */
+/* How many bytes from `block` on may be used: at least what was asked for, and the same answer for
+ * as long as the block lives. 0 for NULL. malloc_usable_size(3). [interposed] */
 NEAP_API size_t neap_malloc_usable_size(void *block) NEAP_NOTHROW;
 
 /* Parameters of neap_mallopt, with glibc's numbers. The defaults and all the environment variables
@@ -169,15 +166,16 @@ NEAP_API size_t neap_malloc_usable_size(void *block) NEAP_NOTHROW;
 #define NEAP_M_ARENA_TEST (-7)
 #define NEAP_M_ARENA_MAX (-8)
 
-/* Sets a parameter from now on, for the whole process. Returns 1 when it is obeyed; 0, and nothing has
- * changed, when neap does not know the parameter, does not do it, or the value is out of range (glibc
- * answers 1 to some of these). errno is left alone. mallopt(3). [interposed] */
+/* Sets a parameter from now on, for the whole process. Returns 1 when it is obeyed; 0, and nothing
+ * has changed, when neap does not know the parameter, does not do it, or the value is out of range
+ * (glibc answers 1 to some of these). errno is left alone. mallopt(3). [interposed] */
 NEAP_API int neap_mallopt(int parameter, int value) NEAP_NOTHROW;
 
-/* Returns free memory to the system, that of all arenas and of every thread as far as it can be taken
- * without the thread's help (1 MiB for each other thread may stay), save `pad_bytes` at the top of the
- * main arena. Returns 1 if something went, 0 if nothing did. Never needed for the promise that
- * neap_free makes; it takes what the trim threshold keeps. malloc_trim(3). [interposed] */
+/* Returns free memory to the system, that of all arenas and of every thread as far as it can be
+ * taken without the thread's help (1 MiB for each other thread may stay), save `pad_bytes` at the
+ * top of the main arena. Returns 1 if something went, 0 if nothing did. Never needed for the
+ * promise that neap_free makes; it takes what the trim threshold keeps. malloc_trim(3).
+ * [interposed] */
 NEAP_API int neap_malloc_trim(size_t pad_bytes) NEAP_NOTHROW;
 
 /* The answer of neap_mallinfo2, laid out as glibc's struct mallinfo2.
@@ -196,7 +194,7 @@ struct neap_mallinfo2 {
     size_t keepcost; /* bytes at the top of the main arena that malloc_trim(0) could return */
 };
 
-/* The same as int, for programs from before glibc 2.33. What does not fit is INT_MAX; glibc wraps. */
+/* The same as int, for programs older than glibc 2.33. What does not fit is INT_MAX (glibc wraps). */
 struct neap_mallinfo {
     int arena;
     int ordblks;
@@ -215,14 +213,15 @@ struct neap_mallinfo {
 NEAP_API struct neap_mallinfo neap_mallinfo(void) NEAP_NOTHROW;
 NEAP_API struct neap_mallinfo2 neap_mallinfo2(void) NEAP_NOTHROW;
 
-/* Writes the bytes held and in use to standard error, by arena and in all, and the largest number of
- * mappings there has been, in glibc's words. Uses no stdio and does not allocate.
+/* Writes the bytes held and in use to standard error, by arena and in all, and the largest number
+ * of mappings there has been, in glibc's words. Uses no stdio and does not allocate.
  * malloc_stats(3). [interposed] */
 NEAP_API void neap_malloc_stats(void) NEAP_NOTHROW;
 
-/* Writes the state of the allocator as XML to `stream`, with glibc's elements, version "1"; others may
- * come between them. `options` must be 0. Returns 0, or EINVAL for other options (as glibc does; its
- * man page says -1). Whether the stream took it all, ferror(stream) tells. malloc_info(3). [interposed] */
+/* Writes the state of the allocator as XML to `stream`, with glibc's elements, version "1"; others
+ * may come between them. `options` must be 0. Returns 0, or EINVAL for other options (as glibc
+ * does; its man page says -1). Whether the stream took it all, ferror(stream) tells.
+ * malloc_info(3). [interposed] */
 NEAP_API int neap_malloc_info(int options, FILE *stream) NEAP_NOTHROW;
 
 #ifdef __cplusplus
