@@ -194,7 +194,7 @@ struct neap_mallinfo2 {
     size_t keepcost; /* bytes at the top of the main arena that malloc_trim(0) could return */
 };
 
-/* The same as int, for programs older than glibc 2.33. What does not fit is INT_MAX (glibc wraps). */
+/* The same as int, for programs older than glibc 2.33; INT_MAX for what does not fit. */
 struct neap_mallinfo {
     int arena;
     int ordblks;
