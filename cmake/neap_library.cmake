@@ -1,0 +1,97 @@
+# neap_library(): libneap.so and libneap.a from the objects of all layers.
+#
+# Both export what cmake/exports.map names. Nothing is made as long as the entry layer, which alone
+# exports, does not exist.
+
+include(CheckLinkerFlag)
+
+set(NEAP_EXPORTS_MAP "${PROJECT_SOURCE_DIR}/cmake/exports.map")
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${NEAP_EXPORTS_MAP}")
+
+# The names in exports.map, one a line, as objcopy wants them.
+function(neap_write_exported_names file)
+    file(STRINGS "${NEAP_EXPORTS_MAP}" lines REGEX "^ *[A-Za-z_][A-Za-z0-9_]*;")
+    set(names "")
+    foreach(line IN LISTS lines)
+        string(REGEX REPLACE "[ ;]" "" name "${line}")
+        string(APPEND names "${name}\n")
+    endforeach()
+    file(WRITE "${file}" "${names}")
+endfunction()
+
+# operators.cc would have libstdc++ linked in; a C program has none.
+set(CMAKE_CXX_IMPLICIT_LINK_LIBRARIES "")
+
+function(neap_shared_library)
+    add_library(neap SHARED ${ARGN})
+    add_library(neap::neap ALIAS neap)
+    set_target_properties(neap PROPERTIES
+        LINKER_LANGUAGE C
+        SOVERSION 0
+        LINK_DEPENDS "${NEAP_EXPORTS_MAP}")
+    target_include_directories(neap INTERFACE
+        $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+        $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+    target_link_options(neap PRIVATE
+        "LINKER:--version-script=${NEAP_EXPORTS_MAP}"
+        # Blocks outlive any dlclose.
+        LINKER:-z,nodelete
+        # A call bound lazily would run the loader's resolver under our locks; and the table of
+        # addresses becomes read-only, out of reach of a program that overruns its blocks.
+        LINKER:-z,relro LINKER:-z,now)
+    if(NOT NEAP_SANITIZE)
+        target_link_options(neap PRIVATE LINKER:-z,defs)
+    endif()
+    if(NEAP_HAS_PACKED_RELOCATIONS)
+        target_link_options(neap PRIVATE LINKER:-z,pack-relative-relocs)
+    endif()
+    if(NEAP_LTO AND CMAKE_C_COMPILER_ID STREQUAL "GNU")
+        target_link_options(neap PRIVATE -flto=auto -O3)
+    endif()
+endfunction()
+
+# One member holds everything, so that the first symbol a program needs brings all of malloc, and
+# libc's own malloc.o is never pulled in beside it. Only machine code goes in: link-time bytecode
+# may redirect calls to malloc before the linker has chosen whose malloc it is.
+function(neap_static_library)
+    set(names "${PROJECT_BINARY_DIR}/exported_names.txt")
+    neap_write_exported_names("${names}")
+    set(archive "${CMAKE_ARCHIVE_OUTPUT_DIRECTORY}/libneap.a")
+    set(object "${PROJECT_BINARY_DIR}/neap.o")
+    add_custom_command(
+        OUTPUT "${archive}"
+        COMMAND ${CMAKE_COMMAND} -E make_directory "${CMAKE_ARCHIVE_OUTPUT_DIRECTORY}"
+        COMMAND ${CMAKE_COMMAND} -E rm -f "${archive}"
+        COMMAND ${CMAKE_LINKER} -r -o "${object}" ${ARGN}
+        COMMAND ${CMAKE_OBJCOPY} --wildcard "--remove-section=.gnu.lto_*"
+            "--remove-section=.gnu.debuglto_*" "--strip-symbol=__gnu_lto_*"
+            "--keep-global-symbols=${names}" "${object}"
+        COMMAND ${CMAKE_AR} qcs "${archive}" "${object}"
+        DEPENDS ${ARGN} "${names}"
+        COMMAND_EXPAND_LISTS
+        COMMENT "Linking C static library lib/libneap.a"
+        VERBATIM)
+    add_custom_target(neap_static_archive ALL DEPENDS "${archive}")
+
+    add_library(neap_static STATIC IMPORTED GLOBAL)
+    add_library(neap::static ALIAS neap_static)
+    add_dependencies(neap_static neap_static_archive)
+    set_target_properties(neap_static PROPERTIES IMPORTED_LOCATION "${archive}")
+    target_include_directories(neap_static INTERFACE "${PROJECT_SOURCE_DIR}/include")
+endfunction()
+
+function(neap_library)
+    get_property(layers GLOBAL PROPERTY NEAP_LAYERS)
+    if(NOT TARGET np_entry)
+        message(STATUS "src/entry is not there: no libneap")
+        return()
+    endif()
+    check_linker_flag(C "LINKER:-z,pack-relative-relocs" NEAP_HAS_PACKED_RELOCATIONS)
+    foreach(layer IN LISTS layers)
+        if(TARGET np_${layer})
+            list(APPEND objects $<TARGET_OBJECTS:np_${layer}>)
+        endif()
+    endforeach()
+    neap_shared_library(${objects})
+    neap_static_library(${objects})
+endfunction()
