@@ -1,19 +1,20 @@
-/* Text without stdio, locale or allocation: numbers and sentences go into a buffer of the caller's, and
- * from there to a file descriptor. For messages from inside malloc, where nothing of stdio may be called.
+/* Text without stdio, locale or allocation: numbers and sentences go into a buffer of the caller's,
+ * and from there to a file descriptor. For messages from inside malloc, where nothing of stdio may
+ * be called.
  *
- * Owns nothing and keeps no state, so nothing guards it: a struct np_text belongs to whoever declared it.
- * Leaves out floating point, parsing and any choice of what to say.
- * Errors: text that does not fit is cut off, bytes that cannot be written are dropped; neither is reported,
- * since there is nobody to report it to. errno is never changed. */
-#ifndef NEAP_BASE_TEXT_H
-#define NEAP_BASE_TEXT_H
+ * Owns nothing and keeps no state, so nothing guards it: a struct np_text belongs to whoever
+ * declared it. Leaves out floating point, parsing and any choice of what to say.
+ * Errors: text that does not fit is cut off, bytes that cannot be written are dropped; neither
+ * is reported, since there is nobody to report it to. errno is never changed. */
+#ifndef NP_BASE_TEXT_H
+#define NP_BASE_TEXT_H
 
 #include <stddef.h>
 #include <stdint.h>
 
 /* The part of a buffer that is still unwritten.
- * [T1] at <= end; what was appended lies before `at`, and nothing is ever stored at or behind `end`.
- * There is no terminating zero: the length is `at` less the start of the buffer. */
+ * [T1] at <= end; what was appended lies before `at`, and nothing is ever stored at or behind
+ *      `end`. There is no terminating zero: the length is `at` less the start of the buffer. */
 struct np_text {
     char *at;
     char *end;
@@ -45,8 +46,8 @@ void np_text_padded_unsigned(struct np_text *text, uint64_t value, unsigned widt
 /* Appends a number as 0x and lower-case hexadecimal digits, without leading zeros. */
 void np_text_hex(struct np_text *text, uint64_t value);
 
-/* Writes all bytes to the descriptor, starting again after a signal or a partial write, and gives up
- * silently at any other error. Preserves errno and is no cancellation point. */
+/* Writes all bytes to the descriptor, starting again after a signal or a partial write, and
+ * gives up silently at any other error. Preserves errno and is no cancellation point. */
 void np_text_write(int fd, const char *bytes, size_t byte_count);
 
 /* Says "neap: SENTENCE" on stderr and aborts. */
