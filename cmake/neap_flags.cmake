@@ -36,8 +36,7 @@ add_library(np_layer_flags INTERFACE)
 target_link_libraries(np_layer_flags INTERFACE np_flags)
 target_compile_definitions(np_layer_flags INTERFACE
     NP_DEBUG_LEVEL=${NEAP_AUDIT_LEVEL}
-    NP_INTERPOSE=$<BOOL:${NEAP_INTERPOSE}>
-    NP_VERSION="${PROJECT_VERSION}")
+    NP_INTERPOSE=$<BOOL:${NEAP_INTERPOSE}>)
 target_compile_options(np_layer_flags INTERFACE
     -fPIC
     -fvisibility=hidden

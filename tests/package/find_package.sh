@@ -1,0 +1,22 @@
+#!/bin/bash
+# Builds the outside project by find_package against the staged installation, and runs it.
+# Usage: find_package.sh STAGE_FOLDER SOURCE_FOLDER WORK_FOLDER C_COMPILER CXX_COMPILER
+set -euo pipefail
+stage=$1 source=$2 work=$3 cc=$4 cxx=$5
+
+rm -rf "$work"
+cmake -S "$source" -B "$work" -G Ninja -DCMAKE_BUILD_TYPE=Release \
+    -DCMAKE_C_COMPILER="$cc" -DCMAKE_CXX_COMPILER="$cxx" \
+    -Dneap_ROOT="$stage/opt/neap" > "$work.log"
+cmake --build "$work" -- -j2 >> "$work.log" || { cat "$work.log"; exit 1; }
+
+for program in served_c served_cc; do
+    for kind in shared static all_static; do
+        echo "${program}_$kind:"
+        "$work/${program}_$kind"
+    done
+    # The kinds really differ: only the first needs libneap.so, and the last needs nothing.
+    readelf -d "$work/${program}_shared" | grep -q 'NEEDED.*libneap\.so\.0'
+    ! readelf -d "$work/${program}_static" | grep 'NEEDED.*libneap'
+    ! readelf -d "$work/${program}_all_static" | grep NEEDED
+done
