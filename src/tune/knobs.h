@@ -8,6 +8,7 @@
 #ifndef NP_TUNE_KNOBS_H
 #define NP_TUNE_KNOBS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* One row. Strings are arrays, not pointers, so that the table needs no relocation when the library
@@ -18,7 +19,7 @@
  *      programs which set it for glibc are not told off. */
 struct np_knob_row {
     char name[24];
-    char unit[12];              /* "bytes", "arenas", ... of the value */
+    char unit[12];              /* "bytes", "arenas", ...; "" where the value counts nothing */
     int64_t initial;            /* until something sets it */
     int64_t least, most;        /* both accepted */
     int mallopt_number;         /* 0: none */
@@ -26,7 +27,7 @@ struct np_knob_row {
     char variable[24];          /* glibc's environment variable */
     char tunable[40];           /* whole name in GLIBC_TUNABLES */
     char neap_variable[24];
-    char initial_rule[32];      /* what is in force until it is set, where that is no plain number */
+    char initial_rule[32];      /* in force until it is set, where that is no plain number */
     char help[480];             /* what it does, for the manual; whole sentences */
     char glibc_difference[320]; /* where and why glibc's default or range is another */
 };
@@ -47,8 +48,8 @@ struct np_knob_row {
         .mallopt_number = -1, .mallopt_name = "M_TRIM_THRESHOLD",                                  \
         .variable = "MALLOC_TRIM_THRESHOLD_", .tunable = "glibc.malloc.trim_threshold",            \
         .neap_variable = "NEAP_TRIM_THRESHOLD", .initial_rule = "max(1 MiB, live / 32)",           \
-        .help = "Free memory above this stays with the system, wherever it lies: freeing gives "   \
-                "back the rest at once. 0 keeps nothing, -1 gives nothing back. Setting it "       \
+        .help = "Free memory that may stay resident, wherever it lies: freeing gives back at "     \
+                "once what is above it. 0 keeps nothing, -1 gives nothing back. Setting it "       \
                 "freezes mmap_threshold.",                                                         \
         .glibc_difference = "glibc's default is 131072, rises to twice the dynamic "               \
                             "mmap_threshold, and counts only the free memory at the top of an "    \
@@ -83,7 +84,7 @@ struct np_knob_row {
         .help = "Blocks that may have a mapping of their own at one time. 0 allows none. "         \
                 "Setting it freezes mmap_threshold.")                                              \
     ROW(PERTURB, 0,                                                                                \
-        .name = "perturb", .unit = "byte", .least = 0, .most = 255,                                \
+        .name = "perturb", .least = 0, .most = 255,                                                \
         .mallopt_number = -6, .mallopt_name = "M_PERTURB",                                         \
         .variable = "MALLOC_PERTURB_", .tunable = "glibc.malloc.perturb",                          \
         .neap_variable = "NEAP_PERTURB",                                                           \
@@ -114,12 +115,12 @@ struct np_knob_row {
                 "others and from the system while it sleeps. More is faster where a thread "       \
                 "frees into many slabs in turn.")                                                  \
     ROW(POPULATE, 1,                                                                               \
-        .name = "populate", .unit = "0 or 1", .least = 0, .most = 1,                               \
+        .name = "populate", .least = 0, .most = 1,                                                 \
         .neap_variable = "NEAP_POPULATE",                                                          \
         .help = "1 asks the kernel for the pages of a fresh slab many at a time, once the "        \
                 "program holds much of that size; 0 lets the program fault them in one by one.")   \
     ROW(CHECK, 0,                                                                                  \
-        .name = "check", .unit = "level", .least = 0, .most = 3,                                   \
+        .name = "check", .least = 0, .most = 3,                                                    \
         .variable = "MALLOC_CHECK_", .tunable = "glibc.malloc.check",                              \
         .help = "glibc's checks of its heap, in its debugging library only. neap's own checks "    \
                 "are always on.")                                                                  \
@@ -136,7 +137,7 @@ struct np_knob_row {
         .tunable = "glibc.malloc.tcache_unsorted_limit",                                           \
         .help = "Blocks that glibc looks at to fill its thread caches. neap has none.")            \
     ROW(HUGETLB, 0,                                                                                \
-        .name = "hugetlb", .unit = "mode", .least = 0, .most = INT64_MAX,                          \
+        .name = "hugetlb", .least = 0, .most = INT64_MAX,                                          \
         .tunable = "glibc.malloc.hugetlb",                                                         \
         .help = "glibc's use of huge pages. neap leaves that to the kernel's settings.")
 
@@ -146,5 +147,11 @@ enum np_knob { NP_KNOBS(NP_KNOB_ENUMERATOR) NP_KNOB_COUNT };
 
 /* The rows, in the order of enum np_knob. */
 extern const struct np_knob_row np_knob_rows[NP_KNOB_COUNT];
+
+/* Whether setting the knob changes anything: [K3]. */
+static inline bool np_knob_has_effect(const struct np_knob_row *row)
+{
+    return row->neap_variable[0] != '\0';
+}
 
 #endif

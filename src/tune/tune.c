@@ -32,9 +32,8 @@ bool np_tune_is_dynamic(void)
 bool np_tune_set(enum np_knob knob, int64_t value)
 {
     const struct np_knob_row *row = &np_knob_rows[knob];
-    bool has_effect = row->neap_variable[0] != '\0';
 
-    if (!has_effect || value < row->least || value > row->most)
+    if (!np_knob_has_effect(row) || value < row->least || value > row->most)
         return false;
     atomic_store_explicit(&np_tune_values[knob], value, memory_order_relaxed);
     /* Release pairs with the acquire in np_tune_is_set: who finds the bit finds the value. */
