@@ -1,7 +1,7 @@
 # neap_layer(NAME [DEPENDS layer...])
 #
-# Makes of src/NAME/*.c (and *.cc) the object library np_NAME, and np_NAME_headers, through which
-# others include its headers. The layer is compiled with the include folders of itself and of the
+# Makes of src/NAME/*.c the object library np_NAME (of *.cc, np_NAME_cxx), and np_NAME_headers,
+# through which others include its headers. The layer is compiled with the include folders of itself and of the
 # layers it declares, not of those that they declare in turn: an include of any other layer is
 # "no such file". A layer without source files has headers only. The global property NEAP_LAYERS
 # has the names of all layers, bottom up, and NEAP_LAYER_<name>_DEPENDS what each declares.
@@ -16,25 +16,31 @@ function(neap_layer name)
     # -iquote and not -I: a header of ours never stands in for one of libc with the same name.
     target_compile_options(np_${name}_headers INTERFACE "SHELL:-iquote ${folder}")
 
-    file(GLOB sources CONFIGURE_DEPENDS "${folder}/*.c" "${folder}/*.cc")
+    file(GLOB sources CONFIGURE_DEPENDS "${folder}/*.c")
+    file(GLOB cxx_sources CONFIGURE_DEPENDS "${folder}/*.cc")
     if(NOT NEAP_INTERPOSE)
         # The two files that define names of libc and C++; all else is neap_.
-        list(FILTER sources EXCLUDE REGEX "/entry/(interpose\\.c|operators\\.cc)$")
+        list(FILTER sources EXCLUDE REGEX "/entry/interpose\\.c$")
+        list(FILTER cxx_sources EXCLUDE REGEX "/entry/operators\\.cc$")
     endif()
+    neap_layer_objects(np_${name} "${arg_DEPENDS}" ${name} "${sources}")
+    neap_layer_objects(np_${name}_cxx "${arg_DEPENDS}" ${name} "${cxx_sources}")
+endfunction()
+
+function(neap_layer_objects target dependencies name sources)
     if(NOT sources)
         return()
     endif()
-
-    add_library(np_${name} OBJECT ${sources})
-    list(TRANSFORM arg_DEPENDS PREPEND np_ OUTPUT_VARIABLE dependencies)
+    add_library(${target} OBJECT ${sources})
+    list(TRANSFORM dependencies PREPEND np_)
     list(TRANSFORM dependencies APPEND _headers)
-    target_link_libraries(np_${name} PRIVATE np_layer_flags np_${name}_headers ${dependencies})
+    target_link_libraries(${target} PRIVATE np_layer_flags np_${name}_headers ${dependencies})
     if(name STREQUAL "entry")
-        target_include_directories(np_${name} PRIVATE "${PROJECT_SOURCE_DIR}/include")
+        target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/include")
     endif()
     if(NEAP_LTO AND CMAKE_C_COMPILER_ID STREQUAL "GNU")
         # Fat objects: libneap.so is linked from the bytecode, libneap.a from the machine code.
-        target_compile_options(np_${name} PRIVATE -flto=auto -ffat-lto-objects)
+        target_compile_options(${target} PRIVATE -flto=auto -ffat-lto-objects)
     endif()
 endfunction()
 

@@ -34,11 +34,13 @@ function(neap_shared_library)
         $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
     target_link_options(neap PRIVATE
         "LINKER:--version-script=${NEAP_EXPORTS_MAP}"
-        # Blocks outlive any dlclose.
+        # Blocks and thread exits outlive any dlclose.
         LINKER:-z,nodelete
         # A call bound lazily would run the loader's resolver under our locks; and the table of
         # addresses becomes read-only, out of reach of a program that overruns its blocks.
         LINKER:-z,relro LINKER:-z,now)
+    # Serves a program too whose own code allocates nothing, but libc in its name.
+    target_link_options(neap INTERFACE LINKER:--undefined=malloc)
     if(NOT NEAP_SANITIZE)
         target_link_options(neap PRIVATE LINKER:-z,defs)
     endif()
@@ -50,24 +52,20 @@ function(neap_shared_library)
     endif()
 endfunction()
 
-# One member holds everything, so that the first symbol a program needs brings all of malloc, and
-# libc's own malloc.o is never pulled in beside it. Only machine code goes in: link-time bytecode
-# may redirect calls to malloc before the linker has chosen whose malloc it is.
+# cmake/static_archive.sh says what is in it.
 function(neap_static_library)
+    cmake_parse_arguments(PARSE_ARGV 0 arg "" "" "C;CXX")
     set(names "${PROJECT_BINARY_DIR}/exported_names.txt")
     neap_write_exported_names("${names}")
     set(archive "${CMAKE_ARCHIVE_OUTPUT_DIRECTORY}/libneap.a")
-    set(object "${PROJECT_BINARY_DIR}/neap.o")
+    set(script "${PROJECT_SOURCE_DIR}/cmake/static_archive.sh")
     add_custom_command(
         OUTPUT "${archive}"
-        COMMAND ${CMAKE_COMMAND} -E make_directory "${CMAKE_ARCHIVE_OUTPUT_DIRECTORY}"
-        COMMAND ${CMAKE_COMMAND} -E rm -f "${archive}"
-        COMMAND ${CMAKE_LINKER} -r -o "${object}" ${ARGN}
-        COMMAND ${CMAKE_OBJCOPY} --wildcard "--remove-section=.gnu.lto_*"
-            "--remove-section=.gnu.debuglto_*" "--strip-symbol=__gnu_lto_*"
-            "--keep-global-symbols=${names}" "${object}"
-        COMMAND ${CMAKE_AR} qcs "${archive}" "${object}"
-        DEPENDS ${ARGN} "${names}"
+        COMMAND ${CMAKE_COMMAND} -E env
+            "AR=${CMAKE_AR}" "CC=${CMAKE_C_COMPILER}" "LD=${CMAKE_LINKER}"
+            "NM=${CMAKE_NM}" "OBJCOPY=${CMAKE_OBJCOPY}"
+            "${script}" "${archive}" "${names}" ${arg_C} -- ${arg_CXX}
+        DEPENDS ${arg_C} ${arg_CXX} "${names}" "${script}"
         COMMAND_EXPAND_LISTS
         COMMENT "Linking C static library lib/libneap.a"
         VERBATIM)
@@ -78,6 +76,7 @@ function(neap_static_library)
     add_dependencies(neap_static neap_static_archive)
     set_target_properties(neap_static PROPERTIES IMPORTED_LOCATION "${archive}")
     target_include_directories(neap_static INTERFACE "${PROJECT_SOURCE_DIR}/include")
+    target_link_options(neap_static INTERFACE LINKER:--undefined=malloc)
 endfunction()
 
 function(neap_library)
@@ -89,9 +88,12 @@ function(neap_library)
     check_linker_flag(C "LINKER:-z,pack-relative-relocs" NEAP_HAS_PACKED_RELOCATIONS)
     foreach(layer IN LISTS layers)
         if(TARGET np_${layer})
-            list(APPEND objects $<TARGET_OBJECTS:np_${layer}>)
+            list(APPEND c_objects $<TARGET_OBJECTS:np_${layer}>)
+        endif()
+        if(TARGET np_${layer}_cxx)
+            list(APPEND cxx_objects $<TARGET_OBJECTS:np_${layer}_cxx>)
         endif()
     endforeach()
-    neap_shared_library(${objects})
-    neap_static_library(${objects})
+    neap_shared_library(${c_objects} ${cxx_objects})
+    neap_static_library(C ${c_objects} CXX ${cxx_objects})
 endfunction()

@@ -10,13 +10,20 @@ cmake -S "$source" -B "$work" -G Ninja -DCMAKE_BUILD_TYPE=Release \
     -Dneap_ROOT="$stage/opt/neap" > "$work.log"
 cmake --build "$work" -- -j2 >> "$work.log" || { cat "$work.log"; exit 1; }
 
-for program in served_c served_cc; do
+needs() # program pattern
+{
+    readelf -d "$work/$1" | grep "NEEDED.*$2"
+}
+
+for program in served_c served_cc unaware; do
     for kind in shared static all_static; do
         echo "${program}_$kind:"
         "$work/${program}_$kind"
     done
     # The kinds really differ: only the first needs libneap.so, and the last needs nothing.
-    readelf -d "$work/${program}_shared" | grep -q 'NEEDED.*libneap\.so\.0'
-    ! readelf -d "$work/${program}_static" | grep 'NEEDED.*libneap'
-    ! readelf -d "$work/${program}_all_static" | grep NEEDED
+    needs "${program}_shared" 'libneap\.so\.0' || exit 1
+    needs "${program}_static" libneap && exit 1
+    needs "${program}_all_static" . && exit 1
+    nm "$work/${program}_all_static" | grep -q ' T neap_malloc$' || exit 1
 done
+exit 0

@@ -13,7 +13,7 @@ read -ra static_libraries <<< "$(pkg-config --static --libs neap)"
 
 build_and_run() # name compiler source
 {
-    "$2" "${flags[@]}" "$source/$3" -o "$work/$1" "${libraries[@]}"
+    "$2" "${flags[@]}" "$source/$3" -o "$work/$1" -Wl,--as-needed "${libraries[@]}"
     "$2" "${flags[@]}" "$source/$3" -o "$work/$1_all_static" -static "${static_libraries[@]}"
     readelf -d "$work/$1" | grep -q 'NEEDED.*libneap\.so\.0'
     echo "$1:"
@@ -24,3 +24,5 @@ build_and_run() # name compiler source
 
 build_and_run served_c "$cc" served_c.c
 build_and_run served_cc "$cxx" served_cc.cc
+build_and_run unaware "$cc" unaware.c
+nm "$work/unaware_all_static" | grep -q ' T neap_malloc$'

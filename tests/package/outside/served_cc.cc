@@ -1,6 +1,7 @@
 // A C++ program of a user: operator new, a container, and an exception.
 #include "served.h"
 
+#include <cstdio>
 #include <new>
 #include <vector>
 
@@ -8,6 +9,7 @@ int main()
 {
     std::size_t before = live_bytes();
     char *block = new char[SERVED_BLOCK_BYTES];
+    served_escape = block;
     std::size_t during = live_bytes();
     delete[] block;
     require_served("operator new[]", before, during, live_bytes());
@@ -15,6 +17,7 @@ int main()
     before = live_bytes();
     {
         std::vector<char> bytes(SERVED_BLOCK_BYTES);
+        served_escape = bytes.data();
         during = live_bytes();
     }
     require_served("std::vector", before, during, live_bytes());
