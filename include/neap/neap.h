@@ -148,8 +148,8 @@ NEAP_API size_t neap_malloc_usable_size(void *block) NEAP_NOTHROW;
  * TRIM_THRESHOLD  free memory above so many bytes is returned; 0 returns all, -1 nothing.
  * TOP_PAD         so many bytes are asked of sbrk beyond each need, and kept at each trim.
  * MMAP_THRESHOLD  requests of so many bytes or more that no free memory in the arenas satisfies get
- *                 a mapping of their own; at most 32 MiB. Adjusts itself until one of these four
- *                 (TRIM_THRESHOLD .. MMAP_MAX) has been set.
+ *                 a mapping of their own. Rises to the size of each mapped block that is freed, up
+ *                 to 32 MiB, until one of these four (TRIM_THRESHOLD .. MMAP_MAX) has been set.
  * MMAP_MAX        mappings at a time, at most; 0: none.
  * CHECK_ACTION    not done, so mallopt answers 0 (glibc has ignored it since 2.26).
  * PERTURB         when not 0, the low byte's complement fills fresh blocks (not calloc's) and the

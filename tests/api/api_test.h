@@ -1,0 +1,47 @@
+/* What each group of tests of the entry points includes first. */
+#ifndef NEAP_TESTS_API_API_TEST_H
+#define NEAP_TESTS_API_API_TEST_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+
+#include "names.h"
+#include "pattern.h"
+
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+#define KIB ((size_t)1024)
+#define MIB (1024 * KIB)
+
+/* Sizes at and beside every border there is: the 16-byte steps, the classes, the page, the largest
+ * slab class, glibc's mmap threshold, its limit. */
+static const size_t border_sizes[] = {
+    0,         1,         8,         15,         16,          17,          31,          32,
+    33,        48,        64,        100,        120,         121,         127,         128,
+    129,       255,       256,       257,        384,         500,         512,         1000,
+    1023,      1024,      1025,      2048,       3000,        4095,        4096,        4097,
+    8191,      8192,      8193,      12288,      16 * KIB - 1, 16 * KIB,   16 * KIB + 1, 20000,
+    32 * KIB,  65535,     64 * KIB,  65537,      100000,      128 * KIB - 1, 128 * KIB, 128 * KIB + 1,
+    256 * KIB, 1000000,   MIB,       MIB + 1,    2 * MIB,     4 * MIB - 1, 4 * MIB,     5000000,
+};
+
+/* The compiler knows a size above PTRDIFF_MAX for a mistake when it sees one. */
+static inline size_t hidden(size_t value)
+{
+    volatile size_t kept = value;
+
+    return kept;
+}
+
+static inline bool is_aligned(const void *block, size_t alignment_bytes)
+{
+    return (uintptr_t)block % alignment_bytes == 0;
+}
+
+#endif

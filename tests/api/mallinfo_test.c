@@ -1,0 +1,200 @@
+/* mallinfo2 and mallinfo: the figures follow what the program does, and agree with each other. */
+#include "api_test.h"
+
+#include <limits.h>
+
+/* glibc calls mallinfo deprecated since 2.33; programs go on calling it. */
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+
+#if defined(API_INTERPOSED) || defined(API_GLIBC)
+typedef struct mallinfo2 info;
+typedef struct mallinfo narrow_info;
+#else
+typedef struct neap_mallinfo2 info;
+typedef struct neap_mallinfo narrow_info;
+#endif
+
+enum { BLOCKS = 20000, BLOCK_BYTES = 1000 };
+
+static char *blocks[BLOCKS];
+
+static void expect_consistent(const info *now)
+{
+    assert_true(now->uordblks + now->fordblks <= now->arena);
+    assert_true(now->keepcost <= now->arena);
+    assert_true(now->fsmblks <= now->arena);
+    assert_int_equal(now->usmblks, API_IS_NEAP ? 0 : now->usmblks);
+    assert_true((now->hblks == 0) == (now->hblkhd == 0));
+    assert_true((now->smblks == 0) == (now->fsmblks == 0));
+    if (now->fordblks > 0)
+        assert_true(now->ordblks > 0);
+}
+
+static void allocate(size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        blocks[i] = api_malloc(BLOCK_BYTES);
+        assert_non_null(blocks[i]);
+        memset(blocks[i], 1, BLOCK_BYTES);
+    }
+}
+
+static void free_all(size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        api_free(blocks[i]);
+}
+
+static void live_bytes_are_counted(void **state)
+{
+    const size_t asked = (size_t)BLOCKS * BLOCK_BYTES;
+    info before = api_mallinfo2();
+    info full;
+    info after;
+
+    (void)state;
+    expect_consistent(&before);
+    allocate(BLOCKS);
+    full = api_mallinfo2();
+    expect_consistent(&full);
+    assert_true(full.uordblks - before.uordblks >= asked);
+    assert_true(full.uordblks - before.uordblks <= asked + asked / 7);
+    assert_true(full.arena >= before.arena + asked / 2);
+    free_all(BLOCKS);
+    after = api_mallinfo2();
+    expect_consistent(&after);
+    assert_true(after.uordblks < before.uordblks + 64 * KIB);
+}
+
+static void one_block_more_is_seen(void **state)
+{
+    static const size_t sizes[] = {24, 100, 1000, 5000, 16000, 40000};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        info before = api_mallinfo2();
+        void *block = api_malloc(sizes[i]);
+        info with = api_mallinfo2();
+        size_t usable = api_malloc_usable_size(block);
+
+        assert_non_null(block);
+        if (API_IS_NEAP) /* glibc takes the blocks in its thread cache for live ones */
+            assert_true(with.uordblks >= before.uordblks + sizes[i]);
+        assert_true(with.uordblks <= before.uordblks + usable + 16);
+        api_free(block);
+    }
+}
+
+/* What went back to the system is not free memory of ours any more. */
+static void returned_memory_is_not_counted_as_free(void **state)
+{
+    info after;
+
+    (void)state;
+    allocate(BLOCKS);
+    free_all(BLOCKS);
+    (void)api_malloc_trim(0);
+    after = api_mallinfo2();
+    expect_consistent(&after);
+    if (API_IS_NEAP)
+        assert_true(after.fordblks <= resident_bytes());
+}
+
+static void mapped_objects_are_counted_apart(void **state)
+{
+    enum { LARGE = 8 };
+    void *large[LARGE];
+    info before = api_mallinfo2();
+    info with;
+    info after;
+
+    (void)state;
+    for (size_t i = 0; i < LARGE; i++) {
+        large[i] = api_malloc(3 * MIB);
+        assert_non_null(large[i]);
+    }
+    with = api_mallinfo2();
+    expect_consistent(&with);
+    assert_int_equal(with.hblks, before.hblks + LARGE);
+    assert_true(with.hblkhd >= before.hblkhd + LARGE * 3 * MIB);
+    assert_true(with.hblkhd <= before.hblkhd + LARGE * (3 * MIB + 64 * KIB));
+    assert_true(with.arena < before.arena + MIB);
+    for (size_t i = 0; i < LARGE; i++)
+        api_free(large[i]);
+    after = api_mallinfo2();
+    assert_int_equal(after.hblks, before.hblks);
+    assert_int_equal(after.hblkhd, before.hblkhd);
+}
+
+static void realloc_of_a_mapped_object_is_followed(void **state)
+{
+    info before = api_mallinfo2();
+    void *block = api_malloc(40 * MIB);
+    info with;
+
+    (void)state;
+    assert_non_null(block);
+    block = api_realloc(block, 90 * MIB);
+    assert_non_null(block);
+    with = api_mallinfo2();
+    assert_int_equal(with.hblks, before.hblks + 1);
+    assert_true(with.hblkhd >= before.hblkhd + 90 * MIB);
+    block = api_realloc(block, 50 * MIB);
+    assert_non_null(block);
+    with = api_mallinfo2();
+    assert_true(with.hblkhd >= before.hblkhd + 50 * MIB);
+    assert_true(with.hblkhd < before.hblkhd + 51 * MIB);
+    api_free(block);
+    with = api_mallinfo2();
+    assert_int_equal(with.hblks, before.hblks);
+}
+
+/* With BLOCKS live and nothing else going on, both answers are the same figures. */
+static void mallinfo_says_the_same(void **state)
+{
+    info wide;
+    narrow_info narrow;
+
+    (void)state;
+    allocate(BLOCKS);
+    wide = api_mallinfo2();
+    narrow = api_mallinfo();
+    assert_int_equal((size_t)narrow.arena, wide.arena);
+    assert_int_equal((size_t)narrow.ordblks, wide.ordblks);
+    assert_int_equal((size_t)narrow.smblks, wide.smblks);
+    assert_int_equal((size_t)narrow.hblks, wide.hblks);
+    assert_int_equal((size_t)narrow.hblkhd, wide.hblkhd);
+    assert_int_equal((size_t)narrow.fsmblks, wide.fsmblks);
+    assert_int_equal((size_t)narrow.uordblks, wide.uordblks);
+    assert_int_equal((size_t)narrow.fordblks, wide.fordblks);
+    assert_int_equal((size_t)narrow.keepcost, wide.keepcost);
+    free_all(BLOCKS);
+}
+
+/* 3 GiB in one mapping, untouched: more than an int holds. */
+static void mallinfo_saturates(void **state)
+{
+    void *block = api_malloc(3072 * MIB);
+
+    (void)state;
+    assert_non_null(block);
+    assert_true(api_mallinfo2().hblkhd >= 3072 * MIB);
+    if (API_IS_NEAP)
+        assert_int_equal(api_mallinfo().hblkhd, INT_MAX);
+    api_free(block);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(mapped_objects_are_counted_apart), /* before the threshold has risen */
+        cmocka_unit_test(live_bytes_are_counted),
+        cmocka_unit_test(one_block_more_is_seen),
+        cmocka_unit_test(returned_memory_is_not_counted_as_free),
+        cmocka_unit_test(realloc_of_a_mapped_object_is_followed),
+        cmocka_unit_test(mallinfo_says_the_same),
+        cmocka_unit_test(mallinfo_saturates),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
