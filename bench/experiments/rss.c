@@ -1,0 +1,73 @@
+/* rss.c: see rss.h. */
+#include "rss.h"
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The number that follows the spaces at text; 0 if there is none. */
+static uint64_t parse_number(const char *text)
+{
+    uint64_t value = 0;
+
+    while (*text == ' ' || *text == '\t')
+        text++;
+    for (; *text >= '0' && *text <= '9'; text++)
+        value = value * 10 + (uint64_t)(*text - '0');
+    return value;
+}
+
+/* Reads the whole of a small file into buffer and ends it with a zero. */
+static bool read_text(const char *path, char *buffer, size_t buffer_bytes)
+{
+    size_t used_bytes = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return false;
+    while (used_bytes < buffer_bytes - 1) {
+        ssize_t got = read(fd, buffer + used_bytes, buffer_bytes - 1 - used_bytes);
+        if (got <= 0)
+            break;
+        used_bytes += (size_t)got;
+    }
+    close(fd);
+    buffer[used_bytes] = '\0';
+    return used_bytes > 0;
+}
+
+uint64_t np_rss_exact_bytes(void)
+{
+    char text[4096];
+
+    if (read_text("/proc/self/smaps_rollup", text, sizeof text)) {
+        const char *line = strstr(text, "\nRss:");
+        if (line != NULL)
+            return parse_number(line + strlen("\nRss:")) * 1024;
+    }
+
+    /* Before Linux 4.14, or with /proc restricted: the counter is better than nothing. */
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    uint64_t rss_bytes = np_rss_quick_bytes(fd);
+    close(fd);
+    return rss_bytes;
+}
+
+uint64_t np_rss_quick_bytes(int statm_fd)
+{
+    char text[256];
+    ssize_t got = pread(statm_fd, text, sizeof text - 1, 0);
+
+    if (got <= 0)
+        return 0;
+    text[got] = '\0';
+    /* The second field: resident pages. */
+    const char *space = strchr(text, ' ');
+    if (space == NULL)
+        return 0;
+    return parse_number(space) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
