@@ -28,19 +28,18 @@ function(neap_shared_library)
     set_target_properties(neap PROPERTIES
         LINKER_LANGUAGE C
         SOVERSION 0
+        EXPORT_NAME shared
         LINK_DEPENDS "${NEAP_EXPORTS_MAP}")
     target_include_directories(neap INTERFACE
         $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
         $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
     target_link_options(neap PRIVATE
         "LINKER:--version-script=${NEAP_EXPORTS_MAP}"
-        # Blocks and thread exits outlive any dlclose.
+        # Blocks outlive any dlclose.
         LINKER:-z,nodelete
         # A call bound lazily would run the loader's resolver under our locks; and the table of
         # addresses becomes read-only, out of reach of a program that overruns its blocks.
         LINKER:-z,relro LINKER:-z,now)
-    # Serves a program too whose own code allocates nothing, but libc in its name.
-    target_link_options(neap INTERFACE LINKER:--undefined=malloc)
     if(NOT NEAP_SANITIZE)
         target_link_options(neap PRIVATE LINKER:-z,defs)
     endif()
@@ -76,6 +75,7 @@ function(neap_static_library)
     add_dependencies(neap_static neap_static_archive)
     set_target_properties(neap_static PROPERTIES IMPORTED_LOCATION "${archive}")
     target_include_directories(neap_static INTERFACE "${PROJECT_SOURCE_DIR}/include")
+    # As in neap-config.cmake.in.
     target_link_options(neap_static INTERFACE LINKER:--undefined=malloc)
 endfunction()
 

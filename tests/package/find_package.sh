@@ -24,6 +24,6 @@ for program in served_c served_cc unaware; do
     needs "${program}_shared" 'libneap\.so\.0' || exit 1
     needs "${program}_static" libneap && exit 1
     needs "${program}_all_static" . && exit 1
-    nm "$work/${program}_all_static" | grep -q ' T neap_malloc$' || exit 1
+    nm "$work/${program}_all_static" | grep ' T neap_malloc$' > /dev/null || exit 1
 done
 exit 0

@@ -15,7 +15,7 @@ build_and_run() # name compiler source
 {
     "$2" "${flags[@]}" "$source/$3" -o "$work/$1" -Wl,--as-needed "${libraries[@]}"
     "$2" "${flags[@]}" "$source/$3" -o "$work/$1_all_static" -static "${static_libraries[@]}"
-    readelf -d "$work/$1" | grep -q 'NEEDED.*libneap\.so\.0'
+    readelf -d "$work/$1" | grep 'NEEDED.*libneap\.so\.0' > /dev/null
     echo "$1:"
     LD_LIBRARY_PATH=$libdir "$work/$1"
     echo "$1_all_static:"
@@ -25,4 +25,4 @@ build_and_run() # name compiler source
 build_and_run served_c "$cc" served_c.c
 build_and_run served_cc "$cxx" served_cc.cc
 build_and_run unaware "$cc" unaware.c
-nm "$work/unaware_all_static" | grep -q ' T neap_malloc$'
+nm "$work/unaware_all_static" | grep ' T neap_malloc$' > /dev/null
