@@ -27,7 +27,9 @@ find_package(Threads REQUIRED)
 add_library(np_flags INTERFACE)
 target_compile_definitions(np_flags INTERFACE _GNU_SOURCE)
 target_compile_options(np_flags INTERFACE
-    -Wall -Wextra -Wpedantic -Wconversion -Wshadow
+    -Wall -Wextra -Wpedantic -Wconversion
+    # C only: in C++ every struct mallinfo "shadows" the function mallinfo.
+    $<$<COMPILE_LANGUAGE:C>:-Wshadow>
     $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes>
     $<$<COMPILE_LANGUAGE:C>:-Wmissing-prototypes>
     $<$<BOOL:${NEAP_WERROR}>:-Werror>)
