@@ -214,9 +214,10 @@ static bool read_number(const struct setting *setting, int64_t *value)
     return at == end;
 }
 
+/* An empty name is none's: in the rows "" stands for "has none". */
 static bool is_named(struct piece name, const char *row_name)
 {
-    return strlen(row_name) == name.byte_count &&
+    return name.byte_count > 0 && strlen(row_name) == name.byte_count &&
            memcmp(row_name, name.bytes, name.byte_count) == 0;
 }
 
