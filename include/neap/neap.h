@@ -68,6 +68,12 @@
 extern "C" {
 #endif
 
+/* Two structs and two functions share their names, as in glibc; in C++ that hides constructors. */
+#if defined(__cplusplus) && defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+#endif
+
 /* The version of the library that is loaded, in the form of NEAP_VERSION. */
 NEAP_API int neap_version(void) NEAP_NOTHROW;
 
@@ -223,6 +229,10 @@ NEAP_API void neap_malloc_stats(void) NEAP_NOTHROW;
  * does; its man page says -1). Whether the stream took it all, ferror(stream) tells.
  * malloc_info(3). [interposed] */
 NEAP_API int neap_malloc_info(int options, FILE *stream) NEAP_NOTHROW;
+
+#if defined(__cplusplus) && defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
 
 #ifdef __cplusplus
 }

@@ -128,4 +128,16 @@ static inline size_t resident_bytes(void)
     return pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
+/* What a sanitizer keeps about memory is resident too, and stays when the memory goes. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { RESIDENT_IS_THE_PROGRAMS = 0 };
+#else
+enum { RESIDENT_IS_THE_PROGRAMS = 1 };
+#endif
+
+static inline bool resident_is_at_most(size_t limit_bytes)
+{
+    return !RESIDENT_IS_THE_PROGRAMS || resident_bytes() <= limit_bytes;
+}
+
 #endif
