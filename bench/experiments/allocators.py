@@ -1,0 +1,100 @@
+"""The allocators under comparison: where they are, which version, how a program is put on them."""
+
+import glob
+import os
+import re
+import subprocess
+
+# A knob that is set in the caller's shell would be measured in place of the defaults.
+KNOB = re.compile(r"^(LD_PRELOAD|GLIBC_TUNABLES|(MALLOC|MIMALLOC|TCMALLOC|JEMALLOC|NEAP)_.*|_RJEM_.*)$")
+
+
+class Missing(Exception):
+    """Something that must be installed or built first; the text says how."""
+
+
+class Allocator:
+    def __init__(self, key, name, version, library=None, environment=None):
+        self.key = key
+        self.name = name            # as titles have it
+        self.version = version
+        self.library = library      # None: the C library's own
+        self.extra = environment or {}
+
+    def environment(self):
+        """The environment for a program on this allocator."""
+        clean = {k: v for k, v in os.environ.items() if not KNOB.match(k)}
+        if self.library:
+            clean["LD_PRELOAD"] = self.library
+        clean.update(self.extra)
+        return clean
+
+    def check(self, file_of_malloc):
+        """Raises if malloc came from another file than it should."""
+        if self.library:
+            is_right = os.path.realpath(file_of_malloc) == os.path.realpath(self.library)
+        else:
+            is_right = os.path.basename(file_of_malloc).startswith("libc.so")
+        if not is_right:
+            raise RuntimeError(f"{self.name}: malloc came from {file_of_malloc}")
+
+
+def output_of(command):
+    """What a command prints, or "" if it fails or is not there."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def debian_allocator(key, package, file_name):
+    found = glob.glob(f"/usr/lib/*/{file_name}") + glob.glob(f"/usr/lib/{file_name}")
+    if not found:
+        raise Missing(f"{file_name} is not installed: run tools/install-packages "
+                      f"(package {package})")
+    # "5.3.0-1+b1" and "2.0.9+ds-2": what comes before Debian's own additions.
+    version = re.split(r"[-+~]", output_of(["dpkg-query", "-W", "-f", "${Version}", package]))[0]
+    return Allocator(key, key, version, library=found[0])
+
+
+def neap_version(top):
+    header = os.path.join(top, "include", "neap", "neap.h")
+    with open(header, encoding="utf-8") as file:
+        found = re.search(r'NEAP_VERSION_TEXT\s+"([^"]+)"', file.read())
+    commit = output_of(["git", "-C", top, "rev-parse", "--short", "HEAD"])
+    return (found.group(1) if found else "?") + (f" ({commit})" if commit else "")
+
+
+def find(keys, top, build_folder):
+    """The allocators with these keys, in this order."""
+    library = os.path.join(build_folder, "lib", "libneap.so")
+    found = []
+    for key in keys:
+        if key == "glibc":
+            version = os.confstr("CS_GNU_LIBC_VERSION").split()[-1]
+            found.append(Allocator(key, f"glibc {version}", version))
+        elif key == "jemalloc":
+            found.append(debian_allocator(key, "libjemalloc2", "libjemalloc.so.2"))
+        elif key == "tcmalloc":
+            found.append(debian_allocator(key, "libtcmalloc-minimal4",
+                                          "libtcmalloc_minimal.so.4"))
+        elif key == "mimalloc":
+            found.append(debian_allocator(key, "libmimalloc2.0", "libmimalloc.so.2.0"))
+        elif key in ("neap", "neap-mxfast"):
+            if not os.path.exists(library):
+                raise Missing(f"{library} is not built: run\n"
+                              "  cmake --preset release && cmake --build --preset release")
+            if key == "neap":
+                found.append(Allocator(key, "neap", neap_version(top), library=library))
+            else:
+                found.append(Allocator(key, "neap, M_MXFAST=120", neap_version(top),
+                                       library=library, environment={"NEAP_MXFAST": "120"}))
+        else:
+            raise Missing(f"no allocator is called '{key}': there are {', '.join(ALL)}")
+    for allocator in found:
+        if allocator.key in ("jemalloc", "tcmalloc", "mimalloc"):
+            allocator.name = f"{allocator.key} {allocator.version}"
+    return found
+
+
+ALL = ["glibc", "jemalloc", "tcmalloc", "mimalloc", "neap", "neap-mxfast"]
