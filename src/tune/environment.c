@@ -88,21 +88,19 @@ static bool split(const char *start, const char *end, struct setting *setting)
     return true;
 }
 
-/* The next of NAME=VALUE:NAME=VALUE:...; false at the end. */
+/* The next of NAME=VALUE:NAME=VALUE:..., which may be empty; false at the end. */
 static bool next_tunable(struct walk *walk, struct setting *setting)
 {
-    while (walk->tunables != NULL) {
-        const char *start = walk->tunables;
-        const char *end = start + strcspn(start, ":");
+    const char *start = walk->tunables;
+    const char *end;
 
-        walk->tunables = *end == ':' ? end + 1 : NULL;
-        if (end == start)
-            continue;
-        setting->source = SOURCE_TUNABLE;
-        split(start, end, setting);
-        return true;
-    }
-    return false;
+    if (start == NULL)
+        return false;
+    end = start + strcspn(start, ":");
+    walk->tunables = *end == ':' ? end + 1 : NULL;
+    setting->source = SOURCE_TUNABLE;
+    split(start, end, setting);
+    return true;
 }
 
 /* The next setting that may be ours; false at the end. */
@@ -237,9 +235,9 @@ static const char *name_in_source(const struct np_knob_row *row, enum source sou
 /* Which knob, and whether there is one: GOOD, NOT_OURS or UNKNOWN. */
 static struct finding find_knob(const struct setting *setting)
 {
+    /* No prefix reaches beyond a name: none has the '=' or ':' or zero that ends one. */
     bool is_ours = setting->source == SOURCE_NEAP ||
                    (setting->source == SOURCE_TUNABLE &&
-                    setting->name.byte_count >= strlen(TUNABLE_PREFIX) &&
                     has_prefix(setting->name.bytes, TUNABLE_PREFIX));
 
     for (unsigned knob = 0; knob < NP_KNOB_COUNT; knob++) {

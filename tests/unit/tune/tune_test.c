@@ -15,8 +15,9 @@
 
 enum {
     MIB = 1 << 20,
-    RACE_ROUNDS = 300,
+    RACE_ROUNDS = 100,
     RACE_THREADS = 3,
+    RACE_STEPS = 20000, /* in a round */
 };
 
 /* Every value as when the process started. */
@@ -223,6 +224,7 @@ static void mallopt_refuses_what_it_does_not_know(void **state)
     for (unsigned index = 0; index < sizeof UNKNOWN / sizeof UNKNOWN[0]; index++) {
         assert_false(np_tune_mallopt(UNKNOWN[index], 0));
         assert_false(np_tune_mallopt(UNKNOWN[index], 1));
+        assert_false(np_tune_mallopt(UNKNOWN[index], MIB));
     }
     assert_int_equal(np_tune_set_bits, 0);
 }
@@ -298,17 +300,42 @@ static void freezing_keeps_what_the_rule_made(void **state)
     assert_int_equal(np_tune_get(NP_KNOB_MMAP_THRESHOLD), 4 * MIB);
 }
 
-static pthread_barrier_t race_start;
+static pthread_barrier_t race_line; /* where the threads begin and end each round */
+static _Atomic unsigned race_fall_count;
 
+static _Atomic int64_t race_next_bytes;
+
+/* Raises the threshold step by step, each step taken by one of the threads, and counts how often
+ * it was found lower than it was raised to. */
 static void *raise_in_steps(void *argument)
 {
     for (unsigned round = 0; round < RACE_ROUNDS; round++) {
-        pthread_barrier_wait(&race_start);
-        for (int64_t step = 1; step <= 64; step++)
-            np_tune_raise_mmap_threshold(131072 + step);
-        pthread_barrier_wait(&race_start);
+        int64_t bytes;
+
+        pthread_barrier_wait(&race_line);
+        while ((bytes = race_next_bytes++) <= 131072 + RACE_STEPS) {
+            np_tune_raise_mmap_threshold(bytes);
+            if (np_tune_get(NP_KNOB_MMAP_THRESHOLD) < bytes)
+                race_fall_count++;
+        }
+        pthread_barrier_wait(&race_line);
     }
     return argument;
+}
+
+static void begin_race(pthread_t threads[RACE_THREADS])
+{
+    race_fall_count = 0;
+    assert_int_equal(pthread_barrier_init(&race_line, NULL, RACE_THREADS + 1), 0);
+    for (unsigned index = 0; index < RACE_THREADS; index++)
+        assert_int_equal(pthread_create(&threads[index], NULL, raise_in_steps, NULL), 0);
+}
+
+static void end_race(const pthread_t threads[RACE_THREADS])
+{
+    for (unsigned index = 0; index < RACE_THREADS; index++)
+        pthread_join(threads[index], NULL);
+    pthread_barrier_destroy(&race_line);
 }
 
 /* Odd rounds set the value that is there already, which an exchange could not tell from no
@@ -317,41 +344,35 @@ static void a_setting_is_never_lost_to_a_raise(void **state)
 {
     pthread_t threads[RACE_THREADS];
 
-    assert_int_equal(pthread_barrier_init(&race_start, NULL, RACE_THREADS + 1), 0);
-    for (unsigned index = 0; index < RACE_THREADS; index++)
-        assert_int_equal(pthread_create(&threads[index], NULL, raise_in_steps, NULL), 0);
+    begin_race(threads);
     for (unsigned round = 0; round < RACE_ROUNDS; round++) {
         int64_t value = round % 2 == 0 ? 64 : 131072;
 
         reset(state);
-        pthread_barrier_wait(&race_start);
+        race_next_bytes = 131073;
+        pthread_barrier_wait(&race_line);
         assert_true(np_tune_set(NP_KNOB_MMAP_THRESHOLD, value));
         assert_true(np_tune_get(NP_KNOB_MMAP_THRESHOLD) == value);
-        pthread_barrier_wait(&race_start);
+        pthread_barrier_wait(&race_line);
         assert_true(np_tune_get(NP_KNOB_MMAP_THRESHOLD) == value);
     }
-    for (unsigned index = 0; index < RACE_THREADS; index++)
-        pthread_join(threads[index], NULL);
-    pthread_barrier_destroy(&race_start);
+    end_race(threads);
 }
 
-static void the_highest_of_many_raises_stays(void **state)
+static void raises_at_once_never_lower_the_threshold(void **state)
 {
     pthread_t threads[RACE_THREADS];
 
-    assert_int_equal(pthread_barrier_init(&race_start, NULL, RACE_THREADS + 1), 0);
-    for (unsigned index = 0; index < RACE_THREADS; index++)
-        assert_int_equal(pthread_create(&threads[index], NULL, raise_in_steps, NULL), 0);
+    begin_race(threads);
     for (unsigned round = 0; round < RACE_ROUNDS; round++) {
         reset(state);
-        pthread_barrier_wait(&race_start);
-        np_tune_raise_mmap_threshold(131072 + 32);
-        pthread_barrier_wait(&race_start);
-        assert_int_equal(np_tune_get(NP_KNOB_MMAP_THRESHOLD), 131072 + 64);
+        race_next_bytes = 131073;
+        pthread_barrier_wait(&race_line);
+        pthread_barrier_wait(&race_line);
+        assert_int_equal(np_tune_get(NP_KNOB_MMAP_THRESHOLD), 131072 + RACE_STEPS);
     }
-    for (unsigned index = 0; index < RACE_THREADS; index++)
-        pthread_join(threads[index], NULL);
-    pthread_barrier_destroy(&race_start);
+    end_race(threads);
+    assert_int_equal(race_fall_count, 0);
 }
 
 int main(void)
@@ -374,7 +395,7 @@ int main(void)
         cmocka_unit_test_setup(a_setting_replaces_what_the_rule_made, reset),
         cmocka_unit_test_setup(freezing_keeps_what_the_rule_made, reset),
         cmocka_unit_test_setup(a_setting_is_never_lost_to_a_raise, reset),
-        cmocka_unit_test_setup(the_highest_of_many_raises_stays, reset),
+        cmocka_unit_test_setup(raises_at_once_never_lower_the_threshold, reset),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
