@@ -16,14 +16,6 @@ static size_t too_much(unsigned which)
     return which < COUNT_OF(sizes) ? hidden(sizes[which]) : 0;
 }
 
-/* The same pointer; the compiler, which takes a block given to realloc for gone, does not see that. */
-static void *unrelated(void *block)
-{
-    void *volatile kept = block;
-
-    return kept;
-}
-
 #define assert_fails_with(call, error) \
     do { \
         errno = 0; \
