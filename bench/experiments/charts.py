@@ -10,7 +10,7 @@ import subprocess
 from allocators import Missing
 from measure import MIB, kept_mib, peak_mib
 
-WIDTH, PANEL_HEIGHT = 1080, 250
+WIDTH, PANEL_HEIGHT, PANEL_GAP = 1080, 260, 76
 # Told apart by darkness and by dashes too, for those who print in grey.
 RSS_COLOUR, RSS_AREA, LIVE_COLOUR = "#0b4f8a", "#9cc3e6", "#c2410c"
 
@@ -49,18 +49,18 @@ class Page:
         return 1 - pixels_from_top / self.height
 
     def margins(self, index):
-        left, right, gap = 78, 20, 34
+        left, right, gap = 78, 24, 50
         width = (WIDTH - left - right - gap * (self.columns - 1)) / self.columns
         x = left + (index % self.columns) * (width + gap)
         top = 100 + (index // self.columns) * PANEL_HEIGHT
-        return (x / WIDTH, (x + width) / WIDTH, self.y(top + PANEL_HEIGHT - 56), self.y(top))
+        return (x / WIDTH, (x + width) / WIDTH, self.y(top + PANEL_HEIGHT - PANEL_GAP), self.y(top))
 
     def head(self, legend):
         lines = [
             f"set label 1 {quoted(self.title)} at screen {10 / WIDTH},{self.y(22)} "
             "font ',17' noenhanced front",
             f"set label 2 {quoted(self.explanation)} at screen {10 / WIDTH},{self.y(46)} "
-            "font ',12' textcolor '#444444' noenhanced front",
+            "font ',11.5' textcolor '#444444' noenhanced front",
             f"set label 3 {quoted(self.y_label)} at screen {20 / WIDTH},"
             f"{(self.y(100) + self.y(self.height - 60)) / 2} center rotate by 90 "
             "font ',12' noenhanced front",
@@ -128,6 +128,22 @@ def machine_text(about):
             f"Linux {machine['kernel'].split('-')[0]}")
 
 
+def visible(rows, x_max, y_max):
+    """Leaves out what no eye could tell: points less than 0.5 % away from the last one left in.
+    The point before a step stays, so that steps stay steep."""
+    kept = [rows[0]]
+    last_seen = rows[0]
+    for row in rows[1:]:
+        last = kept[-1]
+        if row[0] - last[0] > 0.02 * x_max or any(
+                abs(row[i] - last[i]) > 0.005 * y_max for i in (1, 2)):
+            if last_seen is not last:
+                kept.append(last_seen)
+            kept.append(row)
+        last_seen = row
+    return kept if kept[-1] is last_seen else kept + [last_seen]
+
+
 def over_time(results, size, keys, folder, name):
     """Live and resident bytes through one life, a panel for each allocator."""
     names = dict((a["key"], a["name"]) for a in results["about"]["allocators"])
@@ -161,7 +177,7 @@ def over_time(results, size, keys, folder, name):
     for index, key in enumerate(keys):
         rows = [(s[0], round(s[1] / MIB, 2), round(max(s[2], 0) / MIB, 2))
                 for s in traces[key]["samples"]]
-        page.blocks.append(data_block(f"trace{index}", rows))
+        page.blocks.append(data_block(f"trace{index}", visible(rows, x_max, y_max)))
         text = f"{names[key]}: {whole(kept[key])} of {whole(peaks[key])} MiB stay"
         page.panels.append([
             f"set title {quoted(text)} font ',13' noenhanced offset 0,-0.6",
@@ -226,8 +242,7 @@ def by_size(results, folder, name):
             f"plot $sweep{index} using 1:2 with filledcurves y1=0 lc '{RSS_AREA}', "
             f"$sweep{index} using 1:2 with linespoints lw 2 pt 7 ps 0.5 lc '{RSS_COLOUR}'",
         ])
-    legend = [("measured sizes, joined by lines", f"lw 2 lc '{RSS_COLOUR}'")]
     settings = ["set logscale x 2", "set xrange [14:18500]", "set yrange [0:108]",
                 "set xtics (16,'' 32,64,'' 128,256,'' 512,1024,'' 2048,4096,'' 8192,16384)",
                 "set ytics 0,25,100"]
-    return draw(page, page.script(legend, settings), folder, name)
+    return draw(page, page.script([], settings), folder, name)
