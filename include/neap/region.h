@@ -145,7 +145,8 @@ size_t neap_region_free_owner(struct neap_region *region, unsigned owner);
  */
 
 /* Bytes that a stack and its guard are aligned to, and that a guard takes out of each stack. */
-#define NEAP_STACK_ALIGN (sizeof(void *) < 4 ? (size_t)2 : sizeof(void *) < 8 ? (size_t)8 : (size_t)16)
+#define NEAP_STACK_ALIGN                                                                            \
+    (sizeof(void *) < 4 ? (size_t)2 : sizeof(void *) < 8 ? (size_t)8 : (size_t)16)
 
 struct neap_stack_pool {
     unsigned char *base; /* lower end of stack 0, aligned */
