@@ -1,0 +1,432 @@
+/* Taking and giving runs: which arena, and when it grows. The structure is run.c's, the kernel's part is grow.c's
+ * and purge.c's. */
+#include "arena.h"
+
+#include <string.h>
+
+#include "bits.h"
+#include "check.h"
+#include "grow.h"
+#include "os.h"
+#include "run.h"
+#include "tune.h"
+#include "window.h"
+
+/* glibc's rule where M_ARENA_MAX is 0: this many arenas a processor. */
+#define ARENAS_PER_CPU 8
+
+static bool may_add_arena(void)
+{
+    size_t count = np_arena_list()->index + 1;
+    size_t most = (size_t)np_tune_get(NP_KNOB_ARENA_MAX);
+
+    /* A thread that may not wait for a fork needs a place of its own, whatever the limit. */
+    if (atomic_load_explicit(&np_is_fork_under_way, memory_order_relaxed))
+        return true;
+    if (most == 0) {
+        if (count < (size_t)np_tune_get(NP_KNOB_ARENA_TEST))
+            return true;
+        most = (size_t)ARENAS_PER_CPU * np_os_cpu_count();
+    }
+    return count < most;
+}
+
+/* Carves from an arena whose lock is held; releases it. */
+static struct np_run *carve_and_release(struct np_arena *arena, size_t granule_count,
+                                        size_t alignment_bytes, enum np_run_state state)
+{
+    struct np_run *run;
+
+    np_run_collect_deferred(arena);
+    run = np_run_carve(arena, granule_count, alignment_bytes, state);
+    np_lock_release(&arena->lock);
+    return run;
+}
+
+static struct np_run *carve(struct np_arena *arena, size_t granule_count, size_t alignment_bytes,
+                            enum np_run_state state)
+{
+    if (!np_lock_acquire(&arena->lock))
+        return NULL;
+    return carve_and_release(arena, granule_count, alignment_bytes, state);
+}
+
+/* Growing is not atomic with carving: another thread may lend what was got. It made progress then; a few tries
+ * are enough, since each leaves more behind. */
+static struct np_run *grow_and_carve(struct np_arena *arena, size_t granule_count,
+                                     size_t alignment_bytes, enum np_run_state state)
+{
+    for (unsigned try = 0; try < 4; try++) {
+        struct np_run *run;
+
+        if (!np_arena_grow(arena, granule_count, alignment_bytes))
+            return NULL;
+        run = carve(arena, granule_count, alignment_bytes, state);
+        if (run != NULL)
+            return run;
+    }
+    return NULL;
+}
+
+/* The caller's arena with its lock held; when that is contended, another that is not, a new one if that is
+ * allowed, or the same one after waiting. NULL: forks hold all there are, and there is no memory. */
+static struct np_arena *lock_some(struct np_arena **home)
+{
+    struct np_arena *arena = *home != NULL ? *home : np_arena_main();
+
+    *home = arena;
+    if (NP_LIKELY(np_lock_try(&arena->lock)))
+        return arena;
+    for (struct np_arena *other = np_arena_list(); other != NULL; other = other->next)
+        if (other != arena && np_lock_try(&other->lock))
+            return *home = other;
+    if (may_add_arena()) {
+        struct np_arena *fresh = np_arena_make();
+
+        if (fresh != NULL && np_lock_acquire(&fresh->lock))
+            return *home = fresh;
+    }
+    return np_lock_acquire(&arena->lock) ? arena : NULL;
+}
+
+/* The home arena could not grow: any other that has or gets room, at last a new one. */
+static struct np_run *take_elsewhere(struct np_arena **home, size_t granule_count,
+                                     size_t alignment_bytes, enum np_run_state state)
+{
+    struct np_run *run;
+
+    for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next) {
+        if (arena == *home)
+            continue;
+        run = carve(arena, granule_count, alignment_bytes, state);
+        if (run == NULL)
+            run = grow_and_carve(arena, granule_count, alignment_bytes, state);
+        if (run != NULL) {
+            *home = arena;
+            return run;
+        }
+    }
+    /* The break may be blocked for good; then one arena on mmap is needed even if the limit is 1. */
+    if (may_add_arena() || np_arena_list()->index == 0) {
+        struct np_arena *arena = np_arena_make();
+
+        if (arena != NULL) {
+            run = grow_and_carve(arena, granule_count, alignment_bytes, state);
+            if (run != NULL)
+                *home = arena;
+            return run;
+        }
+    }
+    return NULL;
+}
+
+struct np_run *np_run_take(struct np_arena **home, size_t granule_count, size_t alignment_bytes,
+                           enum np_run_state state, enum np_growth growth)
+{
+    struct np_arena *arena;
+    struct np_run *run;
+
+    if (granule_count > UINT32_MAX >> 4 || alignment_bytes > (size_t)UINT32_MAX)
+        return NULL; /* beyond a key's bits: the caller has other ways for such sizes */
+    arena = lock_some(home);
+    if (arena != NULL) {
+        run = carve_and_release(arena, granule_count, alignment_bytes, state);
+        if (run != NULL || growth == NP_EXISTING_ONLY)
+            return run;
+        run = grow_and_carve(arena, granule_count, alignment_bytes, state);
+        if (run != NULL)
+            return run;
+    }
+    return growth == NP_EXISTING_ONLY
+               ? NULL
+               : take_elsewhere(home, granule_count, alignment_bytes, state);
+}
+
+void np_run_give(struct np_run *run, size_t touched_count)
+{
+    struct np_arena *arena = run->arena;
+
+    if (NP_UNLIKELY(!np_lock_acquire(&arena->lock))) {
+        np_run_defer(run, touched_count);
+        return;
+    }
+    np_run_collect_deferred(arena);
+    np_run_mark_touched(run, touched_count);
+    np_run_file(arena, run);
+    np_lock_release(&arena->lock);
+    np_arena_return_excess();
+}
+
+bool np_run_try_shrink(struct np_run *run, size_t granule_count)
+{
+    struct np_run *tail = np_pool_take(&np_run_pool);
+    size_t tail_count = run->granule_count - granule_count;
+
+    if (tail == NULL)
+        return false;
+    if (!np_lock_acquire(&run->arena->lock)) {
+        np_pool_give(&np_run_pool, tail);
+        return false;
+    }
+    tail->start = run->start + (granule_count << NP_GRANULE_SHIFT);
+    tail->granule_count = (uint32_t)tail_count;
+    tail->arena = run->arena;
+    tail->resident_count = tail->resident_from = tail->resident_to = 0;
+    run->granule_count = (uint32_t)granule_count;
+    np_run_map(run);
+    np_run_map(tail);
+    atomic_store_explicit(&tail->state, NP_RUN_BUSY, memory_order_relaxed);
+    np_lock_release(&run->arena->lock);
+    np_run_give(tail, tail_count);
+    return true;
+}
+
+/* Takes the first `more` granules of the free run behind a lent one. Under the lock. */
+static bool absorb(struct np_run *run, size_t more)
+{
+    struct np_arena *arena = run->arena;
+    struct np_run *next = np_run_at_edge(np_run_end(run));
+
+    if (next == NULL || next->arena != arena || next->granule_count < more ||
+        atomic_load_explicit(&next->state, memory_order_relaxed) != NP_RUN_FREE)
+        return false;
+    np_run_unfile(arena, next);
+    if (next->granule_count == more) {
+        run->granule_count += (uint32_t)more;
+        atomic_store_explicit(&next->state, NP_RUN_NONE, memory_order_relaxed);
+        np_pool_give(&np_run_pool, next);
+    } else {
+        /* The free run's record moves up; its bits stay where they are. */
+        size_t from = next->resident_from;
+        size_t to = next->resident_to;
+        size_t taken_count = np_run_count_resident(next, from, np_min(to, more));
+
+        next->start += more << NP_GRANULE_SHIFT;
+        next->granule_count -= (uint32_t)more;
+        next->resident_count -= (uint32_t)taken_count;
+        next->resident_from =
+            next->resident_count > 0 ? (uint32_t)(np_max(from, more) - more) : 0;
+        next->resident_to = next->resident_count > 0 ? (uint32_t)(to - more) : 0;
+        run->granule_count += (uint32_t)more;
+        np_run_file(arena, next);
+    }
+    np_run_map(run);
+    return true;
+}
+
+/* Whether the space behind a run is the end of its arena, which may grow. Under the lock. */
+static bool is_before_end(const struct np_run *run)
+{
+    const struct np_arena *arena = run->arena;
+
+    return np_run_end(run) == arena->stretches->end ||
+           (arena->top != NULL && np_run_end(run) == arena->top->start);
+}
+
+bool np_run_try_extend(struct np_run *run, size_t granule_count)
+{
+    size_t more = granule_count - run->granule_count;
+    bool is_done = false;
+    bool may_grow = true;
+
+    /* A second try after growing; a third would mean that somebody else took what was got. */
+    for (unsigned try = 0; try < 2 && !is_done && may_grow; try++) {
+        if (granule_count > UINT32_MAX >> 4 || !np_lock_acquire(&run->arena->lock))
+            return false;
+        is_done = absorb(run, more);
+        may_grow = is_before_end(run);
+        np_lock_release(&run->arena->lock);
+        if (!is_done && may_grow)
+            may_grow = try == 0 && np_arena_grow(run->arena, more, NP_GRANULE_BYTES);
+    }
+    return is_done;
+}
+
+void np_run_clear(struct np_run *run, size_t byte_count)
+{
+    size_t granule_count = (byte_count + NP_GRANULE_BYTES - 1) >> NP_GRANULE_SHIFT;
+    char *memory = (char *)run->start;
+
+    if (run->resident_count == 0)
+        return;
+    for (size_t granule = 0; granule < granule_count; granule++) {
+        size_t offset = granule << NP_GRANULE_SHIFT;
+
+        if (np_run_count_resident(run, granule, granule + 1) != 0)
+            memset(memory + offset, 0, np_min(NP_GRANULE_BYTES, byte_count - offset));
+    }
+}
+
+bool np_run_populate(struct np_run *run)
+{
+    return np_tune_get(NP_KNOB_POPULATE) != 0 &&
+           np_os_populate((void *)run->start, (size_t)run->granule_count << NP_GRANULE_SHIFT);
+}
+
+struct np_run *np_run_find(uintptr_t address)
+{
+    struct np_run *run;
+    uint32_t state;
+
+    if (address % NP_GRANULE_BYTES != 0)
+        return NULL;
+    run = np_run_at_edge(address);
+    if (run == NULL || run->start != address)
+        return NULL;
+    state = atomic_load_explicit(&run->state, memory_order_relaxed);
+    return state == NP_RUN_SLAB || state == NP_RUN_MEDIUM ? run : NULL;
+}
+
+/* Calls visit for each run of a stretch, in order, until it answers something or the stretch ends. */
+static bool walk_stretch(const struct np_stretch *stretch,
+                         void (*visit)(const struct np_run *run, void *context), void *context)
+{
+    uintptr_t at = stretch->start;
+
+    while (at < stretch->end) {
+        const struct np_run *run = np_run_at_edge(at);
+
+        if (run == NULL || run->start != at)
+            return false;
+        visit(run, context);
+        at = np_run_end(run);
+    }
+    return true;
+}
+
+bool np_arena_walk(struct np_arena *arena, void (*visit)(const struct np_run *run, void *context),
+                   void *context)
+{
+    if (!np_lock_acquire(&arena->lock))
+        return false;
+    for (struct np_stretch *stretch = arena->stretches; stretch != NULL; stretch = stretch->next)
+        (void)walk_stretch(stretch, visit, context);
+    np_lock_release(&arena->lock);
+    return true;
+}
+
+struct around {
+    uintptr_t address;
+    const struct np_run *run;
+};
+
+static void compare_around(const struct np_run *run, void *context)
+{
+    struct around *around = context;
+
+    if (run->start <= around->address && around->address < np_run_end(run))
+        around->run = run;
+}
+
+struct np_run *np_run_around(uintptr_t address)
+{
+    struct around around = {address, NULL};
+
+    for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next)
+        (void)np_arena_walk(arena, compare_around, &around);
+    return (struct np_run *)around.run;
+}
+
+struct audit {
+    const struct np_arena *arena;
+    const struct np_run *previous;
+    const char *fault;
+    size_t retained_granules;
+    size_t free_granules;
+    size_t tree_count; /* free runs outside the top */
+};
+
+static void audit_free_run(const struct np_run *run, struct audit *audit)
+{
+    const struct np_arena *arena = audit->arena;
+    const struct np_run *previous = audit->previous;
+
+    if (previous != NULL && np_run_end(previous) == run->start &&
+        atomic_load_explicit(&previous->state, memory_order_relaxed) == NP_RUN_FREE)
+        audit->fault = "R3: two free runs touch";
+    if (arena->top != run) {
+        const struct np_tree *tree = run->resident_count > 0 ? &arena->warm : &arena->cold;
+
+        if (np_tree_first_from(tree, run->node.key) != &run->node)
+            audit->fault = "R5: a free run is not in its tree";
+        audit->tree_count++;
+    }
+    if (np_os_page_bytes() == NP_GRANULE_BYTES) {
+        if (np_run_count_resident(run, 0, run->granule_count) != run->resident_count)
+            audit->fault = "R6: a free run's resident bits are miscounted";
+        if (np_run_count_resident(run, run->resident_from, run->resident_to) !=
+            run->resident_count)
+            audit->fault = "R6: a resident bit lies outside the resident box";
+    }
+    audit->retained_granules += run->resident_count;
+    audit->free_granules += run->granule_count;
+}
+
+static void audit_run(const struct np_run *run, void *context)
+{
+    struct audit *audit = context;
+
+    if (run->granule_count == 0 || run->arena != audit->arena)
+        audit->fault = "R1: an empty run, or one of another arena";
+    if (np_run_at_edge(np_run_end(run) - NP_GRANULE_BYTES) != run)
+        audit->fault = "R4: the map does not point to a run at its last granule";
+    if (atomic_load_explicit(&run->state, memory_order_relaxed) == NP_RUN_FREE)
+        audit_free_run(run, audit);
+    audit->previous = run;
+}
+
+static size_t tree_size(const struct np_tree *tree)
+{
+    size_t count = 0;
+
+    for (const struct np_tree_node *node = np_tree_first_from(tree, 0); node != NULL;
+         node = np_tree_first_from(tree, node->key + 1))
+        count++;
+    return count;
+}
+
+static const char *audit_locked(struct np_arena *arena)
+{
+    struct audit audit = {.arena = arena};
+    const char *fault = np_tree_audit(&arena->warm);
+
+    if (fault == NULL)
+        fault = np_tree_audit(&arena->cold);
+    for (struct np_stretch *stretch = arena->stretches; fault == NULL && stretch != NULL;
+         stretch = stretch->next) {
+        if (!walk_stretch(stretch, audit_run, &audit))
+            fault = "R2: the runs of a stretch do not tile it";
+        if (audit.fault != NULL)
+            fault = audit.fault;
+    }
+    if (fault != NULL)
+        return fault;
+    if (audit.tree_count != tree_size(&arena->warm) + tree_size(&arena->cold))
+        return "R5: a tree holds a run that is not free";
+    if (audit.retained_granules != atomic_load(&arena->retained_granules))
+        return "R7: retained granules are miscounted";
+    if (audit.free_granules != atomic_load(&arena->free_granules))
+        return "R8: free granules are miscounted";
+    return NULL;
+}
+
+const char *np_arena_audit(struct np_arena *arena)
+{
+    const char *fault;
+
+    if (!np_lock_acquire(&arena->lock))
+        return NULL;
+    fault = audit_locked(arena);
+    np_lock_release(&arena->lock);
+    return fault;
+}
+
+const char *np_arena_audit_all(void)
+{
+    const char *fault = NULL;
+
+    for (struct np_arena *arena = np_arena_list(); fault == NULL && arena != NULL;
+         arena = arena->next)
+        fault = np_arena_audit(arena);
+    return fault;
+}

@@ -1,0 +1,150 @@
+/* Arenas lend runs of granules and take them back.
+ *
+ * An *arena* is one or more stretches of address space with a lock. The main one grows with sbrk, the
+ * others with mmap in steps of a window. A *run* is a stretch of granules lent out as one piece, or free.
+ * Free runs merge with their neighbours, resident or not, and are found best-fit by size, lowest address
+ * first among equals; a free run with memory behind it is preferred among near fits. *Top* is the
+ * free run that touches the end of the newest stretch: it is used last, and given back by sbrk.
+ *
+ * What the kernel has behind free granules is kept in the windows' bitmaps; free granules with
+ * memory are *retained*, and np_arena_return_excess gives them back above the threshold.
+ *
+ * Who guards it: arena->lock guards the runs of an arena, its trees and the bitmap bits and map entries of
+ * its granules. np_break_lock serialises growing and shrinking and is taken before it. A run that is lent
+ * belongs to the borrower; a run being purged (NP_RUN_BUSY) to the thread that purges it.
+ *
+ * [R1] A run has at least one granule and lies inside one stretch of its arena.
+ * [R2] The runs of a stretch tile it: each starts where the last one ends.
+ * [R3] Two free runs of an arena never touch.
+ * [R4] The map entries of a run's first and last granule point to it.
+ * [R5] A free run is the top, or in the warm tree if resident_count > 0, or else in the cold tree.
+ * [R6] resident_count of a free run is the number of its resident bits in the whole system pages inside it,
+ *      and all of those lie in its resident box.
+ * [R7] An arena's retained_granules is the sum of resident_count over its free runs.
+ * [R8] An arena's free_granules is the sum of granule_count over its free runs.
+ *
+ * Leaves out: what a borrower does with a run (heap/, core/), and mappings of single objects (large/).
+ */
+#ifndef NP_ARENA_ARENA_H
+#define NP_ARENA_ARENA_H
+
+#include "attr.h"
+#include "limits.h"
+#include "lock.h"
+#include "tree.h"
+
+enum np_run_state {
+    NP_RUN_NONE, /* a record that is not in use */
+    NP_RUN_FREE,
+    NP_RUN_BUSY, /* free, and somebody is purging it */
+    NP_RUN_SLAB,
+    NP_RUN_MEDIUM /* one object */
+};
+
+struct np_run {
+    struct np_tree_node node; /* first member; node.left links deferred runs */
+    uintptr_t start;
+    uint32_t granule_count;
+    _Atomic uint32_t state;    /* enum np_run_state */
+    uint32_t resident_count;   /* free: R6. Lent: what was resident when it was lent */
+    uint32_t resident_from;    /* the resident box, in granules from start */
+    uint32_t resident_to;
+    uint32_t touched_count;    /* while deferred: the argument of np_run_give */
+    struct np_arena *arena;
+    size_t requested_bytes;    /* the borrower's own: a medium object's request */
+};
+
+struct np_stretch {
+    uintptr_t start;
+    uintptr_t end;   /* of what is usable */
+    uintptr_t limit; /* of what is reserved */
+    struct np_stretch *next; /* older */
+};
+
+struct np_arena {
+    struct np_lock lock;
+    unsigned index; /* 0: the main arena */
+    struct np_arena *next; /* older; fixed */
+    struct np_tree warm;
+    struct np_tree cold;
+    struct np_run *top; /* or NULL */
+    struct np_stretch *stretches; /* newest first */
+    _Atomic size_t retained_granules;
+    _Atomic size_t free_granules;
+    _Atomic size_t system_bytes; /* of all stretches */
+    _Atomic size_t system_bytes_max;
+    _Atomic bool is_growing;
+    _Atomic(struct np_run *) deferred; /* given back while a fork held the lock */
+};
+
+extern struct np_lock np_break_lock;
+
+/* All arenas, newest first; never NULL, ends with the main one. */
+struct np_arena *np_arena_list(void);
+
+enum np_growth { NP_EXISTING_ONLY, NP_MAY_GROW };
+
+/* A run of granule_count granules whose start is a multiple of alignment_bytes (a power of two, at least a
+ * granule), state `state`. *home is the caller's arena, NULL at first: it is tried first, and changed
+ * when it is contended or exhausted. NULL: no memory, or with NP_EXISTING_ONLY no free run that fits. */
+struct np_run *np_run_take(struct np_arena **home, size_t granule_count, size_t alignment_bytes,
+                           enum np_run_state state, enum np_growth growth);
+
+/* Takes a lent run back. touched_count: granules from its start that may have been written; those
+ * behind keep what they were when it was lent. Returns what is above the threshold to the system. */
+void np_run_give(struct np_run *run, size_t touched_count);
+
+/* Grows a lent run in place to granule_count granules, or leaves it and answers false. */
+bool np_run_try_extend(struct np_run *run, size_t granule_count);
+
+/* Gives the granules behind the first granule_count back; all of the rest may have been written. False: no
+ * memory for bookkeeping, the run is as it was. */
+bool np_run_try_shrink(struct np_run *run, size_t granule_count);
+
+/* Makes the first byte_count bytes of a run just lent zero, writing only where they may not be. */
+void np_run_clear(struct np_run *run, size_t byte_count);
+
+/* Puts memory behind a lent run before it is touched. False: not done, which costs time only. */
+bool np_run_populate(struct np_run *run);
+
+/* The lent run that starts at this address, or NULL: for any address. */
+struct np_run *np_run_find(uintptr_t address);
+
+/* The run, lent or not, that holds the address; for diagnosis, walks the arena under its lock. */
+struct np_run *np_run_around(uintptr_t address);
+
+/* Bytes of free runs that are resident, in all arenas: what np_arena_return_excess bounds. */
+size_t np_arena_retained_bytes(void);
+
+/* What may stay retained now: M_TRIM_THRESHOLD, or the built-in rule (design: max(1 MiB, live/32)). */
+size_t np_arena_retained_max_bytes(void);
+
+/* Above the threshold, gives memory of free runs back until it is 7/8 of it. */
+void np_arena_return_excess(void);
+
+/* Gives back all memory of free runs, but for pad_bytes at the top of the main arena; true if any went. */
+bool np_arena_trim(size_t pad_bytes);
+
+/* Walks an arena under its lock: NULL, or the invariant that does not hold. */
+const char *np_arena_audit(struct np_arena *arena);
+
+/* The same for all arenas. */
+const char *np_arena_audit_all(void);
+
+/* Calls visit for each run of the arena, in address order within a stretch, under its lock. False: a fork has
+ * the lock, nothing was visited. visit takes no lock of this layer and keeps no pointer to the run. */
+bool np_arena_walk(struct np_arena *arena, void (*visit)(const struct np_run *run, void *context),
+                   void *context);
+
+/* Bytes given back to the system since the start, and calls that did it, by way. */
+struct np_returned {
+    _Atomic size_t break_bytes;
+    _Atomic size_t break_calls;
+    _Atomic size_t purge_bytes;
+    _Atomic size_t purge_calls;
+};
+extern struct np_returned np_arena_returned;
+
+void np_arena_fork(enum np_fork_phase phase);
+
+#endif

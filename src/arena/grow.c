@@ -1,0 +1,314 @@
+/* Where arenas get address space: the main one from the break, the others from windows reserved with mmap
+ * and committed as they grow.
+ *
+ * np_break_lock is held across the system calls here, so growing and shrinking are one at a time; the arena's
+ * own lock is held only to append what was got. Others may lend from the arena meanwhile.
+ */
+#include "grow.h"
+
+#include "bits.h"
+#include "check.h"
+#include "os.h"
+#include "run.h"
+#include "tune.h"
+#include "window.h"
+
+struct np_lock np_break_lock = NP_LOCK_INIT(NP_RANK_BREAK);
+
+static struct np_pool stretch_pool = NP_POOL_INIT(struct np_stretch);
+static struct np_pool arena_pool = NP_POOL_INIT(struct np_arena);
+
+/* The main arena's first stretch needs no memory that could be refused. */
+static struct np_stretch first_stretch;
+static struct np_arena main_arena = {
+    .lock = NP_LOCK_INIT(NP_RANK_ARENA),
+    .stretches = &first_stretch,
+};
+static _Atomic(struct np_arena *) newest_arena = &main_arena;
+static struct np_arena *newest_arena_at_fork;
+static _Atomic bool is_break_shared;
+
+/* A further arena commits this much at a time: one mprotect for 16 slabs. */
+#define COMMIT_STEP_BYTES ((size_t)1 << 20)
+
+/* The smallest reservation tried where a whole window is refused (RLIMIT_AS). */
+#define RESERVE_MIN_BYTES ((size_t)1 << 20)
+
+struct np_arena *np_arena_list(void)
+{
+    return atomic_load_explicit(&newest_arena, memory_order_acquire);
+}
+
+struct np_arena *np_arena_main(void)
+{
+    return &main_arena;
+}
+
+bool np_arena_may_lower_break(void)
+{
+    return !atomic_load_explicit(&is_break_shared, memory_order_relaxed);
+}
+
+void np_arena_note_foreign_break(void)
+{
+    atomic_store_explicit(&is_break_shared, true, memory_order_relaxed);
+}
+
+void np_arena_count_system(struct np_arena *arena, intptr_t delta_bytes)
+{
+    size_t bytes = atomic_fetch_add_explicit(&arena->system_bytes, (size_t)delta_bytes,
+                                             memory_order_relaxed) + (size_t)delta_bytes;
+
+    if (bytes > atomic_load_explicit(&arena->system_bytes_max, memory_order_relaxed))
+        atomic_store_explicit(&arena->system_bytes_max, bytes, memory_order_relaxed);
+}
+
+static bool ensure_windows(uintptr_t start, uintptr_t end)
+{
+    for (uintptr_t at = start; at < end; at = np_align_down(at, NP_WINDOW_BYTES) + NP_WINDOW_BYTES)
+        if (np_window_ensure(at) == NULL)
+            return false;
+    return true;
+}
+
+/* Starts a new stretch; the old top becomes a free run like others. Under the arena's lock. */
+static bool begin_stretch(struct np_arena *arena, uintptr_t start, uintptr_t limit)
+{
+    struct np_run *old_top = arena->top;
+    struct np_stretch *stretch = arena->stretches;
+
+    if (stretch == NULL || stretch->end != 0) {
+        stretch = np_pool_take(&stretch_pool);
+        if (stretch == NULL)
+            return false;
+        stretch->next = arena->stretches;
+    }
+    if (old_top != NULL)
+        np_run_unfile(arena, old_top);
+    stretch->start = start;
+    stretch->end = start;
+    stretch->limit = limit;
+    arena->stretches = stretch;
+    if (old_top != NULL)
+        np_run_file(arena, old_top);
+    return true;
+}
+
+/* Adds [start, end) to the arena, in a new stretch unless it continues the newest. */
+static bool append(struct np_arena *arena, uintptr_t start, uintptr_t end, uintptr_t limit)
+{
+    struct np_run *record;
+    bool is_done = false;
+
+    if (!ensure_windows(start, end) || (record = np_pool_take(&np_run_pool)) == NULL)
+        return false;
+    if (np_lock_acquire(&arena->lock)) {
+        if (arena->stretches != NULL && arena->stretches->end == start && start != 0)
+            is_done = true;
+        else
+            is_done = begin_stretch(arena, start, limit);
+        if (is_done)
+            np_run_append(arena, start, end, record);
+        np_lock_release(&arena->lock);
+    }
+    if (is_done)
+        np_arena_count_system(arena, (intptr_t)(end - start));
+    else
+        np_pool_give(&np_run_pool, record);
+    return is_done;
+}
+
+/* Bytes that the end must move by so that a run of that size and alignment fits at the top. A free top counts;
+ * the lock is not held, so the answer may be stale, and then the caller asks again. */
+static size_t missing_bytes(struct np_arena *arena, uintptr_t end, size_t granule_count,
+                            size_t alignment_bytes)
+{
+    uintptr_t free_from = end;
+    uintptr_t need_end;
+
+    if (np_lock_acquire(&arena->lock)) {
+        if (arena->top != NULL && np_run_end(arena->top) == end)
+            free_from = arena->top->start;
+        np_lock_release(&arena->lock);
+    }
+    need_end = np_align_up(free_from, alignment_bytes) + (granule_count << NP_GRANULE_SHIFT);
+    return need_end > end ? need_end - end : 0;
+}
+
+/* Moves the break and says where the new memory lies. Where other code has moved it since, what it
+ * took is a gap, and the new memory begins a stretch. */
+static bool move_break(uintptr_t expected_end, size_t bytes, size_t restart_bytes, uintptr_t *start,
+                       uintptr_t *end)
+{
+    size_t page_bytes = np_os_page_bytes();
+    char *old_end = np_os_break_end();
+
+    if (old_end == NULL)
+        return false;
+    if ((uintptr_t)old_end != expected_end) {
+        if (expected_end != 0)
+            np_arena_note_foreign_break();
+        *start = np_align_up((uintptr_t)old_end, NP_UNIT_BYTES);
+        bytes = restart_bytes + (*start - (uintptr_t)old_end);
+    } else {
+        *start = expected_end;
+    }
+    *end = np_align_up((uintptr_t)old_end + bytes, page_bytes);
+    bytes = *end - (uintptr_t)old_end;
+    if (bytes > (size_t)INTPTR_MAX)
+        return false;
+    /* Somebody may call sbrk between the two calls; then the memory is not where it was meant to be. */
+    if (np_os_break_move((intptr_t)bytes) != old_end) {
+        np_arena_note_foreign_break();
+        return false;
+    }
+    return true;
+}
+
+static bool grow_main(size_t granule_count, size_t alignment_bytes)
+{
+    size_t need_bytes = granule_count << NP_GRANULE_SHIFT;
+    size_t slack_bytes = alignment_bytes > NP_UNIT_BYTES ? alignment_bytes : NP_UNIT_BYTES;
+    uintptr_t expected_end = main_arena.stretches->end;
+    size_t pad_bytes = (size_t)np_tune_get(NP_KNOB_TOP_PAD);
+    uintptr_t start;
+    uintptr_t end;
+
+    if (need_bytes > (size_t)INTPTR_MAX - slack_bytes - pad_bytes)
+        return false;
+    for (unsigned try = 0; try < 2; try++) {
+        size_t bytes = missing_bytes(&main_arena, expected_end, granule_count, alignment_bytes);
+
+        if (move_break(expected_end, bytes + pad_bytes, need_bytes + slack_bytes + pad_bytes, &start,
+                       &end)) {
+            if (append(&main_arena, start, end, end))
+                return true;
+            /* No memory for its bookkeeping: the addresses go back, if they still are the last ones. */
+            if (np_arena_may_lower_break() && (uintptr_t)np_os_break_end() == end)
+                (void)np_os_break_move(-(intptr_t)(end - start));
+            else
+                np_arena_note_foreign_break();
+            return false;
+        }
+        pad_bytes = 0; /* the pad is a wish; without it there may be enough */
+    }
+    return false;
+}
+
+/* Reserves addresses for a further stretch of an mmap arena: a window after the last one if that is free, any
+ * window, or, where limits forbid, less. */
+static uintptr_t reserve_stretch(struct np_arena *arena, size_t need_bytes, size_t *reserved_bytes)
+{
+    void *memory = NULL;
+    size_t bytes = np_align_up(need_bytes, NP_WINDOW_BYTES);
+
+    if (arena->stretches != NULL)
+        memory = np_os_reserve_at((void *)arena->stretches->limit, bytes);
+    if (memory == NULL)
+        memory = np_os_reserve(bytes, NP_WINDOW_BYTES);
+    if (memory == NULL) {
+        bytes = np_max(np_align_up(need_bytes, NP_UNIT_BYTES), RESERVE_MIN_BYTES);
+        memory = np_os_reserve(bytes, NP_UNIT_BYTES);
+    }
+    *reserved_bytes = bytes;
+    return (uintptr_t)memory;
+}
+
+static bool grow_mapped(struct np_arena *arena, size_t granule_count, size_t alignment_bytes)
+{
+    size_t need_bytes = (granule_count << NP_GRANULE_SHIFT) + alignment_bytes;
+    struct np_stretch *stretch = arena->stretches;
+    uintptr_t start;
+    uintptr_t limit;
+    size_t bytes;
+
+    if (stretch != NULL) {
+        bytes = missing_bytes(arena, stretch->end, granule_count, alignment_bytes);
+        bytes = np_align_up(bytes, COMMIT_STEP_BYTES);
+        if (bytes <= stretch->limit - stretch->end)
+            return np_os_commit((void *)stretch->end, bytes) &&
+                   append(arena, stretch->end, stretch->end + bytes, stretch->limit);
+    }
+    start = reserve_stretch(arena, need_bytes, &bytes);
+    if (start == 0)
+        return false;
+    limit = start + bytes;
+    bytes = np_min(np_align_up(need_bytes, COMMIT_STEP_BYTES), bytes);
+    if (np_os_commit((void *)start, bytes)) {
+        /* A reservation that continues the newest stretch where that was used up joins it. */
+        if (stretch != NULL && stretch->end == start)
+            stretch->limit = limit;
+        if (append(arena, start, start + bytes, limit))
+            return true;
+    }
+    (void)np_os_release((void *)start, limit - start);
+    return false;
+}
+
+/* np_break_lock usually keeps growers apart, but not while a fork has it. */
+static bool grow_mapped_alone(struct np_arena *arena, size_t granule_count, size_t alignment_bytes)
+{
+    bool is_done;
+
+    /* acquire pairs with the release below: the next grower sees this one's stretches. */
+    if (atomic_exchange_explicit(&arena->is_growing, true, memory_order_acquire))
+        return false;
+    is_done = grow_mapped(arena, granule_count, alignment_bytes);
+    atomic_store_explicit(&arena->is_growing, false, memory_order_release);
+    return is_done;
+}
+
+bool np_arena_grow(struct np_arena *arena, size_t granule_count, size_t alignment_bytes)
+{
+    bool is_done;
+
+    /* An arena made during another thread's fork is its maker's alone until the fork is over. */
+    if (!np_lock_acquire(&np_break_lock)) {
+        if (arena == &main_arena || np_lock_is_held_for_fork(&arena->lock))
+            return false;
+        return grow_mapped_alone(arena, granule_count, alignment_bytes);
+    }
+    is_done = arena == &main_arena ? grow_main(granule_count, alignment_bytes)
+                                   : grow_mapped_alone(arena, granule_count, alignment_bytes);
+    np_lock_release(&np_break_lock);
+    return is_done;
+}
+
+struct np_arena *np_arena_make(void)
+{
+    struct np_arena *arena = np_pool_take(&arena_pool);
+    struct np_arena *newest;
+
+    if (arena == NULL)
+        return NULL;
+    *arena = (struct np_arena){.lock = NP_LOCK_INIT(NP_RANK_ARENA)};
+    newest = np_arena_list();
+    do {
+        arena->next = newest;
+        arena->index = newest->index + 1;
+        /* release pairs with the acquire in np_arena_list. */
+    } while (!atomic_compare_exchange_weak_explicit(&newest_arena, &newest, arena,
+                                                    memory_order_release, memory_order_acquire));
+    return arena;
+}
+
+/* Arenas made during the fork are left out of the child: another thread was at work in them. */
+void np_arena_fork(enum np_fork_phase phase)
+{
+    if (phase == NP_FORK_PREPARE) {
+        np_lock_fork(&np_break_lock, phase);
+        newest_arena_at_fork = np_arena_list();
+    } else if (phase == NP_FORK_CHILD) {
+        atomic_store(&newest_arena, newest_arena_at_fork);
+    }
+    for (struct np_arena *arena = newest_arena_at_fork; arena != NULL; arena = arena->next) {
+        if (phase == NP_FORK_CHILD)
+            atomic_store(&arena->deferred, NULL); /* may have been half pushed: lost to the child */
+        np_lock_fork(&arena->lock, phase);
+    }
+    np_pool_fork(&np_run_pool, phase);
+    np_pool_fork(&stretch_pool, phase);
+    np_pool_fork(&arena_pool, phase);
+    if (phase != NP_FORK_PREPARE)
+        np_lock_fork(&np_break_lock, phase);
+}

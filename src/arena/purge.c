@@ -1,0 +1,332 @@
+/* What goes back to the system: the threshold for free runs, and the two ways of return.
+ *
+ * A thread that finds more retained than the threshold takes the largest free run with memory behind it out of
+ * its arena (NP_RUN_BUSY), purges it without any lock, and files it again. The end of the main arena goes
+ * back by sbrk, address space and all. Whoever frees does this before free returns: no timer, no helper.
+ *
+ * Nothing is purged twice: the resident bits say what has memory, and a bit is cleared only after
+ * the kernel has taken the page.
+ */
+#include "bits.h"
+#include "check.h"
+#include "grow.h"
+#include "os.h"
+#include "run.h"
+#include "tune.h"
+#include "window.h"
+
+struct np_returned np_arena_returned;
+
+/* The built-in threshold: 1 MiB, or 1/32 of what is lent where that is more. */
+#define RETAINED_FLOOR_BYTES ((size_t)1 << 20)
+#define RETAINED_LIVE_SHARE 32
+
+size_t np_arena_retained_bytes(void)
+{
+    size_t granules = 0;
+
+    for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next)
+        granules += atomic_load_explicit(&arena->retained_granules, memory_order_relaxed);
+    return granules << NP_GRANULE_SHIFT;
+}
+
+static size_t lent_bytes(void)
+{
+    size_t bytes = 0;
+
+    for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next) {
+        size_t free_bytes = atomic_load_explicit(&arena->free_granules, memory_order_relaxed)
+                            << NP_GRANULE_SHIFT;
+        size_t system_bytes = atomic_load_explicit(&arena->system_bytes, memory_order_relaxed);
+
+        bytes += system_bytes > free_bytes ? system_bytes - free_bytes : 0;
+    }
+    return bytes;
+}
+
+size_t np_arena_retained_max_bytes(void)
+{
+    if (np_tune_is_set(NP_KNOB_TRIM_THRESHOLD)) {
+        int64_t bytes = np_tune_get(NP_KNOB_TRIM_THRESHOLD);
+
+        return bytes < 0 ? SIZE_MAX : (size_t)bytes;
+    }
+    return np_max(RETAINED_FLOOR_BYTES, lent_bytes() / RETAINED_LIVE_SHARE);
+}
+
+/* Purges whole system pages in [from, to) granules of a busy run; the granules that went. */
+static size_t purge_stretch(struct np_run *run, size_t from, size_t to)
+{
+    size_t page_bytes = np_os_page_bytes();
+    uintptr_t start = np_align_up(run->start + (from << NP_GRANULE_SHIFT), page_bytes);
+    uintptr_t end = np_align_down(run->start + (to << NP_GRANULE_SHIFT), page_bytes);
+    size_t gone = 0;
+
+    while (start < end) {
+        size_t bytes = np_min(end - start, NP_PURGE_BATCH_BYTES);
+
+        if (!np_os_purge((void *)start, bytes))
+            break; /* locked memory: it stays resident, and says so */
+        np_run_clear_resident(run, (start - run->start) >> NP_GRANULE_SHIFT,
+                              (start + bytes - run->start) >> NP_GRANULE_SHIFT);
+        atomic_fetch_add_explicit(&np_arena_returned.purge_bytes, bytes, memory_order_relaxed);
+        atomic_fetch_add_explicit(&np_arena_returned.purge_calls, 1, memory_order_relaxed);
+        gone += bytes >> NP_GRANULE_SHIFT;
+        start += bytes;
+    }
+    return gone;
+}
+
+/* The records of 512 system-page-sized shares of addresses fill one system page (a record is 1/512 of
+ * a unit): that is the piece in which bookkeeping can go back. */
+static size_t records_share_bytes(void)
+{
+    return np_os_page_bytes() << (NP_UNIT_SHIFT - NP_SLAB_RECORD_SHIFT);
+}
+
+/* Gives back the bookkeeping of the shares that overlap [from, to) granules, lie inside the run without
+ * its first and last granule, and have nothing resident any more. */
+static void purge_records_around(struct np_run *run, size_t from, size_t to)
+{
+    size_t share = records_share_bytes();
+    uintptr_t first = np_align_up(run->start + NP_GRANULE_BYTES, share);
+    uintptr_t last = np_align_down(np_run_end(run) - NP_GRANULE_BYTES, share);
+    uintptr_t at = np_align_down(run->start + (from << NP_GRANULE_SHIFT), share);
+    uintptr_t stop = np_align_up(run->start + (to << NP_GRANULE_SHIFT), share);
+
+    for (at = np_max(at, first), stop = np_min(stop, last); at < stop; at += share) {
+        size_t granule = (at - run->start) >> NP_GRANULE_SHIFT;
+
+        if (np_run_count_resident(run, granule, granule + (share >> NP_GRANULE_SHIFT)) == 0)
+            np_window_purge_records(at, at + share);
+    }
+}
+
+/* The end of the highest resident granule in [floor, to), or floor. */
+static size_t skip_cold(const struct np_run *run, size_t floor, size_t to)
+{
+    while (to > floor + 64 && np_run_count_resident(run, to - 64, to) == 0)
+        to -= 64;
+    while (to > floor && np_run_count_resident(run, to - 1, to) == 0)
+        to--;
+    return to;
+}
+
+/* Purges at least want granules of a busy run if it has them, from its high end down: what is low is lent
+ * first. False if nothing went. The run's resident fields are right again afterwards. */
+static bool purge_busy_run(struct np_run *run, size_t want)
+{
+    size_t floor = run->resident_from;
+    size_t to = run->resident_to;
+    size_t gone = 0;
+
+    while (to > floor && gone < want) {
+        /* Skips what is cold, then finds the stretch's lower end; a system page is the step. */
+        size_t step = np_os_page_bytes() >> NP_GRANULE_SHIFT;
+        size_t from;
+
+        to = skip_cold(run, floor, to);
+        from = to;
+        while (from > floor && to - from < want - gone + step &&
+               np_run_count_resident(run, from - 1, from) != 0)
+            from--;
+        if (from == to)
+            break;
+        gone += purge_stretch(run, from, to);
+        purge_records_around(run, from, to);
+        to = from;
+    }
+    run->resident_to = (uint32_t)to;
+    run->resident_count = (uint32_t)np_run_count_resident(run, floor, to);
+    if (run->resident_count == 0)
+        run->resident_from = run->resident_to = 0;
+    return gone > 0;
+}
+
+/* The free run with the most memory to give, of the arena's two candidates; the top is none while all it has
+ * is the pad that stays. */
+static struct np_run *largest_retained(const struct np_arena *arena, size_t top_keep_bytes)
+{
+    struct np_run *run = (struct np_run *)np_tree_last(&arena->warm);
+    struct np_run *top = arena->top;
+
+    if (top != NULL && (size_t)top->resident_count << NP_GRANULE_SHIFT > top_keep_bytes &&
+        (run == NULL || top->resident_count > run->resident_count))
+        return top;
+    return run;
+}
+
+/* One round on an arena: one run. False: nothing there to purge. */
+static bool purge_largest(struct np_arena *arena, size_t want, size_t top_keep_bytes)
+{
+    struct np_run *run;
+    bool is_any;
+
+    if (!np_lock_acquire(&arena->lock))
+        return false;
+    np_run_collect_deferred(arena);
+    run = largest_retained(arena, top_keep_bytes);
+    if (run != NULL) {
+        np_run_unfile(arena, run);
+        atomic_store_explicit(&run->state, NP_RUN_BUSY, memory_order_relaxed);
+    }
+    np_lock_release(&arena->lock);
+    if (run == NULL)
+        return false;
+    is_any = purge_busy_run(run, want);
+    if (!np_lock_acquire(&arena->lock)) {
+        np_run_defer(run, 0);
+        return is_any;
+    }
+    np_run_file(arena, run);
+    np_lock_release(&arena->lock);
+    return is_any;
+}
+
+/* Cuts the top of the main arena so that at least want granules of memory go, if it has them and keep_bytes
+ * can stay. Returns the new end, or 0 if there is nothing to cut. Under both locks. */
+static uintptr_t cut_top(struct np_arena *arena, size_t want, size_t keep_bytes)
+{
+    struct np_run *top = arena->top;
+    size_t page_bytes = np_os_page_bytes();
+    uintptr_t cut;
+    size_t keep;
+
+    if (top == NULL || arena->stretches->end != np_run_end(top))
+        return 0;
+    keep = np_align_up(keep_bytes, page_bytes);
+    if (want < top->resident_count) {
+        /* Memory in the top may lie scattered in its box; taking all of the box above a point is right. */
+        size_t box_keep = (size_t)(top->resident_to - np_min(want, top->resident_to));
+
+        keep = np_max(keep, box_keep << NP_GRANULE_SHIFT);
+    }
+    /* The first granule stays, so that the stretch is never empty and the top keeps its record. */
+    cut = np_align_up(top->start + np_max(keep, NP_GRANULE_BYTES), page_bytes);
+    if (cut >= np_run_end(top))
+        return 0;
+    np_run_unfile(arena, top);
+    top->granule_count = (uint32_t)((cut - top->start) >> NP_GRANULE_SHIFT);
+    top->resident_to = (uint32_t)np_min(top->resident_to, top->granule_count);
+    top->resident_count =
+        (uint32_t)np_run_count_resident(top, top->resident_from, top->resident_to);
+    if (top->resident_count == 0)
+        top->resident_from = top->resident_to = 0;
+    return cut;
+}
+
+/* Gives the end of the main arena back by sbrk. False: nothing went. np_break_lock is held. */
+static bool lower_break(struct np_arena *arena, size_t want, size_t keep_bytes)
+{
+    uintptr_t old_end;
+    uintptr_t cut;
+    size_t bytes;
+
+    if (!np_arena_may_lower_break() || !np_lock_acquire(&arena->lock))
+        return false;
+    old_end = arena->stretches->end;
+    if (old_end == 0 || (uintptr_t)np_os_break_end() != old_end) {
+        if (old_end != 0)
+            np_arena_note_foreign_break();
+        np_lock_release(&arena->lock);
+        return false;
+    }
+    cut = cut_top(arena, want, keep_bytes);
+    if (cut != 0) {
+        /* The cut-off part has no run any more; its last map entry must not outlive it. */
+        struct np_run *top = np_run_at_edge(old_end - NP_GRANULE_BYTES);
+        struct np_run whole = {.start = cut,
+                               .granule_count = (uint32_t)((old_end - cut) >> NP_GRANULE_SHIFT)};
+
+        atomic_store_explicit(np_run_map_entry(old_end - NP_GRANULE_BYTES), NULL,
+                              memory_order_release);
+        np_run_clear_resident(&whole, 0, whole.granule_count);
+        arena->stretches->end = cut;
+        arena->stretches->limit = cut;
+        np_run_file(arena, top);
+    }
+    np_lock_release(&arena->lock);
+    if (cut == 0)
+        return false;
+    bytes = old_end - cut;
+    np_arena_count_system(arena, -(intptr_t)bytes);
+    if (np_os_break_move(-(intptr_t)bytes) == NULL) {
+        /* Refused: the addresses stay ours unused, as a gap; the memory can still go. */
+        np_arena_note_foreign_break();
+        return np_os_purge((void *)cut, bytes);
+    }
+    atomic_fetch_add_explicit(&np_arena_returned.break_bytes, bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&np_arena_returned.break_calls, 1, memory_order_relaxed);
+    np_window_purge_records(cut, np_align_up(old_end, records_share_bytes()));
+    return true;
+}
+
+static bool is_top_largest(struct np_arena *arena)
+{
+    bool is_top = false;
+
+    if (np_lock_acquire(&arena->lock)) {
+        struct np_run *run = largest_retained(arena, 0);
+
+        is_top = run != NULL && run == arena->top;
+        np_lock_release(&arena->lock);
+    }
+    return is_top;
+}
+
+/* One step of return; false when nothing more can go. */
+static bool return_some(size_t want_granules, size_t top_keep_bytes)
+{
+    struct np_arena *largest = NULL;
+    size_t most = 0;
+    bool is_any = false;
+
+    for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next) {
+        size_t retained = atomic_load_explicit(&arena->retained_granules, memory_order_relaxed);
+
+        if (retained > most) {
+            most = retained;
+            largest = arena;
+        }
+    }
+    if (largest == NULL)
+        return false;
+    if (largest == np_arena_main() && np_arena_may_lower_break() && is_top_largest(largest) &&
+        np_lock_acquire(&np_break_lock)) {
+        is_any = lower_break(largest, want_granules, top_keep_bytes);
+        np_lock_release(&np_break_lock);
+    }
+    return is_any || purge_largest(largest, want_granules, 0);
+}
+
+void np_arena_return_excess(void)
+{
+    size_t max_bytes = np_arena_retained_max_bytes();
+    size_t target_bytes = max_bytes - max_bytes / 8;
+    size_t retained_bytes = np_arena_retained_bytes();
+
+    if (NP_LIKELY(retained_bytes <= max_bytes))
+        return;
+    while (retained_bytes > target_bytes) {
+        size_t excess = retained_bytes - target_bytes;
+
+        if (!return_some((excess + NP_GRANULE_BYTES - 1) >> NP_GRANULE_SHIFT,
+                         (size_t)np_tune_get(NP_KNOB_TOP_PAD)))
+            return;
+        retained_bytes = np_arena_retained_bytes();
+    }
+}
+
+bool np_arena_trim(size_t pad_bytes)
+{
+    bool is_any = false;
+
+    if (np_arena_may_lower_break() && np_lock_acquire(&np_break_lock)) {
+        is_any = lower_break(np_arena_main(), SIZE_MAX, pad_bytes);
+        np_lock_release(&np_break_lock);
+    }
+    for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next)
+        while (purge_largest(arena, SIZE_MAX >> 1, arena == np_arena_main() ? pad_bytes : 0))
+            is_any = true;
+    return is_any;
+}

@@ -1,0 +1,376 @@
+/* The structure of runs: filing, merging, carving. Everything here runs under arena->lock. The invariants
+ * are those of arena.h. Read next: grow.c, purge.c. */
+#include "run.h"
+
+#include "bits.h"
+#include "check.h"
+#include "os.h"
+#include "window.h"
+
+struct np_pool np_run_pool = NP_POOL_INIT(struct np_run);
+
+/* A key orders by size, then by address: 28 bits of granules (1 TiB), 36 of granule number (48-bit
+ * addresses, which is what Linux gives unasked). */
+#define KEY_ADDRESS_BITS 36
+
+/* How many free runs of nearly the size are looked at for one that is aligned by luck, before one that is
+ * large enough in any case is cut. */
+#define ALIGNED_TRIES 8
+
+static uint64_t size_key(size_t granule_count)
+{
+    return (uint64_t)granule_count << KEY_ADDRESS_BITS;
+}
+
+_Atomic(struct np_run *) *np_run_map_entry(uintptr_t address)
+{
+    struct np_window *window = np_window_find(address);
+
+    return &window->runs[(address - window->base) >> NP_GRANULE_SHIFT];
+}
+
+struct np_run *np_run_at_edge(uintptr_t address)
+{
+    struct np_window *window = np_window_find(address);
+
+    if (window == NULL)
+        return NULL;
+    return atomic_load_explicit(&window->runs[(address - window->base) >> NP_GRANULE_SHIFT],
+                                memory_order_acquire);
+}
+
+void np_run_map(struct np_run *run)
+{
+    /* release pairs with the acquire in np_run_at_edge: np_run_find reads without the lock. */
+    atomic_store_explicit(np_run_map_entry(run->start), run, memory_order_release);
+    atomic_store_explicit(np_run_map_entry(np_run_end(run) - NP_GRANULE_BYTES), run,
+                          memory_order_release);
+}
+
+/* Entries inside a merged run must not stay: a stale one could be taken for a neighbour's edge. */
+static void unmap_edge(uintptr_t granule_address)
+{
+    atomic_store_explicit(np_run_map_entry(granule_address), NULL, memory_order_release);
+}
+
+/* What is done to the resident bits under a mask. */
+enum bits_action { BITS_COUNT, BITS_SET, BITS_CLEAR };
+
+static size_t each_bit(const struct np_run *run, size_t from, size_t to, enum bits_action action)
+{
+    uintptr_t granule = (run->start >> NP_GRANULE_SHIFT) + from;
+    uintptr_t end = (run->start >> NP_GRANULE_SHIFT) + to;
+    size_t count = 0;
+
+    while (granule < end) {
+        struct np_window *window = np_window_find(granule << NP_GRANULE_SHIFT);
+        size_t index = granule % NP_WINDOW_GRANULES;
+        size_t length = np_min(64 - index % 64, end - granule);
+        uint64_t mask = (length == 64 ? ~UINT64_C(0) : (UINT64_C(1) << length) - 1) << index % 64;
+        _Atomic uint64_t *word = &window->resident[index / 64];
+        uint64_t bits = atomic_load_explicit(word, memory_order_relaxed);
+
+        /* Plain loads and stores under the lock; atomic only for np_run_clear, which reads the bits of a
+         * lent run without it. A word may belong to two arenas where windows are shared, so the update
+         * itself is one atomic step. */
+        if (action == BITS_SET && (bits & mask) != mask)
+            atomic_fetch_or_explicit(word, mask, memory_order_relaxed);
+        else if (action == BITS_CLEAR && (bits & mask) != 0)
+            atomic_fetch_and_explicit(word, ~mask, memory_order_relaxed);
+        count += (size_t)__builtin_popcountll(bits & mask);
+        granule += length;
+    }
+    return count;
+}
+
+size_t np_run_count_resident(const struct np_run *run, size_t from, size_t to)
+{
+    return from < to ? each_bit(run, from, to, BITS_COUNT) : 0;
+}
+
+void np_run_set_resident(struct np_run *run, size_t from, size_t to)
+{
+    if (from < to)
+        (void)each_bit(run, from, to, BITS_SET);
+}
+
+void np_run_clear_resident(struct np_run *run, size_t from, size_t to)
+{
+    if (from < to)
+        (void)each_bit(run, from, to, BITS_CLEAR);
+}
+
+/* Sets count and box from the bits in [from, to), counting whole system pages of the run only: the others may
+ * hold a neighbour's live bytes, and cannot be returned by us. */
+static void recount(struct np_run *run, size_t from, size_t to)
+{
+    size_t page_bytes = np_os_page_bytes();
+
+    if (page_bytes > NP_GRANULE_BYTES) {
+        uintptr_t first = np_align_up(run->start, page_bytes);
+        uintptr_t last = np_align_down(np_run_end(run), page_bytes);
+
+        if (first >= last) {
+            from = to;
+        } else {
+            from = np_max(from, (first - run->start) >> NP_GRANULE_SHIFT);
+            to = np_min(to, (last - run->start) >> NP_GRANULE_SHIFT);
+        }
+    }
+    run->resident_count = (uint32_t)np_run_count_resident(run, from, to);
+    run->resident_from = run->resident_count > 0 ? (uint32_t)from : 0;
+    run->resident_to = run->resident_count > 0 ? (uint32_t)to : 0;
+}
+
+void np_run_mark_touched(struct np_run *run, size_t touched_count)
+{
+    size_t box_from = touched_count > 0 ? 0 : run->resident_from;
+    size_t box_to = np_max(touched_count, run->resident_to);
+
+    np_run_set_resident(run, 0, touched_count);
+    recount(run, box_from, np_min(box_to, run->granule_count));
+}
+
+static bool is_newest_end(const struct np_arena *arena, const struct np_run *run)
+{
+    return np_run_end(run) == arena->stretches->end;
+}
+
+static void file(struct np_arena *arena, struct np_run *run)
+{
+    run->node.key = size_key(run->granule_count) | (run->start >> NP_GRANULE_SHIFT);
+    atomic_store_explicit(&run->state, NP_RUN_FREE, memory_order_relaxed);
+    np_run_map(run);
+    if (is_newest_end(arena, run))
+        arena->top = run;
+    else
+        np_tree_insert(run->resident_count > 0 ? &arena->warm : &arena->cold, &run->node);
+    atomic_fetch_add_explicit(&arena->retained_granules, run->resident_count, memory_order_relaxed);
+    atomic_fetch_add_explicit(&arena->free_granules, run->granule_count, memory_order_relaxed);
+}
+
+void np_run_unfile(struct np_arena *arena, struct np_run *run)
+{
+    if (arena->top == run)
+        arena->top = NULL;
+    else
+        np_tree_remove(run->resident_count > 0 ? &arena->warm : &arena->cold, &run->node);
+    atomic_fetch_sub_explicit(&arena->retained_granules, run->resident_count, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&arena->free_granules, run->granule_count, memory_order_relaxed);
+}
+
+static struct np_run *free_neighbour(struct np_arena *arena, uintptr_t granule_address)
+{
+    struct np_run *run = np_run_at_edge(granule_address);
+
+    if (run == NULL || run->arena != arena ||
+        atomic_load_explicit(&run->state, memory_order_relaxed) != NP_RUN_FREE)
+        return NULL;
+    return run;
+}
+
+/* Joins two unfiled runs, the first directly before the second, into the first. */
+static struct np_run *join(struct np_run *first, struct np_run *second)
+{
+    uint32_t shift = first->granule_count;
+    size_t page_granules = np_os_page_bytes() >> NP_GRANULE_SHIFT;
+
+    unmap_edge(np_run_end(first) - NP_GRANULE_BYTES);
+    unmap_edge(second->start);
+    first->granule_count += second->granule_count;
+    if (page_granules > 1) {
+        /* A system page that both had a part of may have become whole. */
+        size_t from = first->resident_count > 0 ? first->resident_from : shift;
+        size_t to = second->resident_count > 0 ? shift + second->resident_to : shift;
+
+        from = np_min(from, shift > page_granules ? shift - page_granules : 0);
+        to = np_min(np_max(to, shift + page_granules), first->granule_count);
+        recount(first, from, to);
+    } else if (second->resident_count > 0) {
+        if (first->resident_count == 0)
+            first->resident_from = shift + second->resident_from;
+        first->resident_to = shift + second->resident_to;
+        first->resident_count += second->resident_count;
+    }
+    atomic_store_explicit(&second->state, NP_RUN_NONE, memory_order_relaxed);
+    np_pool_give(&np_run_pool, second);
+    return first;
+}
+
+void np_run_file(struct np_arena *arena, struct np_run *run)
+{
+    struct np_run *before = free_neighbour(arena, run->start - NP_GRANULE_BYTES);
+    struct np_run *after = free_neighbour(arena, np_run_end(run));
+
+    if (before != NULL) {
+        np_run_unfile(arena, before);
+        run = join(before, run);
+    }
+    if (after != NULL) {
+        np_run_unfile(arena, after);
+        run = join(run, after);
+    }
+    file(arena, run);
+}
+
+void np_run_append(struct np_arena *arena, uintptr_t start, uintptr_t end, struct np_run *record)
+{
+    arena->stretches->end = end;
+    record->start = start;
+    record->granule_count = (uint32_t)((end - start) >> NP_GRANULE_SHIFT);
+    record->resident_count = 0;
+    record->resident_from = 0;
+    record->resident_to = 0;
+    record->arena = arena;
+    np_run_file(arena, record);
+}
+
+static uintptr_t aligned_start(const struct np_run *run, size_t alignment_bytes)
+{
+    return np_align_up(run->start, alignment_bytes);
+}
+
+static bool fits(const struct np_run *run, size_t granule_count, size_t alignment_bytes)
+{
+    uintptr_t lead = (aligned_start(run, alignment_bytes) - run->start) >> NP_GRANULE_SHIFT;
+
+    return lead + granule_count <= run->granule_count;
+}
+
+static struct np_run *best_fit(const struct np_tree *tree, size_t granule_count,
+                               size_t alignment_bytes)
+{
+    struct np_tree_node *node = np_tree_first_from(tree, size_key(granule_count));
+
+    for (unsigned tries = 0; node != NULL && tries < ALIGNED_TRIES; tries++) {
+        if (fits((struct np_run *)node, granule_count, alignment_bytes))
+            return (struct np_run *)node;
+        node = np_tree_first_from(tree, node->key + 1);
+    }
+    if (node == NULL)
+        return NULL;
+    granule_count += (alignment_bytes >> NP_GRANULE_SHIFT) - 1;
+    return (struct np_run *)np_tree_first_from(tree, size_key(granule_count));
+}
+
+static struct np_run *choose(const struct np_arena *arena, size_t granule_count,
+                             size_t alignment_bytes)
+{
+    struct np_run *warm = best_fit(&arena->warm, granule_count, alignment_bytes);
+    struct np_run *cold = best_fit(&arena->cold, granule_count, alignment_bytes);
+
+    /* Memory that is there already is worth a quarter of slack, no more: larger pieces are kept whole. */
+    if (warm != NULL &&
+        (cold == NULL || warm->granule_count <= cold->granule_count + cold->granule_count / 4))
+        return warm;
+    if (cold != NULL)
+        return cold;
+    if (arena->top != NULL && fits(arena->top, granule_count, alignment_bytes))
+        return arena->top;
+    return NULL;
+}
+
+/* Cuts an unfiled run after granule_count granules; tail is a spare record for the rest. */
+static void cut(struct np_run *run, size_t granule_count, struct np_run *tail)
+{
+    size_t box_from = run->resident_from;
+    size_t box_to = run->resident_to;
+    size_t total = run->granule_count;
+
+    tail->start = run->start + (granule_count << NP_GRANULE_SHIFT);
+    tail->granule_count = (uint32_t)(total - granule_count);
+    tail->arena = run->arena;
+    run->granule_count = (uint32_t)granule_count;
+    if (run->resident_count == 0 && np_os_page_bytes() == NP_GRANULE_BYTES) {
+        tail->resident_count = tail->resident_from = tail->resident_to = 0;
+        return;
+    }
+    if (np_os_page_bytes() == NP_GRANULE_BYTES) {
+        /* The head is what was asked for, mostly: counting it is cheap, the tail's count follows. */
+        uint32_t count = run->resident_count;
+
+        recount(run, np_min(box_from, granule_count), np_min(box_to, granule_count));
+        tail->resident_count = count - run->resident_count;
+        tail->resident_from =
+            tail->resident_count > 0 ? (uint32_t)(np_max(box_from, granule_count) - granule_count) : 0;
+        tail->resident_to = tail->resident_count > 0 ? (uint32_t)(box_to - granule_count) : 0;
+        return;
+    }
+    recount(run, 0, granule_count);
+    recount(tail, 0, total - granule_count);
+}
+
+static void give_spares(struct np_run *spares[2])
+{
+    for (unsigned i = 0; i < 2; i++)
+        if (spares[i] != NULL)
+            np_pool_give(&np_run_pool, spares[i]);
+}
+
+struct np_run *np_run_carve(struct np_arena *arena, size_t granule_count, size_t alignment_bytes,
+                            enum np_run_state state)
+{
+    struct np_run *run = choose(arena, granule_count, alignment_bytes);
+    struct np_run *spares[2] = {NULL, NULL};
+    size_t lead;
+
+    if (run == NULL)
+        return NULL;
+    lead = (aligned_start(run, alignment_bytes) - run->start) >> NP_GRANULE_SHIFT;
+    if ((lead > 0 && (spares[0] = np_pool_take(&np_run_pool)) == NULL) ||
+        (run->granule_count > lead + granule_count &&
+         (spares[1] = np_pool_take(&np_run_pool)) == NULL)) {
+        give_spares(spares);
+        return NULL;
+    }
+    np_run_unfile(arena, run);
+    if (lead > 0) {
+        struct np_run *before = run;
+
+        run = spares[0];
+        cut(before, lead, run);
+        file(arena, before);
+    }
+    if (spares[1] != NULL) {
+        cut(run, granule_count, spares[1]);
+        file(arena, spares[1]);
+    }
+    /* Lent runs count every resident granule, also on system pages shared with neighbours: this is
+     * what tells zero memory from used. */
+    run->resident_count = (uint32_t)np_run_count_resident(
+        run, 0, np_os_page_bytes() > NP_GRANULE_BYTES ? granule_count : run->resident_to);
+    run->requested_bytes = 0;
+    atomic_store_explicit(&run->state, (uint32_t)state, memory_order_relaxed);
+    np_run_map(run);
+    return run;
+}
+
+void np_run_defer(struct np_run *run, size_t touched_count)
+{
+    struct np_arena *arena = run->arena;
+    struct np_run *first = atomic_load_explicit(&arena->deferred, memory_order_relaxed);
+
+    run->touched_count = (uint32_t)touched_count;
+    do
+        run->node.left = first != NULL ? &first->node : NULL;
+    while (!atomic_compare_exchange_weak_explicit(&arena->deferred, &first, run,
+                                                  memory_order_release, memory_order_relaxed));
+}
+
+/* The list is only pushed to and taken whole, so no push can be fooled by a head that went and came back. */
+void np_run_collect_deferred(struct np_arena *arena)
+{
+    struct np_run *run;
+
+    if (NP_LIKELY(atomic_load_explicit(&arena->deferred, memory_order_relaxed) == NULL))
+        return;
+    /* acquire pairs with the release in np_run_defer. */
+    run = atomic_exchange_explicit(&arena->deferred, NULL, memory_order_acquire);
+    while (run != NULL) {
+        struct np_run *next = (struct np_run *)run->node.left;
+
+        np_run_mark_touched(run, run->touched_count);
+        np_run_file(arena, run);
+        run = next;
+    }
+}

@@ -1,0 +1,58 @@
+/* Inside the arena layer: the structure of runs, all under arena->lock. Other layers use arena.h. */
+#ifndef NP_ARENA_RUN_H
+#define NP_ARENA_RUN_H
+
+#include "arena.h"
+#include "meta.h"
+
+extern struct np_pool np_run_pool;
+
+NP_INLINE uintptr_t np_run_end(const struct np_run *run)
+{
+    return run->start + ((uintptr_t)run->granule_count << NP_GRANULE_SHIFT);
+}
+
+/* Appends [start, end), fresh and cold, to the newest stretch, whose `end` it moves; record is a spare
+ * run record, given back to the pool if not needed. */
+void np_run_append(struct np_arena *arena, uintptr_t start, uintptr_t end, struct np_run *record);
+
+/* Finds and carves; NULL: nothing fits, or no memory for records. */
+struct np_run *np_run_carve(struct np_arena *arena, size_t granule_count, size_t alignment_bytes,
+                            enum np_run_state state);
+
+/* Makes a run free: merges it and files it. Its resident fields are set. */
+void np_run_file(struct np_arena *arena, struct np_run *run);
+
+/* Takes a free run out of its tree, or from the top, and out of the counts. */
+void np_run_unfile(struct np_arena *arena, struct np_run *run);
+
+/* Sets a lent run's resident fields for filing: its first touched_count granules may be resident. */
+void np_run_mark_touched(struct np_run *run, size_t touched_count);
+
+/* Counts resident bits of granules in [from, to) of the run, and clears or sets them. */
+size_t np_run_count_resident(const struct np_run *run, size_t from, size_t to);
+void np_run_set_resident(struct np_run *run, size_t from, size_t to);
+void np_run_clear_resident(struct np_run *run, size_t from, size_t to);
+
+/* The entry of the granule at this address in its window's run map; the window exists. */
+_Atomic(struct np_run *) *np_run_map_entry(uintptr_t address);
+
+/* The run whose first or last granule holds the address, or NULL: for any address, under the lock. */
+struct np_run *np_run_at_edge(uintptr_t address);
+
+/* Points the map at the run's first and last granule. */
+void np_run_map(struct np_run *run);
+
+/* Puts a run aside that cannot be filed because a fork holds the lock. */
+void np_run_defer(struct np_run *run, size_t touched_count);
+
+/* Files the runs that were put aside. Under the lock. */
+void np_run_collect_deferred(struct np_arena *arena);
+
+/* Grows the arena so that a run of that size and alignment fits at its top. Called without locks. */
+bool np_arena_grow(struct np_arena *arena, size_t granule_count, size_t alignment_bytes);
+
+/* A new arena, published in the list, with one window reserved; NULL: no memory. */
+struct np_arena *np_arena_make(void);
+
+#endif

@@ -1,0 +1,66 @@
+/* Compiler attributes, and the only preprocessor conditions outside os/.
+ *
+ * Owns no state. Leaves out everything that knows what an allocator is.
+ * Read next: check.h, lock.h.
+ */
+#ifndef NP_BASE_ATTR_H
+#define NP_BASE_ATTR_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define NP_LIKELY(condition) __builtin_expect(!!(condition), 1)
+#define NP_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+#define NP_NOINLINE __attribute__((noinline))
+#define NP_COLD __attribute__((noinline, cold))
+#define NP_INLINE static inline __attribute__((always_inline))
+#define NP_CACHE_LINE_BYTES 64
+
+/* Debug builds (1) check our own invariants at every slow step; release builds (0) do not. */
+#ifndef NP_DEBUG_LEVEL
+#define NP_DEBUG_LEVEL 0
+#endif
+
+#if defined(__SANITIZE_THREAD__)
+#define NP_THREAD_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define NP_THREAD_SANITIZER 1
+#endif
+#endif
+#ifndef NP_THREAD_SANITIZER
+#define NP_THREAD_SANITIZER 0
+#endif
+
+/* A word that one thread writes with plain instructions, and that walkers (statistics, audits of
+ * a live process) may read meanwhile and get a slightly old value of. It is atomic in C's terms
+ * through these accessors; the add is not a read-modify-write of the machine's locked kind,
+ * because the writer is alone. Under the thread sanitizer all three are atomic accesses so that it
+ * sees what is meant. */
+#define NP_OWNER_GET(word) __atomic_load_n(&(word), __ATOMIC_RELAXED)
+#define NP_OWNER_SET(word, value) __atomic_store_n(&(word), (value), __ATOMIC_RELAXED)
+#if NP_THREAD_SANITIZER
+#define NP_OWNER_ADD(word, delta) \
+    __atomic_store_n(&(word), __atomic_load_n(&(word), __ATOMIC_RELAXED) + (delta), \
+                     __ATOMIC_RELAXED)
+#else
+#define NP_OWNER_ADD(word, delta) ((word) += (delta)) /* one instruction, which matters in malloc */
+#endif
+
+/* Thread-local words live in the static TLS block: no call to find them, not even in a library. */
+#define NP_THREAD_LOCAL _Thread_local __attribute__((tls_model("initial-exec")))
+
+NP_INLINE void np_spin_pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__) || defined(__arm__)
+    __asm__ volatile("yield");
+#else
+    __asm__ volatile("" ::: "memory");
+#endif
+}
+
+#endif

@@ -1,0 +1,322 @@
+/* The choice of a layer for each request. See core.h. */
+#include "core.h"
+
+#include <string.h>
+
+#include "arena.h"
+#include "bits.h"
+#include "check.h"
+#include "depot.h"
+#include "large.h"
+#include "limits.h"
+#include "thread.h"
+#include "tune.h"
+
+static bool is_from_mmap_threshold(size_t size_bytes)
+{
+    return size_bytes >= (size_t)np_tune_get(NP_KNOB_MMAP_THRESHOLD);
+}
+
+/* A slot from a heap. From the mmap threshold on, only one that is there already; growing comes after mapping. */
+static void *take_slot_from(struct np_heap *heap, size_t size_bytes, size_t alignment_bytes,
+                            enum np_growth growth)
+{
+    return alignment_bytes <= NP_ALIGNMENT
+               ? np_heap_take(heap, size_bytes, growth)
+               : np_heap_take_aligned(heap, size_bytes, alignment_bytes, growth);
+}
+
+static void *take_slot(size_t size_bytes, size_t alignment_bytes, enum np_growth growth)
+{
+    struct np_heap *heap = np_thread_heap();
+    void *slot;
+
+    if (NP_LIKELY(heap != NULL))
+        return take_slot_from(heap, size_bytes, alignment_bytes, growth);
+    heap = np_thread_homeless_acquire();
+    if (heap == NULL)
+        return NULL; /* a fork: the caller takes a run */
+    slot = take_slot_from(heap, size_bytes, alignment_bytes, growth);
+    np_thread_homeless_release();
+    return slot;
+}
+
+static size_t granules_for(size_t size_bytes)
+{
+    return np_max((size_bytes + NP_GRANULE_BYTES - 1) >> NP_GRANULE_SHIFT, 1);
+}
+
+enum zeroing { AS_IT_IS, ZEROED };
+
+static void *take_run(size_t size_bytes, size_t alignment_bytes, enum np_growth growth,
+                      enum zeroing zeroing)
+{
+    struct np_heap *heap = np_thread_heap_if_any();
+    struct np_arena *none = NULL;
+    struct np_run *run =
+        np_run_take(heap != NULL ? &heap->home : &none, granules_for(size_bytes),
+                    np_max(alignment_bytes, NP_GRANULE_BYTES), NP_RUN_MEDIUM, growth);
+
+    if (run == NULL)
+        return NULL;
+    run->requested_bytes = size_bytes;
+    if (zeroing == ZEROED)
+        np_run_clear(run, size_bytes);
+    return (void *)run->start;
+}
+
+static bool is_slot_sized(size_t size_bytes, size_t alignment_bytes)
+{
+    return size_bytes <= NP_SMALL_MAX_BYTES && alignment_bytes <= NP_GRANULE_BYTES;
+}
+
+static void *take_grown(size_t size_bytes, size_t alignment_bytes, enum np_growth growth,
+                        enum zeroing zeroing)
+{
+    void *memory = NULL;
+
+    if (is_slot_sized(size_bytes, alignment_bytes)) {
+        memory = take_slot(size_bytes, alignment_bytes, growth);
+        if (memory != NULL && zeroing == ZEROED)
+            memset(memory, 0, size_bytes);
+        if (memory != NULL || growth == NP_EXISTING_ONLY)
+            return memory;
+    }
+    return take_run(size_bytes, alignment_bytes, growth, zeroing);
+}
+
+static void *try_take(size_t size_bytes, size_t alignment_bytes, enum zeroing zeroing)
+{
+    void *memory;
+
+    if (NP_LIKELY(!is_from_mmap_threshold(size_bytes))) {
+        memory = take_grown(size_bytes, alignment_bytes, NP_MAY_GROW, zeroing);
+        return memory != NULL ? memory : np_large_take(size_bytes, alignment_bytes);
+    }
+    memory = take_grown(size_bytes, alignment_bytes, NP_EXISTING_ONLY, zeroing);
+    if (memory == NULL)
+        memory = np_large_take(size_bytes, alignment_bytes);
+    if (memory == NULL)
+        memory = take_grown(size_bytes, alignment_bytes, NP_MAY_GROW, zeroing);
+    return memory;
+}
+
+static void *take(size_t size_bytes, size_t alignment_bytes, enum zeroing zeroing)
+{
+    void *memory;
+
+    if (size_bytes > NP_REQUEST_MAX_BYTES || alignment_bytes > NP_REQUEST_MAX_BYTES / 2)
+        return NULL;
+    memory = try_take(size_bytes, alignment_bytes, zeroing);
+    /* Memory is short: what is free but in another shape may be what is missing. */
+    if (NP_UNLIKELY(memory == NULL) && np_core_trim(0))
+        memory = try_take(size_bytes, alignment_bytes, zeroing);
+    return memory;
+}
+
+/* M_PERTURB: what malloc hands out is filled, so that programs that read it show it. */
+static void fill_taken(void *memory)
+{
+    int64_t perturb = np_tune_get(NP_KNOB_PERTURB);
+
+    if (NP_UNLIKELY(perturb != 0) && memory != NULL)
+        memset(memory, (int)(~perturb & 0xFF), np_core_usable_bytes(memory));
+}
+
+void *np_core_take(size_t size_bytes)
+{
+    void *memory = take(size_bytes, NP_ALIGNMENT, AS_IT_IS);
+
+    fill_taken(memory);
+    return memory;
+}
+
+void *np_core_take_zeroed(size_t size_bytes)
+{
+    return take(size_bytes, NP_ALIGNMENT, ZEROED);
+}
+
+void *np_core_take_aligned(size_t size_bytes, size_t alignment_bytes)
+{
+    void *memory = take(size_bytes, alignment_bytes, AS_IT_IS);
+
+    fill_taken(memory);
+    return memory;
+}
+
+/* The slab that has this address as a slot that was handed out; NULL if no slab is there; dies if a slab is, but
+ * no block of it begins there. */
+static struct np_slab *slab_of_block(const void *memory, const char *crime)
+{
+    struct np_slab *slab = np_slab_find((uintptr_t)memory);
+
+    if (slab != NULL && NP_UNLIKELY(np_slab_slot_index(slab, (uintptr_t)memory) < 0))
+        np_die_at(crime, (uintptr_t)memory);
+    return slab;
+}
+
+static _Noreturn void die_of_unknown(const void *memory, const char *entry_crime,
+                                     const char *interior_crime)
+{
+    const struct np_run *run = np_run_around((uintptr_t)memory);
+
+    if (np_large_around((uintptr_t)memory) != 0 ||
+        (run != NULL && atomic_load(&run->state) == NP_RUN_MEDIUM))
+        np_die_at(interior_crime, (uintptr_t)memory);
+    np_die_at(entry_crime, (uintptr_t)memory);
+}
+
+static void fill_given(void *memory, size_t bytes)
+{
+    int64_t perturb = np_tune_get(NP_KNOB_PERTURB);
+
+    if (NP_UNLIKELY(perturb != 0))
+        memset(memory, (int)(perturb & 0xFF), bytes);
+}
+
+/* A medium object. Whoever moves its state from NP_RUN_MEDIUM frees it: a second free finds it gone. */
+static bool give_run(void *memory)
+{
+    struct np_run *run = np_run_find((uintptr_t)memory);
+    uint32_t medium = NP_RUN_MEDIUM;
+
+    if (run == NULL ||
+        !atomic_compare_exchange_strong(&run->state, &medium, (uint32_t)NP_RUN_BUSY))
+        return false;
+    fill_given(memory, run->requested_bytes);
+    np_run_give(run, run->granule_count);
+    return true;
+}
+
+void np_core_give(void *memory)
+{
+    struct np_slab *slab;
+    struct np_heap *heap;
+
+    if (memory == NULL)
+        return;
+    slab = slab_of_block(memory, "free of a pointer inside a block, or of none ever handed out");
+    if (slab == NULL) {
+        if (!give_run(memory) && !np_large_give(memory))
+            die_of_unknown(memory, "free of a pointer that neap did not allocate, or freed before",
+                           "free of a pointer inside a block");
+        return;
+    }
+    fill_given(memory, slab->slot_bytes);
+    heap = np_thread_heap_if_any();
+    if (heap == NULL || atomic_load_explicit(&slab->owner, memory_order_relaxed) != heap)
+        np_heap_push(heap, slab, memory);
+    else if (np_heap_give(slab, memory))
+        np_heap_notice(heap, slab);
+}
+
+static struct np_run *medium_run_of(const void *memory)
+{
+    struct np_run *run = np_run_find((uintptr_t)memory);
+
+    return run != NULL && atomic_load(&run->state) == NP_RUN_MEDIUM ? run : NULL;
+}
+
+static size_t run_bytes(const struct np_run *run)
+{
+    return (size_t)run->granule_count << NP_GRANULE_SHIFT;
+}
+
+static size_t usable_bytes(const void *memory, const char *crime, const char *interior_crime)
+{
+    const struct np_slab *slab = slab_of_block(memory, interior_crime);
+    const struct np_run *run;
+    size_t bytes;
+
+    if (slab != NULL)
+        return slab->slot_bytes;
+    run = medium_run_of(memory);
+    if (run != NULL)
+        return run_bytes(run);
+    bytes = np_large_bytes(memory);
+    if (bytes == 0)
+        die_of_unknown(memory, crime, interior_crime);
+    return bytes;
+}
+
+size_t np_core_usable_bytes(const void *memory)
+{
+    return usable_bytes(memory, "malloc_usable_size of a pointer that neap did not allocate",
+                        "malloc_usable_size of a pointer inside a block");
+}
+
+/* Resizes without moving the contents by hand, where the layer can. NULL: it cannot. */
+static void *resize_in_place(void *memory, size_t old_bytes, size_t size_bytes)
+{
+    struct np_run *run;
+
+    if (np_slab_find((uintptr_t)memory) != NULL)
+        /* A slot that would be more than half empty is exchanged for a smaller one. */
+        return size_bytes <= old_bytes && size_bytes >= old_bytes / 2 ? memory : NULL;
+    if (size_bytes <= NP_SMALL_MAX_BYTES)
+        return NULL;
+    run = medium_run_of(memory);
+    if (run == NULL)
+        return np_large_resize(memory, size_bytes);
+    if (granules_for(size_bytes) == run->granule_count ||
+        (granules_for(size_bytes) < run->granule_count &&
+         np_run_try_shrink(run, granules_for(size_bytes))) ||
+        (granules_for(size_bytes) > run->granule_count && !is_from_mmap_threshold(size_bytes) &&
+         np_run_try_extend(run, granules_for(size_bytes)))) {
+        run->requested_bytes = size_bytes;
+        return memory;
+    }
+    return NULL;
+}
+
+void *np_core_resize(void *memory, size_t size_bytes)
+{
+    size_t old_bytes = usable_bytes(
+        memory, "realloc of a pointer that neap did not allocate, or freed before",
+        "realloc of a pointer inside a block");
+    void *moved;
+
+    if (size_bytes > NP_REQUEST_MAX_BYTES)
+        return NULL;
+    moved = resize_in_place(memory, old_bytes, size_bytes);
+    if (moved != NULL)
+        return moved;
+    moved = np_core_take(size_bytes);
+    if (moved == NULL)
+        /* Shrinking cannot fail for want of memory: the block serves as it is. */
+        return size_bytes <= old_bytes ? memory : NULL;
+    memcpy(moved, memory, np_min(old_bytes, size_bytes));
+    np_core_give(memory);
+    return moved;
+}
+
+bool np_core_trim(size_t pad_bytes)
+{
+    struct np_heap *heap = np_thread_heap_if_any();
+    bool is_any = heap != NULL && np_heap_close_free(heap);
+
+    is_any |= np_thread_trim_parked();
+    is_any |= np_depot_trim();
+    is_any |= np_arena_trim(pad_bytes);
+    return is_any;
+}
+
+void np_core_knobs_changed(void)
+{
+    struct np_heap *heap = np_thread_heap_if_any();
+
+    if (heap != NULL)
+        np_heap_rebuild_direct(heap);
+    np_thread_apply_knobs();
+}
+
+const char *np_core_audit(void)
+{
+    struct np_heap *heap = np_thread_heap_if_any();
+    const char *fault = heap != NULL ? np_heap_audit(heap) : NULL;
+
+    for (unsigned class_index = 0; fault == NULL && class_index < NP_CLASS_TABLE_COUNT;
+         class_index++)
+        fault = np_depot_audit(class_index);
+    return fault != NULL ? fault : np_arena_audit_all();
+}

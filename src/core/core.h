@@ -1,0 +1,39 @@
+/* Which of the layers below serves a request, and what happens when none can.
+ *
+ * Everything here answers NULL or false for "no memory" and never touches errno: entry/ does. Nothing here exports
+ * a symbol. Owns: the choice between slab, run and mapping; realloc; alignment; the retry when memory is short.
+ */
+#ifndef NP_CORE_CORE_H
+#define NP_CORE_CORE_H
+
+#include "attr.h"
+#include "heap.h"
+
+/* The slow half of malloc: any size, any state of the thread and the process. */
+void *np_core_take(size_t size_bytes);
+
+/* The same, zeroed. */
+void *np_core_take_zeroed(size_t size_bytes);
+
+/* The same at an alignment: a power of two. */
+void *np_core_take_aligned(size_t size_bytes, size_t alignment_bytes);
+
+/* The slow half of free: any pointer. One that is not a live block of ours ends the process with a sentence. */
+void np_core_give(void *memory);
+
+/* realloc for a live block and a size above zero. NULL: no memory, the block is as it was. */
+void *np_core_resize(void *memory, size_t size_bytes);
+
+/* Bytes the program may use of a live block; stable while it lives. */
+size_t np_core_usable_bytes(const void *memory);
+
+/* Gives back all that is free, but for pad_bytes at the top; true if any went. */
+bool np_core_trim(size_t pad_bytes);
+
+/* To be called after a knob was set: makes it hold in this thread's heap at once. */
+void np_core_knobs_changed(void);
+
+/* All audits that are safe in a running process, for this thread's heap and everything shared; NULL if sound. */
+const char *np_core_audit(void);
+
+#endif

@@ -1,0 +1,191 @@
+/* Heaps and threads; see thread.h. */
+#include "thread.h"
+
+#include "bits.h"
+#include "check.h"
+#include "meta.h"
+#include "os.h"
+#include "thread_end.h"
+#include "tune.h"
+
+/* What parked heaps may hold open together: P1's constant. */
+#define PARKED_MAX_BYTES ((size_t)512 << 10)
+
+enum thread_state { THREAD_NEW, THREAD_ATTACHED, THREAD_OVER };
+
+static NP_THREAD_LOCAL struct np_heap *own_heap;
+static NP_THREAD_LOCAL enum thread_state thread_state;
+
+static struct np_lock threads_lock = NP_LOCK_INIT(NP_RANK_THREADS);
+static struct np_heap *parked_heaps;
+static size_t parked_bytes;
+static struct np_heap homeless_heap;
+static bool is_homeless_ready;
+
+static struct np_pool heap_pool = NP_POOL_INIT(struct np_heap);
+static _Atomic(struct np_heap *) newest_heap;
+
+struct np_heap *np_thread_heaps(void)
+{
+    return atomic_load_explicit(&newest_heap, memory_order_acquire);
+}
+
+void np_thread_read_environment(void)
+{
+    static _Atomic bool is_read;
+    char **environment;
+
+    if (NP_LIKELY(atomic_load_explicit(&is_read, memory_order_relaxed)))
+        return;
+    environment = np_os_environment();
+    if (environment == NULL)
+        return; /* so early that libc has not set it up: the knobs have their defaults until then */
+    if (!atomic_exchange(&is_read, true) && !np_os_is_secure())
+        np_tune_read_environment(environment);
+}
+
+static struct np_heap *make_heap(void)
+{
+    struct np_heap *heap = np_pool_take(&heap_pool);
+    struct np_heap *newest = np_thread_heaps();
+
+    if (heap == NULL)
+        return NULL;
+    np_heap_init(heap);
+    do
+        heap->next = newest;
+    while (!atomic_compare_exchange_weak_explicit(&newest_heap, &newest, heap,
+                                                  memory_order_release, memory_order_acquire));
+    return heap;
+}
+
+static struct np_heap *take_parked(void)
+{
+    struct np_heap *heap;
+
+    if (!np_lock_acquire(&threads_lock))
+        return NULL;
+    heap = parked_heaps;
+    if (heap != NULL) {
+        parked_heaps = heap->next_parked;
+        parked_bytes -= heap->open_bytes;
+        atomic_store_explicit(&heap->is_parked, 0, memory_order_relaxed);
+    }
+    np_lock_release(&threads_lock);
+    return heap;
+}
+
+/* Decides under the lock whether the heap may keep its slabs; parks it if so, or if it has none. */
+static bool try_park(struct np_heap *heap)
+{
+    bool is_parked = false;
+
+    if (!np_lock_acquire(&threads_lock))
+        return heap->open_count == 0; /* a fork: an empty heap is lost rather than waited for */
+    if (parked_bytes + heap->open_bytes <= PARKED_MAX_BYTES) {
+        heap->next_parked = parked_heaps;
+        parked_heaps = heap;
+        parked_bytes += heap->open_bytes;
+        atomic_store_explicit(&heap->is_parked, 1, memory_order_relaxed);
+        is_parked = true;
+    }
+    np_lock_release(&threads_lock);
+    return is_parked;
+}
+
+/* Runs at the thread's end, before or after its other destructors. */
+static void end_thread(void)
+{
+    struct np_heap *heap = own_heap;
+
+    if (heap == NULL)
+        return;
+    np_heap_fast = &np_empty_heap;
+    own_heap = NULL;
+    thread_state = THREAD_OVER;
+    (void)np_heap_close_free(heap);
+    while (!try_park(heap))
+        np_heap_close_all(heap);
+}
+
+static void attach(struct np_heap *heap)
+{
+    own_heap = heap;
+    thread_state = THREAD_ATTACHED;
+    np_heap_rebuild_direct(heap);
+    np_thread_apply_knobs();
+}
+
+struct np_heap *np_thread_heap(void)
+{
+    struct np_heap *heap;
+
+    if (NP_LIKELY(own_heap != NULL))
+        return own_heap;
+    if (thread_state == THREAD_OVER)
+        return NULL;
+    np_thread_read_environment();
+    heap = take_parked();
+    if (heap == NULL)
+        heap = make_heap();
+    if (heap == NULL)
+        return NULL;
+    attach(heap);
+    /* This may allocate, which finds the heap attached. The first thread's heap lives as long as the process. */
+    if (!np_os_is_main_thread())
+        np_thread_at_end(end_thread);
+    return heap;
+}
+
+struct np_heap *np_thread_heap_if_any(void)
+{
+    return own_heap;
+}
+
+struct np_heap *np_thread_homeless_acquire(void)
+{
+    if (!np_lock_acquire(&threads_lock))
+        return NULL;
+    if (!is_homeless_ready) {
+        np_heap_init(&homeless_heap);
+        is_homeless_ready = true;
+    }
+    return &homeless_heap;
+}
+
+void np_thread_homeless_release(void)
+{
+    np_lock_release(&threads_lock);
+}
+
+void np_thread_apply_knobs(void)
+{
+    if (own_heap != NULL)
+        np_heap_fast = np_tune_get(NP_KNOB_PERTURB) == 0 ? own_heap : &np_empty_heap;
+}
+
+/* A parked heap is nobody's, so whoever took it off the list may act as its thread. */
+bool np_thread_trim_parked(void)
+{
+    struct np_heap *taken = NULL;
+    struct np_heap *heap;
+    bool is_any = false;
+
+    while ((heap = take_parked()) != NULL) {
+        heap->next_parked = taken;
+        taken = heap;
+    }
+    while ((heap = taken) != NULL) {
+        taken = heap->next_parked;
+        is_any |= np_heap_close_free(heap);
+        while (!try_park(heap))
+            np_heap_close_all(heap);
+    }
+    return is_any;
+}
+
+void np_thread_fork(enum np_fork_phase phase)
+{
+    np_lock_fork(&threads_lock, phase);
+    np_pool_fork(&heap_pool, phase);
+}

@@ -1,0 +1,134 @@
+/* libc's names, so that programs that know nothing of neap use it. Left out of sanitizer builds.
+ *
+ * The set is all that libc's own malloc.o defines and a program can name: were one missing, a static link would pull
+ * that object in for it, and a dynamic one would send the call to a heap that nobody uses. */
+#include <malloc.h>
+#include <stdlib.h>
+
+#include "info.h"
+#include "serve.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+/* Declared by C23 headers only. */
+EXPORT void free_sized(void *block, size_t size_bytes);
+EXPORT void free_aligned_sized(void *block, size_t alignment_bytes, size_t size_bytes);
+
+EXPORT void *malloc(size_t size_bytes)
+{
+    return np_serve_malloc(size_bytes);
+}
+
+EXPORT void *calloc(size_t count, size_t size_bytes)
+{
+    return np_serve_calloc(count, size_bytes);
+}
+
+EXPORT void *realloc(void *block, size_t size_bytes)
+{
+    return np_serve_realloc(block, size_bytes);
+}
+
+EXPORT void free(void *block)
+{
+    np_serve_free(block);
+}
+
+EXPORT void free_sized(void *block, size_t size_bytes)
+{
+    (void)size_bytes;
+    np_serve_free(block);
+}
+
+EXPORT void free_aligned_sized(void *block, size_t alignment_bytes, size_t size_bytes)
+{
+    (void)alignment_bytes;
+    (void)size_bytes;
+    np_serve_free(block);
+}
+
+EXPORT void *memalign(size_t alignment_bytes, size_t size_bytes)
+{
+    return np_serve_memalign(alignment_bytes, size_bytes);
+}
+
+EXPORT void *aligned_alloc(size_t alignment_bytes, size_t size_bytes)
+{
+    return np_serve_aligned_alloc(alignment_bytes, size_bytes);
+}
+
+EXPORT int posix_memalign(void **block, size_t alignment_bytes, size_t size_bytes)
+{
+    return np_serve_posix_memalign(block, alignment_bytes, size_bytes);
+}
+
+EXPORT void *valloc(size_t size_bytes)
+{
+    return np_serve_valloc(size_bytes);
+}
+
+EXPORT void *pvalloc(size_t size_bytes)
+{
+    return np_serve_pvalloc(size_bytes);
+}
+
+EXPORT size_t malloc_usable_size(void *block)
+{
+    return np_serve_usable_size(block);
+}
+
+EXPORT int mallopt(int parameter, int value)
+{
+    return np_serve_mallopt(parameter, value);
+}
+
+EXPORT int malloc_trim(size_t pad_bytes)
+{
+    return np_serve_trim(pad_bytes);
+}
+
+EXPORT struct mallinfo2 mallinfo2(void)
+{
+    struct neap_mallinfo2 info = np_info_mallinfo2();
+
+    return (struct mallinfo2){
+        .arena = info.arena,
+        .ordblks = info.ordblks,
+        .smblks = info.smblks,
+        .hblks = info.hblks,
+        .hblkhd = info.hblkhd,
+        .usmblks = info.usmblks,
+        .fsmblks = info.fsmblks,
+        .uordblks = info.uordblks,
+        .fordblks = info.fordblks,
+        .keepcost = info.keepcost,
+    };
+}
+
+EXPORT struct mallinfo mallinfo(void)
+{
+    struct neap_mallinfo info = np_info_mallinfo();
+
+    return (struct mallinfo){
+        .arena = info.arena,
+        .ordblks = info.ordblks,
+        .smblks = info.smblks,
+        .hblks = info.hblks,
+        .hblkhd = info.hblkhd,
+        .usmblks = info.usmblks,
+        .fsmblks = info.fsmblks,
+        .uordblks = info.uordblks,
+        .fordblks = info.fordblks,
+        .keepcost = info.keepcost,
+    };
+}
+
+EXPORT void malloc_stats(void)
+{
+    np_info_write_stats();
+}
+
+EXPORT int malloc_info(int options, FILE *stream)
+{
+    return np_info_write_xml(options, stream);
+}

@@ -1,0 +1,130 @@
+// operator new and delete in all forms (C++17 [new.delete]), on the same two functions as malloc and free.
+//
+// The C++ library is not linked in, since a C program has none: what is needed of it, the new-handler and the
+// way to throw, is found through weak references, which are there in every C++ program.
+#include <cstddef>
+#include <new>
+
+extern "C" {
+void *np_serve_new_take(std::size_t size_bytes, std::size_t alignment_bytes) noexcept;
+void np_serve_new_give(void *memory) noexcept;
+[[noreturn]] void np_die(const char *sentence);
+}
+
+namespace std {
+[[gnu::weak]] new_handler get_new_handler() noexcept;
+[[gnu::weak, noreturn]] void __throw_bad_alloc();
+} // namespace std
+
+// What catching an exception refers to; weak for the same reason.
+__asm__(".weak __gxx_personality_v0\n.weak __cxa_begin_catch\n.weak __cxa_end_catch\n"
+        ".weak _Unwind_Resume");
+
+namespace {
+
+constexpr std::size_t plain_alignment = __STDCPP_DEFAULT_NEW_ALIGNMENT__;
+
+// [new.delete.single]: while there is a handler, it is called and the request tried again.
+bool call_handler()
+{
+    std::new_handler handler = std::get_new_handler != nullptr ? std::get_new_handler() : nullptr;
+
+    if (handler == nullptr)
+        return false;
+    handler();
+    return true;
+}
+
+void *take(std::size_t size_bytes, std::size_t alignment_bytes)
+{
+    void *memory;
+
+    while ((memory = np_serve_new_take(size_bytes, alignment_bytes)) == nullptr) {
+        if (call_handler())
+            continue;
+        if (std::__throw_bad_alloc != nullptr)
+            std::__throw_bad_alloc();
+        np_die("operator new found no memory, and no C++ library to throw bad_alloc");
+    }
+    return memory;
+}
+
+// A handler may throw where the form may not; noexcept alone would end the process, so the exception is
+// swallowed, as the standard library does.
+void *take_or_null(std::size_t size_bytes, std::size_t alignment_bytes) noexcept
+{
+    try {
+        void *memory;
+
+        while ((memory = np_serve_new_take(size_bytes, alignment_bytes)) == nullptr)
+            if (!call_handler())
+                return nullptr;
+        return memory;
+    } catch (...) {
+        return nullptr;
+    }
+}
+
+} // namespace
+
+#define EXPORT __attribute__((visibility("default")))
+
+EXPORT void *operator new(std::size_t size) { return take(size, plain_alignment); }
+EXPORT void *operator new[](std::size_t size) { return take(size, plain_alignment); }
+EXPORT void *operator new(std::size_t size, std::align_val_t alignment)
+{
+    return take(size, static_cast<std::size_t>(alignment));
+}
+EXPORT void *operator new[](std::size_t size, std::align_val_t alignment)
+{
+    return take(size, static_cast<std::size_t>(alignment));
+}
+EXPORT void *operator new(std::size_t size, const std::nothrow_t &) noexcept
+{
+    return take_or_null(size, plain_alignment);
+}
+EXPORT void *operator new[](std::size_t size, const std::nothrow_t &) noexcept
+{
+    return take_or_null(size, plain_alignment);
+}
+EXPORT void *operator new(std::size_t size, std::align_val_t alignment,
+                          const std::nothrow_t &) noexcept
+{
+    return take_or_null(size, static_cast<std::size_t>(alignment));
+}
+EXPORT void *operator new[](std::size_t size, std::align_val_t alignment,
+                            const std::nothrow_t &) noexcept
+{
+    return take_or_null(size, static_cast<std::size_t>(alignment));
+}
+
+EXPORT void operator delete(void *block) noexcept { np_serve_new_give(block); }
+EXPORT void operator delete[](void *block) noexcept { np_serve_new_give(block); }
+EXPORT void operator delete(void *block, std::size_t) noexcept { np_serve_new_give(block); }
+EXPORT void operator delete[](void *block, std::size_t) noexcept { np_serve_new_give(block); }
+EXPORT void operator delete(void *block, std::align_val_t) noexcept { np_serve_new_give(block); }
+EXPORT void operator delete[](void *block, std::align_val_t) noexcept { np_serve_new_give(block); }
+EXPORT void operator delete(void *block, std::size_t, std::align_val_t) noexcept
+{
+    np_serve_new_give(block);
+}
+EXPORT void operator delete[](void *block, std::size_t, std::align_val_t) noexcept
+{
+    np_serve_new_give(block);
+}
+EXPORT void operator delete(void *block, const std::nothrow_t &) noexcept
+{
+    np_serve_new_give(block);
+}
+EXPORT void operator delete[](void *block, const std::nothrow_t &) noexcept
+{
+    np_serve_new_give(block);
+}
+EXPORT void operator delete(void *block, std::align_val_t, const std::nothrow_t &) noexcept
+{
+    np_serve_new_give(block);
+}
+EXPORT void operator delete[](void *block, std::align_val_t, const std::nothrow_t &) noexcept
+{
+    np_serve_new_give(block);
+}

@@ -1,0 +1,142 @@
+/* The rest of the malloc family: argument rules of POSIX, C23 and the glibc manual, and errno. */
+#include "serve.h"
+
+#include <errno.h>
+
+#include "bits.h"
+#include "check.h"
+#include "limits.h"
+#include "meta.h"
+#include "thread.h"
+#include "tune.h"
+
+static void *or_enomem(void *memory)
+{
+    if (NP_UNLIKELY(memory == NULL))
+        errno = ENOMEM;
+    /* Debug builds look at everything every so often: here, where all slow paths come by. */
+    if (NP_DEBUG_LEVEL >= 1) {
+        static _Atomic unsigned calls;
+
+        if (atomic_fetch_add_explicit(&calls, 1, memory_order_relaxed) % 64 == 0)
+            NP_ASSERT_SOUND(np_core_audit());
+    }
+    return memory;
+}
+
+void *np_serve_malloc_slow(size_t size_bytes)
+{
+    return or_enomem(np_core_take(size_bytes));
+}
+
+void *np_serve_calloc_slow(size_t size_bytes)
+{
+    return or_enomem(np_core_take_zeroed(size_bytes));
+}
+
+/* POSIX.1-2024: free preserves errno. */
+void np_serve_free_slow(void *memory)
+{
+    int saved_errno = errno;
+
+    np_core_give(memory);
+    errno = saved_errno;
+}
+
+void *np_serve_realloc(void *memory, size_t size_bytes)
+{
+    if (memory == NULL)
+        return np_serve_malloc(size_bytes);
+    if (size_bytes == 0) { /* glibc frees and returns NULL */
+        np_serve_free(memory);
+        return NULL;
+    }
+    return or_enomem(np_core_resize(memory, size_bytes));
+}
+
+static void *take_aligned(size_t alignment_bytes, size_t size_bytes)
+{
+    if (alignment_bytes <= NP_ALIGNMENT)
+        return np_serve_malloc(size_bytes);
+    return or_enomem(np_core_take_aligned(size_bytes, alignment_bytes));
+}
+
+/* glibc's memalign takes any alignment and rounds it up to a power of two. */
+void *np_serve_memalign(size_t alignment_bytes, size_t size_bytes)
+{
+    size_t rounded = NP_ALIGNMENT;
+
+    if (alignment_bytes > SIZE_MAX / 2 + 1) {
+        errno = EINVAL;
+        return NULL;
+    }
+    while (rounded < alignment_bytes)
+        rounded *= 2;
+    return take_aligned(rounded, size_bytes);
+}
+
+void *np_serve_aligned_alloc(size_t alignment_bytes, size_t size_bytes)
+{
+    if (!np_is_power_of_two(alignment_bytes)) {
+        errno = EINVAL;
+        return NULL;
+    }
+    return take_aligned(alignment_bytes, size_bytes);
+}
+
+int np_serve_posix_memalign(void **memory, size_t alignment_bytes, size_t size_bytes)
+{
+    int saved_errno = errno;
+    void *taken;
+
+    if (!np_is_power_of_two(alignment_bytes) || alignment_bytes % sizeof(void *) != 0)
+        return EINVAL;
+    taken = take_aligned(alignment_bytes, size_bytes);
+    errno = saved_errno;
+    if (taken == NULL)
+        return ENOMEM;
+    *memory = taken;
+    return 0;
+}
+
+void *np_serve_valloc(size_t size_bytes)
+{
+    return take_aligned(np_page_bytes(), size_bytes);
+}
+
+void *np_serve_pvalloc(size_t size_bytes)
+{
+    size_t page_bytes = np_page_bytes();
+
+    if (size_bytes > SIZE_MAX - page_bytes) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return take_aligned(page_bytes, np_align_up(size_bytes, page_bytes));
+}
+
+size_t np_serve_usable_size(const void *memory)
+{
+    return memory == NULL ? 0 : np_core_usable_bytes(memory);
+}
+
+int np_serve_mallopt(int parameter, int value)
+{
+    np_thread_read_environment(); /* so that it cannot undo this later */
+    if (!np_tune_mallopt(parameter, value))
+        return 0;
+    np_core_knobs_changed();
+    return 1;
+}
+
+int np_serve_trim(size_t pad_bytes)
+{
+    return np_core_trim(pad_bytes) ? 1 : 0;
+}
+
+/* At the latest here libc has set up the environment; most processes have allocated, and read it, before. */
+__attribute__((constructor)) static void read_environment(void)
+{
+    np_thread_read_environment();
+    np_core_knobs_changed();
+}

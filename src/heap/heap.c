@@ -1,0 +1,438 @@
+/* Refilling, opening and closing. Everything here runs in the heap's own thread. */
+#include "heap.h"
+
+#include <string.h>
+
+#include "bits.h"
+#include "check.h"
+#include "depot.h"
+#include "mxfast.h"
+#include "tune.h"
+
+/* Fields that the fast path reads are what they must be: no free slot, and an owner that no heap has. */
+struct np_slab np_empty_slab;
+
+/* clang-format off */
+#define EMPTY_4 &np_empty_slab, &np_empty_slab, &np_empty_slab, &np_empty_slab
+#define EMPTY_16 EMPTY_4, EMPTY_4, EMPTY_4, EMPTY_4
+struct np_heap np_empty_heap = {
+    .direct = {EMPTY_16, EMPTY_16, EMPTY_16, EMPTY_16, &np_empty_slab},
+};
+/* clang-format on */
+
+NP_THREAD_LOCAL struct np_heap *np_heap_fast = &np_empty_heap;
+
+/* From the fifth slab of a class on, a heap is seen to grow: memory is then put behind a whole slab at once, at
+ * two thirds of the price. Before, a slab costs the pages it has used. */
+#define POPULATE_FROM_COUNT 4
+
+static bool is_pair_split(const struct np_heap *heap, unsigned class_index)
+{
+    return class_index >= NP_PAIRED_CLASS_COUNT ||
+           (heap->split_pairs >> (class_index / 2) & 1) != 0;
+}
+
+/* The class that serves a request in this heap now. */
+static unsigned class_of_request(const struct np_heap *heap, size_t size_bytes)
+{
+    unsigned class_index = np_class_of(size_bytes);
+    size_t held_bytes = np_mxfast_limit_bytes();
+
+    if (NP_UNLIKELY(held_bytes != 0))
+        return size_bytes <= held_bytes && class_index == np_class_of(held_bytes) ? NP_TWIN_CLASS
+                                                                                  : class_index;
+    return is_pair_split(heap, class_index) ? class_index : class_index | 1;
+}
+
+/* The class whose slot size a class has. */
+static unsigned slot_class_of(unsigned class_index)
+{
+    return class_index == NP_TWIN_CLASS ? np_mxfast_mixed_class() : class_index;
+}
+
+void np_heap_rebuild_direct(struct np_heap *heap)
+{
+    for (size_t granule = 0; granule < NP_DIRECT_COUNT; granule++)
+        heap->direct[granule] =
+            heap->current[class_of_request(heap, granule * NP_ALIGNMENT)];
+    /* The granule in which the limit of M_MXFAST falls is decided byte by byte, on the slow path. */
+    if (NP_UNLIKELY(np_mxfast_limit_bytes() != 0))
+        heap->direct[np_mxfast_limit_bytes() / NP_ALIGNMENT + 1] = &np_empty_slab;
+}
+
+/* The part of np_heap_rebuild_direct that a change of one current slab needs. */
+static void rebuild_direct_of(struct np_heap *heap, unsigned class_index)
+{
+    size_t last;
+    size_t granule;
+
+    if (NP_UNLIKELY(np_mxfast_limit_bytes() != 0)) {
+        np_heap_rebuild_direct(heap);
+        return;
+    }
+    if (class_index >= NP_PAIRED_CLASS_COUNT ||
+        (!is_pair_split(heap, class_index) && (class_index & 1) == 0))
+        return;
+    last = np_classes[class_index].slot_bytes / NP_ALIGNMENT;
+    granule = class_index == 0 ? 0 : np_classes[class_index - 1].slot_bytes / NP_ALIGNMENT + 1;
+    if (!is_pair_split(heap, class_index))
+        granule = class_index == 1
+                      ? 0
+                      : np_classes[class_index - 2].slot_bytes / NP_ALIGNMENT + (size_t)1;
+    for (; granule <= last; granule++)
+        heap->direct[granule] = heap->current[class_index];
+}
+
+void np_heap_init(struct np_heap *heap)
+{
+    memset(heap, 0, sizeof *heap);
+    for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++)
+        heap->current[class_index] = &np_empty_slab;
+    for (size_t granule = 0; granule < NP_DIRECT_COUNT; granule++)
+        heap->direct[granule] = &np_empty_slab;
+}
+
+static void set_current(struct np_heap *heap, unsigned class_index, struct np_slab *slab)
+{
+    heap->current[class_index] = slab;
+    rebuild_direct_of(heap, class_index);
+}
+
+/* Takes a slab out of the heap, which then holds it without owning it. */
+static void disown(struct np_heap *heap, struct np_slab *slab)
+{
+    unsigned index = slab->open_index;
+    unsigned last = --heap->open_count;
+
+    heap->open[index] = heap->open[last];
+    heap->open_class[index] = heap->open_class[last];
+    heap->open[index]->open_index = (uint8_t)index;
+    heap->open_bytes -= np_slab_extended_bytes(slab);
+    if (heap->current[slab->class_index] == slab)
+        set_current(heap, slab->class_index, &np_empty_slab);
+    /* Before the slab is closed: afterwards another heap may own it. */
+    atomic_store_explicit(&slab->owner, NULL, memory_order_relaxed);
+}
+
+static void close_slab(struct np_heap *heap, struct np_slab *slab)
+{
+    disown(heap, slab);
+    np_depot_settle(slab);
+}
+
+/* An open slab that was not used since the search came by last, other than `except`; all were: the next. */
+static struct np_slab *find_idle(struct np_heap *heap, const struct np_slab *except)
+{
+    struct np_slab *slab = NULL;
+
+    for (unsigned steps = 0; steps < 2 * heap->open_count + 1; steps++) {
+        heap->open_hand = heap->open_hand + 1 < heap->open_count ? heap->open_hand + 1 : 0;
+        if (heap->open[heap->open_hand] == except)
+            continue;
+        slab = heap->open[heap->open_hand];
+        if (slab->used_when_passed == np_slab_used_count(slab))
+            break;
+        slab->used_when_passed = (uint16_t)np_slab_used_count(slab);
+    }
+    return slab;
+}
+
+static void close_surplus(struct np_heap *heap, const struct np_slab *except)
+{
+    size_t most_bytes = (size_t)np_tune_get(NP_KNOB_OPEN_BYTES);
+
+    while (heap->open_count > 1 &&
+           (heap->open_bytes > most_bytes || heap->open_count == NP_OPEN_MAX)) {
+        struct np_slab *idle = find_idle(heap, except);
+
+        if (idle == NULL)
+            return;
+        close_slab(heap, idle);
+    }
+}
+
+/* Makes the heap the owner of a slab that its thread holds. */
+static void own(struct np_heap *heap, struct np_slab *slab)
+{
+    unsigned index = heap->open_count++;
+
+    heap->open[index] = slab;
+    heap->open_class[index] = slab->class_index;
+    heap->open_bytes += np_slab_extended_bytes(slab);
+    slab->open_index = (uint8_t)index;
+    slab->used_when_passed = UINT16_MAX;
+    np_slab_set_notice(slab, 0);
+    atomic_store_explicit(&slab->owner, heap, memory_order_relaxed);
+    close_surplus(heap, slab);
+}
+
+void np_heap_notice(struct np_heap *heap, struct np_slab *slab)
+{
+    if (np_slab_used_count(slab) != 0)
+        return;
+    /* The current slab is about to be used again, and what is held stays: look no more until it is not. */
+    if (heap->current[slab->class_index] == slab || np_mxfast_is_held(slab->class_index)) {
+        np_slab_set_notice(slab, -1);
+        return;
+    }
+    close_slab(heap, slab);
+}
+
+void np_heap_push(struct np_heap *heap, struct np_slab *slab, void *memory)
+{
+    enum np_push_wish wish = NP_PUSH_ONLY;
+
+    if (heap != NULL) {
+        /* The second free in a row into a closed slab: more will follow, and cost less if it is ours. */
+        wish = heap->last_pushed == slab ? NP_PUSH_AND_OPEN : NP_PUSH_ONLY;
+        heap->last_pushed = slab;
+    }
+    if (np_slab_push(slab, memory, wish) == NP_PUSH_DONE)
+        return;
+    if (heap == NULL) {
+        np_depot_settle(slab);
+        return;
+    }
+    np_slab_collect(slab);
+    own(heap, slab);
+    if (np_slab_used_count(slab) == 0)
+        np_heap_notice(heap, slab);
+}
+
+/* The slab that was current is not any more; an empty one is not kept for nothing. */
+static void retire_current(struct np_heap *heap, unsigned class_index)
+{
+    struct np_slab *slab = heap->current[class_index];
+
+    if (slab == &np_empty_slab)
+        return;
+    if (np_slab_free_count(slab) == 0 && slab->extended_count == slab->slot_count) {
+        close_slab(heap, slab); /* exhausted */
+        return;
+    }
+    np_slab_set_notice(slab, 0);
+}
+
+static void make_current(struct np_heap *heap, unsigned class_index, struct np_slab *slab)
+{
+    if (heap->current[class_index] == slab)
+        return;
+    retire_current(heap, class_index);
+    set_current(heap, class_index, slab);
+}
+
+/* Free slots in a slab that is open here: its private list, or what others have pushed. */
+static bool has_free_slots(struct np_slab *slab)
+{
+    return slab->free_slots != NULL || np_slab_collect(slab);
+}
+
+enum search { SEARCH_FREE, SEARCH_COLD };
+
+static struct np_slab *find_open(const struct np_heap *heap, unsigned class_index,
+                                 enum search search)
+{
+    for (unsigned index = 0; index < heap->open_count; index++) {
+        struct np_slab *slab = heap->open[index];
+
+        if (heap->open_class[index] != class_index)
+            continue;
+        if (search == SEARCH_FREE ? has_free_slots(slab)
+                                  : slab->extended_count < slab->slot_count)
+            return slab;
+    }
+    return NULL;
+}
+
+static void extend(struct np_heap *heap, struct np_slab *slab)
+{
+    size_t before = np_slab_extended_bytes(slab);
+
+    (void)np_slab_extend(slab, 0);
+    heap->open_bytes += np_slab_extended_bytes(slab) - before;
+}
+
+/* A slab that others have closed, with room. */
+static struct np_slab *take_listed(struct np_heap *heap, unsigned class_index)
+{
+    struct np_slab *slab;
+
+    while ((slab = np_depot_take(class_index)) != NULL) {
+        np_slab_collect(slab);
+        if (slab->free_slots != NULL || slab->extended_count < slab->slot_count) {
+            own(heap, slab);
+            return slab;
+        }
+        np_depot_settle(slab);
+    }
+    return NULL;
+}
+
+static struct np_slab *make_slab(struct np_heap *heap, unsigned class_index,
+                                 enum np_growth growth)
+{
+    struct np_slab *slab =
+        np_slab_make(&heap->home, class_index, slot_class_of(class_index), growth);
+
+    if (slab == NULL)
+        return NULL;
+    if (heap->made_count[class_index] >= POPULATE_FROM_COUNT) {
+        slab->is_populated = slab->run->resident_count == 0 && np_run_populate(slab->run);
+    } else {
+        heap->made_count[class_index]++;
+    }
+    own(heap, slab);
+    return slab;
+}
+
+/* The larger class of a pair wants a second page: from now on each has its own slabs. */
+static bool split_pair(struct np_heap *heap, unsigned class_index, const struct np_slab *slab)
+{
+    if (is_pair_split(heap, class_index) || slab->extended_count == 0 ||
+        class_index == NP_TWIN_CLASS)
+        return false;
+    heap->split_pairs |= UINT32_C(1) << (class_index / 2);
+    np_heap_rebuild_direct(heap);
+    return true;
+}
+
+/* A slab of the class with a free slot, as the class's current one; NULL: see np_heap_take. The order spends what is
+ * resident before what is cold, and what is here before what is shared. */
+static struct np_slab *refill(struct np_heap *heap, unsigned class_index, enum np_growth growth)
+{
+    struct np_slab *slab = heap->current[class_index];
+
+    if (slab != &np_empty_slab && has_free_slots(slab))
+        return slab;
+    slab = find_open(heap, class_index, SEARCH_FREE);
+    if (slab == NULL)
+        slab = take_listed(heap, class_index);
+    if (slab == NULL)
+        slab = find_open(heap, class_index, SEARCH_COLD);
+    if (slab == NULL)
+        slab = make_slab(heap, class_index, growth);
+    if (slab == NULL)
+        return NULL;
+    make_current(heap, class_index, slab);
+    return slab;
+}
+
+static void *pop(struct np_slab *slab)
+{
+    struct np_slot *slot = slab->free_slots;
+
+    slab->free_slots = np_slot_next(slab, slot);
+    NP_OWNER_ADD(slab->until_notice, 1);
+    return slot;
+}
+
+static void *take_of_class(struct np_heap *heap, unsigned class_index, enum np_growth growth)
+{
+    struct np_slab *slab = heap->current[class_index];
+
+    if (slab->free_slots == NULL) {
+        slab = refill(heap, class_index, growth);
+        if (slab == NULL)
+            return NULL;
+        if (slab->free_slots == NULL)
+            extend(heap, slab);
+    }
+    return pop(slab);
+}
+
+void *np_heap_take(struct np_heap *heap, size_t size_bytes, enum np_growth growth)
+{
+    unsigned class_index = class_of_request(heap, size_bytes);
+    struct np_slab *slab = heap->current[class_index];
+
+    if (slab->free_slots != NULL)
+        return pop(slab);
+    slab = refill(heap, class_index, growth);
+    if (slab == NULL)
+        return NULL;
+    if (slab->free_slots == NULL) {
+        if (split_pair(heap, class_index, slab) && class_of_request(heap, size_bytes) != class_index)
+            return take_of_class(heap, class_of_request(heap, size_bytes), growth);
+        extend(heap, slab);
+    }
+    return pop(slab);
+}
+
+/* Whether every slot of the class is so aligned. Slabs begin at a multiple of a unit, fitted pages at one of 4 KiB. */
+static bool is_class_aligned(unsigned class_index, size_t alignment_bytes)
+{
+    return np_classes[class_index].slot_bytes % alignment_bytes == 0;
+}
+
+void *np_heap_take_aligned(struct np_heap *heap, size_t size_bytes, size_t alignment_bytes,
+                           enum np_growth growth)
+{
+    size_t least_bytes = np_max(size_bytes, alignment_bytes);
+
+    if (least_bytes > NP_SMALL_MAX_BYTES)
+        return NULL;
+    for (unsigned class_index = np_class_of(least_bytes); class_index < NP_CLASS_COUNT;
+         class_index++)
+        if (is_class_aligned(class_index, alignment_bytes))
+            return take_of_class(heap, class_index, growth);
+    return NULL;
+}
+
+void np_heap_close_all(struct np_heap *heap)
+{
+    while (heap->open_count > 0)
+        close_slab(heap, heap->open[heap->open_count - 1]);
+    heap->last_pushed = NULL;
+}
+
+bool np_heap_close_free(struct np_heap *heap)
+{
+    bool is_any = false;
+
+    for (unsigned index = heap->open_count; index-- > 0;) {
+        struct np_slab *slab = heap->open[index];
+
+        np_slab_collect(slab);
+        if (np_slab_used_count(slab) == 0) {
+            disown(heap, slab);
+            np_depot_settle(slab);
+            is_any = true;
+        }
+    }
+    return is_any;
+}
+
+const char *np_heap_audit(const struct np_heap *heap)
+{
+    size_t open_bytes = 0;
+
+    for (unsigned index = 0; index < heap->open_count; index++) {
+        const struct np_slab *slab = heap->open[index];
+        const char *fault = np_slab_audit(slab);
+
+        if (fault != NULL)
+            return fault;
+        if (slab->open_index != index || heap->open_class[index] != slab->class_index ||
+            atomic_load(&slab->owner) != heap || !np_slab_is_open(slab))
+            return "H3: a heap's list of open slabs has one that is not its own";
+        open_bytes += np_slab_extended_bytes(slab);
+    }
+    if (open_bytes != heap->open_bytes)
+        return "H3: a heap's open bytes are miscounted";
+    for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++) {
+        const struct np_slab *slab = heap->current[class_index];
+
+        if (slab != &np_empty_slab &&
+            (slab->class_index != class_index || atomic_load(&slab->owner) != heap))
+            return "H2: a current slab is not this heap's, or of another class";
+    }
+    for (size_t granule = 0; granule < NP_DIRECT_COUNT; granule++) {
+        const struct np_slab *slab = heap->direct[granule];
+
+        if (slab != &np_empty_slab &&
+            (heap->current[slab->class_index] != slab ||
+             slab->slot_bytes < granule * NP_ALIGNMENT))
+            return "H1: a direct entry is not a current slab that is large enough";
+    }
+    return NULL;
+}

@@ -1,0 +1,118 @@
+/* A heap: one thread's set of slabs, and the fast path.
+ *
+ * The heap's thread alone touches it, except for the counts that walkers read. Slabs it holds open are its
+ * own: taking and freeing their slots needs no atomic instruction. It holds few, so that a sleeping
+ * thread withholds little (P1): their extended bytes are at most NEAP_OPEN_BYTES, 1 MiB unless set.
+ *
+ * [H1] direct[g] is the slab that serves requests of granule g, or the empty slab; the slab is open here.
+ * [H2] current[c] is an open slab of class c in this heap, or the empty slab.
+ * [H3] open[0..open_count) are the slabs whose owner is this heap; open_bytes is the sum of their extended bytes.
+ *
+ * Read next: heap.c for refilling and closing, slab.h for slabs, docs/life_of_an_allocation.md for all of it
+ * in order.
+ */
+#ifndef NP_HEAP_HEAP_H
+#define NP_HEAP_HEAP_H
+
+#include "attr.h"
+#include "classes.h"
+#include "slab.h"
+#include "window.h"
+
+/* Structural limit on slabs open in one heap; the limit in bytes comes before it mostly. */
+#define NP_OPEN_MAX 64
+
+struct np_heap {
+    struct np_slab *direct[NP_DIRECT_COUNT];
+    struct np_slab *current[NP_CLASS_TABLE_COUNT];
+    struct np_slab *last_pushed; /* compared only, never followed: it may be gone */
+    struct np_arena *home;
+    uint32_t split_pairs; /* bit p: classes 2p and 2p+1 have slabs of their own */
+    uint32_t open_count;
+    size_t open_bytes;
+    uint32_t open_hand; /* where the search for an idle slab goes on */
+    uint16_t made_count[NP_CLASS_TABLE_COUNT]; /* slabs of the class made here, saturating */
+    uint8_t open_class[NP_OPEN_MAX];           /* apart from the records: a search stays in one line */
+    struct np_slab *open[NP_OPEN_MAX];
+    struct np_heap *next;        /* of all heaps; fixed */
+    struct np_heap *next_parked; /* core's, under its lock */
+    _Atomic uint32_t is_parked;
+};
+
+/* Stands in where there is no slab: always without a free slot. "No heap yet", "no slab yet" and "slab exhausted"
+ * are therefore one test. Never written. */
+extern struct np_slab np_empty_slab;
+
+/* Stands in where a thread has no heap; all its slabs are the empty one, and no slab has it as owner. */
+extern struct np_heap np_empty_heap;
+
+/* The heap that the fast path uses: the thread's own, or the empty heap where every call must take the slow
+ * path. */
+extern NP_THREAD_LOCAL struct np_heap *np_heap_fast;
+
+/* A slot for a request of at most NP_DIRECT_MAX_BYTES, or NULL: not "no memory", ask the slow path. */
+NP_INLINE void *np_heap_try_take(const struct np_heap *heap, size_t size_bytes)
+{
+    struct np_slab *slab = heap->direct[(size_bytes + NP_ALIGNMENT - 1) / NP_ALIGNMENT];
+    struct np_slot *slot = slab->free_slots;
+
+    if (NP_UNLIKELY(slot == NULL))
+        return NULL;
+    slab->free_slots = np_slot_next(slab, slot);
+    NP_OWNER_ADD(slab->until_notice, 1);
+    return slot;
+}
+
+/* Frees a slot of a slab that this heap holds. True: the slab has reached its notice, call np_heap_notice. */
+NP_INLINE bool np_heap_give(struct np_slab *slab, void *memory)
+{
+    struct np_slot *slot = memory;
+
+    slot->encoded_next = (uintptr_t)slab->free_slots ^ slab->key;
+    slab->free_slots = slot;
+    NP_OWNER_ADD(slab->until_notice, -1);
+    return slab->until_notice <= 0;
+}
+
+/* The slab of an address if this heap holds it, found the short way; NULL sends the caller the long way. */
+NP_INLINE struct np_slab *np_heap_slab_of(const struct np_heap *heap, const void *memory)
+{
+    struct np_slab *slab = np_window_record_fast((uintptr_t)memory);
+
+    if (NP_UNLIKELY(slab == NULL) ||
+        NP_UNLIKELY(atomic_load_explicit(&slab->owner, memory_order_relaxed) != heap))
+        return NULL;
+    return slab;
+}
+
+/* Makes a fresh or reused record an empty heap. */
+void np_heap_init(struct np_heap *heap);
+
+/* A slot for a request of at most NP_SMALL_MAX_BYTES: refills as needed. NULL: no memory, or with
+ * NP_EXISTING_ONLY neither a slot nor a free run for a slab. */
+void *np_heap_take(struct np_heap *heap, size_t size_bytes, enum np_growth growth);
+
+/* The same where the slot must be aligned: a power of two up to NP_GRANULE_BYTES, above NP_ALIGNMENT. NULL also when
+ * no class is so aligned and not too large. */
+void *np_heap_take_aligned(struct np_heap *heap, size_t size_bytes, size_t alignment_bytes,
+                           enum np_growth growth);
+
+/* A slab that this heap holds has reached its notice: it may have become empty, or worth closing. */
+void np_heap_notice(struct np_heap *heap, struct np_slab *slab);
+
+/* Frees a slot of a slab that this heap does not hold; heap is NULL in a thread that has none. */
+void np_heap_push(struct np_heap *heap, struct np_slab *slab, void *memory);
+
+/* Closes all slabs the heap holds. */
+void np_heap_close_all(struct np_heap *heap);
+
+/* Closes the entirely free slabs it holds, and returns whether any went. */
+bool np_heap_close_free(struct np_heap *heap);
+
+/* Recomputes the fast path's table after a knob has changed. */
+void np_heap_rebuild_direct(struct np_heap *heap);
+
+/* In the heap's thread: NULL, or the invariant that does not hold. */
+const char *np_heap_audit(const struct np_heap *heap);
+
+#endif

@@ -1,0 +1,317 @@
+/* Mappings of single objects. See large.h for the table.
+ *
+ * Why no lock is needed: an entry is claimed by one compare-and-swap of its address from 0 to 1, filled by the
+ * claimant alone, and made visible by the release store of the address. Only the program's free of that
+ * object clears it, once; a second free of the same address finds nothing (or, at worst, a newer object of the
+ * same address, as with any allocator). A look-up of a live object cannot miss it: the entry was written before
+ * malloc returned, and stays until free.
+ */
+#include "large.h"
+
+#include "bits.h"
+#include "check.h"
+#include "limits.h"
+#include "os.h"
+#include "tune.h"
+
+#define LEVEL_COUNT 20
+#define FIRST_LEVEL_SHIFT 8 /* 256 entries fill one 4 KiB page */
+#define WINDOW_COUNT 16     /* four cache lines */
+
+enum { ENTRY_FREE = 0, ENTRY_BEING_FILLED = 1 };
+
+struct entry {
+    _Atomic uintptr_t address;
+    _Atomic size_t bytes;
+};
+
+struct level {
+    _Atomic(struct entry *) entries; /* NULL: not made yet */
+    _Atomic int64_t live_count;      /* negative while the level's memory is being given back */
+};
+
+static struct level levels[LEVEL_COUNT];
+
+static _Atomic size_t object_count;
+static _Atomic size_t object_bytes;
+static _Atomic size_t object_count_max;
+static _Atomic size_t object_bytes_max;
+static _Atomic size_t unmapped_bytes;
+static _Atomic size_t unmapped_calls;
+
+static size_t level_bytes(unsigned level)
+{
+    return sizeof(struct entry) << (FIRST_LEVEL_SHIFT + level);
+}
+
+static struct entry *window_of(struct entry *entries, unsigned level, uintptr_t address)
+{
+    size_t mask = (((size_t)1 << (FIRST_LEVEL_SHIFT + level)) - 1) & ~(size_t)(WINDOW_COUNT - 1);
+
+    return entries + ((size_t)(np_mix(address) >> 16) & mask);
+}
+
+/* Makes the level if need be. */
+static struct entry *entries_of(struct level *level, unsigned index)
+{
+    struct entry *entries = atomic_load_explicit(&level->entries, memory_order_acquire);
+    struct entry *fresh;
+    size_t bytes = np_align_up(level_bytes(index), np_os_page_bytes());
+
+    if (NP_LIKELY(entries != NULL))
+        return entries;
+    fresh = np_os_map(bytes);
+    if (fresh == NULL)
+        return NULL;
+    /* release pairs with the acquire above: the memory is there for who sees the pointer. */
+    if (atomic_compare_exchange_strong_explicit(&level->entries, &entries, fresh,
+                                                memory_order_acq_rel, memory_order_acquire))
+        return fresh;
+    (void)np_os_release(fresh, bytes);
+    return entries;
+}
+
+static bool insert_in(struct level *level, unsigned index, uintptr_t address, size_t bytes)
+{
+    struct entry *entries = entries_of(level, index);
+    struct entry *entry;
+
+    if (entries == NULL)
+        return false;
+    /* Counted before it is claimed, so that a level with a claimed entry is never taken for empty. */
+    if (atomic_fetch_add(&level->live_count, 1) >= 0) {
+        entry = window_of(entries, index, address);
+        for (unsigned i = 0; i < WINDOW_COUNT; i++, entry++) {
+            uintptr_t free_address = ENTRY_FREE;
+
+            if (atomic_load_explicit(&entry->address, memory_order_relaxed) == ENTRY_FREE &&
+                atomic_compare_exchange_strong(&entry->address, &free_address,
+                                               ENTRY_BEING_FILLED)) {
+                atomic_store_explicit(&entry->bytes, bytes, memory_order_relaxed);
+                /* release pairs with the acquire in find(). */
+                atomic_store_explicit(&entry->address, address, memory_order_release);
+                return true;
+            }
+        }
+    }
+    atomic_fetch_sub(&level->live_count, 1);
+    return false;
+}
+
+static bool insert(uintptr_t address, size_t bytes)
+{
+    for (unsigned index = 0; index < LEVEL_COUNT; index++)
+        if (insert_in(&levels[index], index, address, bytes))
+            return true;
+    return false;
+}
+
+/* The entry of a live object, and its level's index; NULL: none. */
+static struct entry *find(uintptr_t address, unsigned *level_index)
+{
+    if (address % NP_GRANULE_BYTES != 0 || address == 0)
+        return NULL;
+    for (unsigned index = 0; index < LEVEL_COUNT; index++) {
+        struct entry *entry = atomic_load_explicit(&levels[index].entries, memory_order_acquire);
+
+        if (entry == NULL)
+            return NULL; /* levels are made in order */
+        entry = window_of(entry, index, address);
+        for (unsigned i = 0; i < WINDOW_COUNT; i++, entry++) {
+            if (atomic_load_explicit(&entry->address, memory_order_acquire) == address) {
+                *level_index = index;
+                return entry;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* The memory behind an emptied level of more than a page goes back. While it does, live_count is far below zero, and
+ * inserters go to the next level. */
+static void purge_if_empty(struct level *level, unsigned index)
+{
+    int64_t none = 0;
+    size_t bytes = np_align_up(level_bytes(index), np_os_page_bytes());
+
+    if (bytes <= np_os_page_bytes() ||
+        !atomic_compare_exchange_strong(&level->live_count, &none, INT64_MIN / 2))
+        return;
+    (void)np_os_purge(atomic_load(&level->entries), bytes);
+    atomic_fetch_sub(&level->live_count, INT64_MIN / 2);
+}
+
+static void remove_entry(struct entry *entry, unsigned index)
+{
+    struct level *level = &levels[index];
+
+    atomic_store_explicit(&entry->address, ENTRY_FREE, memory_order_release);
+    if (atomic_fetch_sub(&level->live_count, 1) == 1)
+        purge_if_empty(level, index);
+}
+
+static void raise_to(_Atomic size_t *most, size_t value)
+{
+    size_t known = atomic_load_explicit(most, memory_order_relaxed);
+
+    while (known < value && !atomic_compare_exchange_weak(most, &known, value))
+        ;
+}
+
+static void count_bytes(size_t more, size_t less)
+{
+    raise_to(&object_bytes_max, atomic_fetch_add(&object_bytes, more - less) + more - less);
+}
+
+static bool reserve_count(void)
+{
+    size_t most = (size_t)np_tune_get(NP_KNOB_MMAP_MAX);
+    size_t count = atomic_fetch_add(&object_count, 1);
+
+    if (count < most) {
+        raise_to(&object_count_max, count + 1);
+        return true;
+    }
+    atomic_fetch_sub(&object_count, 1);
+    return false;
+}
+
+void *np_large_take(size_t size_bytes, size_t alignment_bytes)
+{
+    size_t page_bytes = np_os_page_bytes();
+    size_t bytes = np_align_up(np_max(size_bytes, 1), page_bytes);
+    void *memory;
+
+    if (bytes < size_bytes || !reserve_count())
+        return NULL;
+    memory = alignment_bytes <= page_bytes ? np_os_map(bytes)
+                                           : np_os_map_aligned(bytes, alignment_bytes);
+    if (memory != NULL && insert((uintptr_t)memory, bytes)) {
+        count_bytes(bytes, 0);
+        return memory;
+    }
+    if (memory != NULL)
+        (void)np_os_release(memory, bytes);
+    atomic_fetch_sub(&object_count, 1);
+    return NULL;
+}
+
+size_t np_large_bytes(const void *memory)
+{
+    unsigned index;
+    struct entry *entry = find((uintptr_t)memory, &index);
+
+    return entry == NULL ? 0 : atomic_load_explicit(&entry->bytes, memory_order_relaxed);
+}
+
+bool np_large_give(void *memory)
+{
+    unsigned index;
+    struct entry *entry = find((uintptr_t)memory, &index);
+    size_t bytes;
+
+    if (entry == NULL)
+        return false;
+    bytes = atomic_load_explicit(&entry->bytes, memory_order_relaxed);
+    /* First out of the table, then unmapped: the kernel may give the address to somebody at once. */
+    remove_entry(entry, index);
+    atomic_fetch_sub(&object_count, 1);
+    count_bytes(0, bytes);
+    (void)np_os_release(memory, bytes);
+    atomic_fetch_add_explicit(&unmapped_bytes, bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&unmapped_calls, 1, memory_order_relaxed);
+    np_tune_raise_mmap_threshold((int64_t)np_min(bytes, (size_t)INT64_MAX));
+    return true;
+}
+
+void *np_large_resize(void *memory, size_t size_bytes)
+{
+    unsigned index;
+    struct entry *entry = find((uintptr_t)memory, &index);
+    size_t bytes = np_align_up(size_bytes, np_os_page_bytes());
+    size_t old_bytes;
+    void *moved;
+
+    if (entry == NULL || bytes < size_bytes)
+        return NULL;
+    old_bytes = atomic_load_explicit(&entry->bytes, memory_order_relaxed);
+    if (bytes == old_bytes)
+        return memory;
+    moved = np_os_remap(memory, old_bytes, bytes, NP_OS_REMAP_IN_PLACE);
+    if (moved != NULL) {
+        atomic_store_explicit(&entry->bytes, bytes, memory_order_relaxed);
+        count_bytes(bytes, old_bytes);
+        return moved;
+    }
+    /* The entry goes first: once moved, the old address may be another thread's. Nobody looks this object up
+     * meanwhile, the program being inside realloc with it. Its place may be taken when the move fails, so it
+     * is inserted anew, which finds a place unless memory for the table is short. */
+    remove_entry(entry, index);
+    moved = np_os_remap(memory, old_bytes, bytes, NP_OS_REMAP_ANYWHERE);
+    if (moved == NULL) {
+        if (!insert((uintptr_t)memory, old_bytes))
+            np_die("no memory to keep track of a large object in realloc");
+        return NULL;
+    }
+    if (!insert((uintptr_t)moved, bytes))
+        np_die("no memory to keep track of a large object in realloc");
+    count_bytes(bytes, old_bytes);
+    return moved;
+}
+
+uintptr_t np_large_around(uintptr_t address)
+{
+    for (unsigned index = 0; index < LEVEL_COUNT; index++) {
+        struct entry *entry = atomic_load_explicit(&levels[index].entries, memory_order_acquire);
+
+        for (size_t i = 0; entry != NULL && i < (size_t)1 << (FIRST_LEVEL_SHIFT + index); i++) {
+            uintptr_t start = atomic_load_explicit(&entry[i].address, memory_order_acquire);
+
+            if (start > ENTRY_BEING_FILLED && start <= address &&
+                address - start < atomic_load_explicit(&entry[i].bytes, memory_order_relaxed))
+                return start;
+        }
+    }
+    return 0;
+}
+
+struct np_large_totals np_large_totals(void)
+{
+    struct np_large_totals totals = {
+        .count = atomic_load(&object_count),
+        .bytes = atomic_load(&object_bytes),
+        .count_max = atomic_load(&object_count_max),
+        .bytes_max = atomic_load(&object_bytes_max),
+        .unmapped_bytes = atomic_load(&unmapped_bytes),
+        .unmapped_calls = atomic_load(&unmapped_calls),
+    };
+
+    for (unsigned index = 0; index < LEVEL_COUNT; index++)
+        if (atomic_load_explicit(&levels[index].entries, memory_order_relaxed) != NULL)
+            totals.table_bytes += np_align_up(level_bytes(index), np_os_page_bytes());
+    return totals;
+}
+
+const char *np_large_audit(void)
+{
+    size_t count = 0;
+    size_t bytes = 0;
+
+    for (unsigned index = 0; index < LEVEL_COUNT; index++) {
+        struct entry *entry = atomic_load(&levels[index].entries);
+        int64_t live_count = 0;
+
+        for (size_t i = 0; entry != NULL && i < (size_t)1 << (FIRST_LEVEL_SHIFT + index); i++) {
+            if (atomic_load(&entry[i].address) == ENTRY_FREE)
+                continue;
+            live_count++;
+            bytes += atomic_load(&entry[i].bytes);
+        }
+        if (live_count != atomic_load(&levels[index].live_count))
+            return "L2: a level's entries are miscounted";
+        count += (size_t)live_count;
+    }
+    if (count != atomic_load(&object_count) || bytes != atomic_load(&object_bytes))
+        return "L1: the table does not hold what was counted";
+    return NULL;
+}

@@ -1,0 +1,48 @@
+/* Large objects: one mapping each, found again through a table, given back by munmap.
+ *
+ * The table is a chain of levels, each twice the one before. An object's address selects a window of
+ * WINDOW_COUNT entries in a level; it takes a free entry in the first level that has one there. Entries are
+ * claimed and freed with single atomic steps, so no lock is needed, and a fork finds no lock held.
+ *
+ * [L1] An entry's address is 0 (free), 1 (being filled), or that of a live object whose mapping begins there and
+ *      has `bytes` bytes.
+ * [L2] A level's live_count is at least the number of its entries that are not free.
+ *
+ * Leaves out: which requests are large (core/).
+ */
+#ifndef NP_LARGE_LARGE_H
+#define NP_LARGE_LARGE_H
+
+#include "attr.h"
+
+/* A zeroed object at an alignment (a power of two); NULL: no memory, or M_MMAP_MAX objects exist. */
+void *np_large_take(size_t size_bytes, size_t alignment_bytes);
+
+/* Bytes usable in the large object that starts at this address; 0: there is none. For any address. */
+size_t np_large_bytes(const void *memory);
+
+/* Unmaps it and raises the dynamic mmap threshold to its size. False: no large object starts there. */
+bool np_large_give(void *memory);
+
+/* Another size, perhaps at another address, contents kept, fresh bytes zero. NULL: unchanged. */
+void *np_large_resize(void *memory, size_t size_bytes);
+
+/* A large object that holds the address, or 0: for diagnosis, reads the whole table. */
+uintptr_t np_large_around(uintptr_t address);
+
+struct np_large_totals {
+    size_t count;
+    size_t bytes;
+    size_t count_max; /* since the start */
+    size_t bytes_max;
+    size_t unmapped_bytes; /* given back, ever */
+    size_t unmapped_calls;
+    size_t table_bytes; /* of bookkeeping, mapped */
+};
+
+struct np_large_totals np_large_totals(void);
+
+/* NULL, or the invariant that does not hold; for use while no other thread is at work here. */
+const char *np_large_audit(void);
+
+#endif

@@ -1,0 +1,146 @@
+/* The window table and its slow paths. Layout of a window's mapping: header and bitmap, then the run map,
+ * then the slab records, each from a page of its own so that they can be purged apart. */
+#include "window.h"
+
+#include "bits.h"
+#include "check.h"
+#include "os.h"
+
+/* Window 0 would look like an empty entry; its tag is made one that no address has. */
+struct np_window_table np_window_table = {.tags = {UINTPTR_MAX}};
+
+static _Atomic(struct np_window *) windows_aside;
+static _Atomic size_t mapped_bytes;
+
+#define RUNS_BYTES (NP_WINDOW_GRANULES * sizeof(struct np_run *))
+#define RECORDS_BYTES (NP_WINDOW_UNITS * NP_SLAB_RECORD_BYTES)
+
+struct np_window *np_window_find(uintptr_t address)
+{
+    uintptr_t number = address >> NP_WINDOW_SHIFT;
+    size_t index = number % NP_WINDOW_TABLE_COUNT;
+    uintptr_t tag = atomic_load_explicit(&np_window_table.tags[index], memory_order_acquire);
+
+    if (NP_LIKELY(tag == number))
+        return atomic_load_explicit(&np_window_table.windows[index], memory_order_relaxed);
+    /* acquire pairs with the release of the push in publish(). */
+    for (struct np_window *window = atomic_load_explicit(&windows_aside, memory_order_acquire);
+         window != NULL; window = window->next_aside)
+        if (window->base >> NP_WINDOW_SHIFT == number)
+            return window;
+    return NULL;
+}
+
+void *np_window_record(uintptr_t address)
+{
+    void *record = np_window_record_fast(address);
+    struct np_window *window;
+
+    if (NP_LIKELY(record != NULL))
+        return record;
+    window = np_window_find(address);
+    if (window == NULL)
+        return NULL;
+    return window->records +
+           (((address - window->base) >> NP_UNIT_SHIFT) << NP_SLAB_RECORD_SHIFT);
+}
+
+static struct np_window *make(uintptr_t base)
+{
+    size_t page_bytes = np_os_page_bytes();
+    size_t header_bytes = np_align_up(sizeof(struct np_window), page_bytes);
+    size_t runs_bytes = np_align_up(RUNS_BYTES, page_bytes);
+    size_t bytes = header_bytes + runs_bytes + np_align_up(RECORDS_BYTES, page_bytes);
+    struct np_window *window = np_os_map(bytes);
+
+    if (window == NULL)
+        return NULL;
+    window->base = base;
+    window->runs = (void *)((char *)window + header_bytes);
+    window->records = (char *)window + header_bytes + runs_bytes;
+    atomic_fetch_add_explicit(&mapped_bytes, bytes, memory_order_relaxed);
+    return window;
+}
+
+static void put_aside(struct np_window *window)
+{
+    struct np_window *first = atomic_load_explicit(&windows_aside, memory_order_relaxed);
+
+    do
+        window->next_aside = first;
+    while (!atomic_compare_exchange_weak_explicit(&windows_aside, &first, window,
+                                                  memory_order_release, memory_order_relaxed));
+}
+
+/* The table's three words of an entry are written by one thread: the one that moved `windows` from NULL.
+ * The tag is written last, with release, so whoever reads the tag sees the other two. Until then the
+ * window is not found; its maker has not lent any of its memory yet, so nobody asks. */
+static struct np_window *publish(struct np_window *window)
+{
+    uintptr_t number = window->base >> NP_WINDOW_SHIFT;
+    size_t index = number % NP_WINDOW_TABLE_COUNT;
+    struct np_window *occupant = NULL;
+
+    if (number != 0 && atomic_compare_exchange_strong(&np_window_table.windows[index], &occupant,
+                                                      window)) {
+        uintptr_t first_unit = window->base >> NP_UNIT_SHIFT;
+
+        atomic_store_explicit(&np_window_table.record_bases[index],
+                              (uintptr_t)window->records - (first_unit << NP_SLAB_RECORD_SHIFT),
+                              memory_order_relaxed);
+        atomic_store_explicit(&np_window_table.tags[index], number, memory_order_release);
+        return window;
+    }
+    put_aside(window);
+    return window;
+}
+
+/* Windows are made under the lock of rank NP_RANK_BREAK, or by a thread that makes an arena of its own
+ * during another's fork, which reserves whole windows only: so no window has two makers at once. */
+struct np_window *np_window_ensure(uintptr_t address)
+{
+    struct np_window *window = np_window_find(address);
+
+    if (window != NULL)
+        return window;
+    window = make(np_align_down(address, NP_WINDOW_BYTES));
+    if (window == NULL)
+        return NULL;
+    return publish(window);
+}
+
+static void purge_part(char *array, size_t from_bytes, size_t to_bytes)
+{
+    size_t page_bytes = np_os_page_bytes();
+    size_t from = np_align_up(from_bytes, page_bytes);
+    size_t to = np_align_down(to_bytes, page_bytes);
+
+    if (from < to)
+        (void)np_os_purge(array + from, to - from);
+}
+
+void np_window_purge_records(uintptr_t start, uintptr_t end)
+{
+    while (start < end) {
+        uintptr_t base = np_align_down(start, NP_WINDOW_BYTES);
+        uintptr_t stop = np_min(end, base + NP_WINDOW_BYTES);
+        struct np_window *window = np_window_find(start);
+
+        if (window != NULL) {
+            size_t word_bytes = sizeof window->runs[0];
+
+            purge_part((char *)window->runs, ((start - base) >> NP_GRANULE_SHIFT) * word_bytes,
+                       ((stop - base) >> NP_GRANULE_SHIFT) * word_bytes);
+            purge_part(window->records,
+                       (np_align_up(start - base, NP_UNIT_BYTES) >> NP_UNIT_SHIFT)
+                           << NP_SLAB_RECORD_SHIFT,
+                       ((stop - base) >> NP_UNIT_SHIFT) << NP_SLAB_RECORD_SHIFT);
+        }
+        start = stop;
+    }
+}
+
+size_t np_window_mapped_bytes(void)
+{
+    return atomic_load_explicit(&mapped_bytes, memory_order_relaxed);
+}

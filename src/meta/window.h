@@ -1,0 +1,76 @@
+/* From an address to what we know of it.
+ *
+ * A *window* is an aligned 64 MiB stretch of addresses that holds memory of an arena. Its bookkeeping is
+ * one mapping of its own: a header, a bitmap of resident granules, a map from granules to runs, and the
+ * records of the slabs, one a unit of 64 KiB. All of it is zero, and untouched by the kernel's
+ * reckoning, until used; zero means "not ours" throughout, so any address may be looked up.
+ *
+ * The table is direct-mapped by window number. A window whose place is taken (two windows a multiple of
+ * 64 GiB apart) goes to a list that only the slow look-up reads.
+ *
+ * Who guards it: entries are published once, with release, and never change or go away: readers need
+ * no lock. The bitmap's words and the run map are guarded by their arena's lock (arena/arena.h), the
+ * records by the slab protocol (heap/slab.h).
+ *
+ * [W1] tags[i] is 0, or the number of a window w with w % NP_WINDOW_TABLE_COUNT == i whose records lie at
+ *      record_bases[i] + (unit number << NP_SLAB_RECORD_SHIFT), the unit number counted from address 0.
+ */
+#ifndef NP_META_WINDOW_H
+#define NP_META_WINDOW_H
+
+#include "attr.h"
+#include "limits.h"
+
+struct np_run;
+
+#define NP_WINDOW_TABLE_COUNT 1024
+
+struct np_window {
+    uintptr_t base;
+    struct np_window *next_aside; /* the list of windows that found their place taken */
+    _Atomic(struct np_run *) *runs; /* by granule; an arena's first and last granule of each run */
+    char *records;                  /* NP_WINDOW_UNITS records of NP_SLAB_RECORD_BYTES */
+    _Atomic uint64_t resident[NP_WINDOW_GRANULES / 64]; /* bit: may have memory behind it */
+};
+
+struct np_window_table {
+    _Atomic uintptr_t tags[NP_WINDOW_TABLE_COUNT];
+    _Atomic uintptr_t record_bases[NP_WINDOW_TABLE_COUNT];
+    _Atomic(struct np_window *) windows[NP_WINDOW_TABLE_COUNT];
+};
+
+extern struct np_window_table np_window_table;
+
+/* The bookkeeping of the window that holds the address, or NULL. */
+struct np_window *np_window_find(uintptr_t address);
+
+/* The same, made if need be; NULL: no memory. One caller at a time for one window. */
+struct np_window *np_window_ensure(uintptr_t address);
+
+/* The slab record of an address in a window of ours, or NULL: for windows in the table only, which is the
+ * fast path's case. An acquire load of the tag pairs with the release in np_window_ensure; on the machines
+ * that order dependent and same-location loads it costs nothing. */
+NP_INLINE void *np_window_record_fast(uintptr_t address)
+{
+    uintptr_t number = address >> NP_WINDOW_SHIFT;
+    size_t index = number % NP_WINDOW_TABLE_COUNT;
+
+    if (NP_UNLIKELY(atomic_load_explicit(&np_window_table.tags[index], memory_order_acquire) !=
+                    number))
+        return NULL;
+    return (void *)(atomic_load_explicit(&np_window_table.record_bases[index],
+                                         memory_order_relaxed) +
+                    ((address >> NP_UNIT_SHIFT) << NP_SLAB_RECORD_SHIFT));
+}
+
+/* The same for all windows. */
+void *np_window_record(uintptr_t address);
+
+/* Gives back the memory behind the records and run map entries of a range in which no run starts or ends
+ * and no slab is. Whole pages only; what does not fill one stays. The range is the caller's alone. */
+void np_window_purge_records(uintptr_t start, uintptr_t end);
+
+/* Bytes of bookkeeping that windows have mapped (not all of it touched). */
+size_t np_window_mapped_bytes(void);
+
+#endif

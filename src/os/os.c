@@ -1,0 +1,209 @@
+/* Linux behind os.h. Owns the cached page size; plain calls otherwise. errno is restored after every
+ * call, because free() must not change it and layers above do not know which calls set it. */
+#include "os.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "bits.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000 /* Linux 4.17; older kernels take the address as a hint */
+#endif
+
+static _Atomic size_t page_bytes; /* 0: not asked yet */
+
+size_t np_os_page_bytes(void)
+{
+    size_t bytes = atomic_load_explicit(&page_bytes, memory_order_relaxed);
+
+    if (NP_UNLIKELY(bytes == 0)) {
+        bytes = (size_t)getauxval(AT_PAGESZ); /* works before libc is initialised, sysconf may not */
+        if (bytes == 0)
+            bytes = 4096;
+        atomic_store_explicit(&page_bytes, bytes, memory_order_relaxed);
+    }
+    return bytes;
+}
+
+static void *map(void *address, size_t bytes, int protection, int more_flags)
+{
+    int saved_errno = errno;
+    void *memory =
+        mmap(address, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | more_flags, -1, 0);
+
+    errno = saved_errno;
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+void *np_os_map(size_t bytes)
+{
+    return map(NULL, bytes, PROT_READ | PROT_WRITE, 0);
+}
+
+bool np_os_release(void *address, size_t bytes)
+{
+    int saved_errno = errno;
+    bool is_released = munmap(address, bytes) == 0;
+
+    if (!is_released)
+        (void)madvise(address, bytes, MADV_DONTNEED);
+    errno = saved_errno;
+    return is_released;
+}
+
+/* Maps more than needed and cuts off both ends; the kernel offers no alignment above a page. */
+static void *map_aligned(size_t bytes, size_t alignment, int protection)
+{
+    size_t slack = alignment - np_os_page_bytes();
+    char *memory;
+    char *aligned;
+    size_t before;
+
+    if (bytes + slack < bytes)
+        return NULL;
+    memory = map(NULL, bytes + slack, protection, 0);
+    if (memory == NULL)
+        return NULL;
+    aligned = (char *)np_align_up((uintptr_t)memory, alignment);
+    before = (size_t)(aligned - memory);
+    if (before > 0)
+        (void)np_os_release(memory, before);
+    if (slack > before)
+        (void)np_os_release(aligned + bytes, slack - before);
+    return aligned;
+}
+
+void *np_os_map_aligned(size_t bytes, size_t alignment_bytes)
+{
+    return map_aligned(bytes, alignment_bytes, PROT_READ | PROT_WRITE);
+}
+
+void *np_os_reserve(size_t bytes, size_t alignment_bytes)
+{
+    return map_aligned(bytes, alignment_bytes, PROT_NONE);
+}
+
+void *np_os_reserve_at(void *address, size_t bytes)
+{
+    void *memory = map(address, bytes, PROT_NONE, MAP_FIXED_NOREPLACE);
+
+    if (memory != NULL && memory != address) {
+        (void)np_os_release(memory, bytes);
+        return NULL;
+    }
+    return memory;
+}
+
+bool np_os_commit(void *address, size_t bytes)
+{
+    int saved_errno = errno;
+    bool is_done = mprotect(address, bytes, PROT_READ | PROT_WRITE) == 0;
+
+    errno = saved_errno;
+    return is_done;
+}
+
+static bool advise(void *address, size_t bytes, int advice)
+{
+    int saved_errno = errno;
+    bool is_done = madvise(address, bytes, advice) == 0;
+
+    errno = saved_errno;
+    return is_done;
+}
+
+bool np_os_purge(void *address, size_t bytes)
+{
+    return advise(address, bytes, MADV_DONTNEED);
+}
+
+bool np_os_populate(void *address, size_t bytes)
+{
+    static _Atomic bool is_unknown; /* to this kernel: asking again would cost a call each time */
+    int saved_errno = errno;
+    bool is_done;
+
+    if (atomic_load_explicit(&is_unknown, memory_order_relaxed))
+        return false;
+    is_done = madvise(address, bytes, MADV_POPULATE_WRITE) == 0;
+    if (!is_done && (errno == EINVAL || errno == EPERM))
+        atomic_store_explicit(&is_unknown, true, memory_order_relaxed);
+    errno = saved_errno;
+    return is_done;
+}
+
+void *np_os_remap(void *address, size_t old_bytes, size_t new_bytes, enum np_os_remap_way way)
+{
+    int saved_errno = errno;
+    void *memory =
+        mremap(address, old_bytes, new_bytes, way == NP_OS_REMAP_ANYWHERE ? MREMAP_MAYMOVE : 0);
+
+    errno = saved_errno;
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+void *np_os_break_move(intptr_t delta_bytes)
+{
+    int saved_errno = errno;
+    void *old_end = sbrk(delta_bytes); /* libc's own, so that its idea of the end stays right */
+
+    errno = saved_errno;
+    return old_end == (void *)-1 ? NULL : old_end;
+}
+
+void *np_os_break_end(void)
+{
+    return np_os_break_move(0);
+}
+
+unsigned np_os_cpu_count(void)
+{
+    int saved_errno = errno;
+    unsigned long mask[128]; /* 8192 processors, the kernel's largest build */
+    long byte_count = syscall(SYS_sched_getaffinity, 0, sizeof mask, mask);
+    unsigned count = 0;
+
+    errno = saved_errno;
+    for (long i = 0; i < byte_count / (long)sizeof mask[0]; i++)
+        count += (unsigned)__builtin_popcountl(mask[i]);
+    return count > 0 ? count : 1;
+}
+
+uint64_t np_os_random(void)
+{
+    const void *kernel_bytes = (const void *)getauxval(AT_RANDOM);
+    uint64_t bits = (uint64_t)(uintptr_t)&bits; /* the stack's place is a little random, too */
+
+    /* The 16 bytes also seed libc's stack guard; mixing keeps either from telling the other. */
+    if (kernel_bytes != NULL) {
+        uint64_t words[2];
+
+        memcpy(words, kernel_bytes, sizeof words);
+        bits ^= np_mix(words[0]) ^ words[1];
+    }
+    return np_mix(bits);
+}
+
+bool np_os_is_main_thread(void)
+{
+    return syscall(SYS_gettid) == syscall(SYS_getpid);
+}
+
+bool np_os_is_secure(void)
+{
+    return getauxval(AT_SECURE) != 0;
+}
+
+char **np_os_environment(void)
+{
+    return environ;
+}

@@ -1,0 +1,74 @@
+/* The contract with the kernel. Nothing above this layer makes a system call about memory.
+ *
+ * Vocabulary: reserve/release addresses, commit/purge memory. Reserved addresses are not accessible
+ * until committed; committed memory reads as zero until written; purged memory reads as zero again.
+ * Every function may refuse for any reason (limits, old kernels, seccomp): it answers NULL or false
+ * and nothing has changed. None of them changes errno. All are thread-safe except the break, which
+ * the caller serialises.
+ *
+ * Leaves out every policy. Tests put os_fake.c in place of this layer.
+ */
+#ifndef NP_OS_OS_H
+#define NP_OS_OS_H
+
+#include "attr.h"
+
+/* Bytes of a system page: a power of two, 4 KiB to 64 KiB, the same for the life of the process. */
+size_t np_os_page_bytes(void);
+
+/* Committed, zero memory, aligned to a system page. bytes: a multiple of the system page. */
+void *np_os_map(size_t bytes);
+
+/* The same at an alignment: a power of two of at least a system page. */
+void *np_os_map_aligned(size_t bytes, size_t alignment_bytes);
+
+/* Addresses without memory, aligned as asked; np_os_commit makes parts of them usable. They count
+ * neither as resident nor as committed. */
+void *np_os_reserve(size_t bytes, size_t alignment_bytes);
+
+/* The same at exactly this address, or NULL. */
+void *np_os_reserve_at(void *address, size_t bytes);
+
+/* Makes reserved addresses usable. The range is whole system pages inside one reservation. */
+bool np_os_commit(void *address, size_t bytes);
+
+/* Gives addresses and memory back. The range is whole system pages, exactly ours. False: the kernel
+ * could not split a mapping (too many mappings): the memory is purged then, the addresses remain. */
+bool np_os_release(void *address, size_t bytes);
+
+/* Gives the memory back and keeps the addresses; they read as zero. False: locked memory, or
+ * forbidden: still resident, contents undefined between the old ones and zero. */
+bool np_os_purge(void *address, size_t bytes);
+
+/* Puts memory behind a range before it is touched, cheaper than a fault a page. False: not done,
+ * which costs time only. */
+bool np_os_populate(void *address, size_t bytes);
+
+enum np_os_remap_way { NP_OS_REMAP_IN_PLACE, NP_OS_REMAP_ANYWHERE };
+
+/* Grows or shrinks a mapping, perhaps at another address; contents move along. NULL: unchanged. */
+void *np_os_remap(void *address, size_t old_bytes, size_t new_bytes, enum np_os_remap_way way);
+
+/* The end of the process's data segment (sbrk(0)), or NULL where there is none to be had. */
+void *np_os_break_end(void);
+
+/* Moves it by a signed number of bytes, as sbrk(2): the old end, or NULL if refused. Other code of
+ * the process may call sbrk too, so the answer need not be what np_os_break_end said. */
+void *np_os_break_move(intptr_t delta_bytes);
+
+/* Processors the process may run on, at least 1. */
+unsigned np_os_cpu_count(void);
+
+/* Bits nobody outside the process can guess; as good as the kernel gives this early. */
+uint64_t np_os_random(void);
+
+/* True in the thread that the process began with. */
+bool np_os_is_main_thread(void);
+
+/* True when the process runs with privileges its caller lacks: the environment is not to be believed. */
+bool np_os_is_secure(void);
+
+/* The environment, or NULL while libc has not set it up. */
+char **np_os_environment(void);
+
+#endif
