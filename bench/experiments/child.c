@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,16 +80,20 @@ int np_child_main(void)
 /* Between fork and exec: only async-signal-safe calls. */
 static _Noreturn void become_child(int fd, int procs_fd)
 {
-    char name[] = "experiment";
-    char *arguments[] = { name, child_word, NULL };
+    char path[PATH_MAX] = "";
+    char *arguments[] = { path, child_word, NULL };
 
     /* Nobody is left to end it if the parent dies. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     /* "0" is the writer itself. */
     if (procs_fd >= 0 && write(procs_fd, "0", 1) != 1)
         _exit(STATUS_NO_CGROUP);
-    if (fd == CHILD_FD ? fcntl(fd, F_SETFD, 0) == 0 : dup2(fd, CHILD_FD) == CHILD_FD)
-        execv("/proc/self/exe", arguments);
+    if (fd == CHILD_FD ? fcntl(fd, F_SETFD, 0) != 0 : dup2(fd, CHILD_FD) != CHILD_FD)
+        _exit(STATUS_NO_EXEC);
+    /* By its own name: under valgrind /proc/self/exe is valgrind, though the link reads right. */
+    if (readlink("/proc/self/exe", path, sizeof path - 1) > 0)
+        execv(path, arguments);
+    execv("/proc/self/exe", arguments);
     _exit(STATUS_NO_EXEC);
 }
 
