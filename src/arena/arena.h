@@ -107,6 +107,10 @@ void np_run_clear(struct np_run *run, size_t byte_count);
 /* Puts memory behind a lent run before it is touched. False: not done, which costs time only. */
 bool np_run_populate(struct np_run *run);
 
+/* Granules in [from, to) of the run that may have memory behind them: of a free run all that have, of a lent one
+ * those that had when it was lent. */
+size_t np_run_count_resident(const struct np_run *run, size_t from, size_t to);
+
 /* The lent run that starts at this address, or NULL: for any address. */
 struct np_run *np_run_find(uintptr_t address);
 

@@ -29,8 +29,7 @@ void np_run_unfile(struct np_arena *arena, struct np_run *run);
 /* Sets a lent run's resident fields for filing: its first touched_count granules may be resident. */
 void np_run_mark_touched(struct np_run *run, size_t touched_count);
 
-/* Counts resident bits of granules in [from, to) of the run, and clears or sets them. */
-size_t np_run_count_resident(const struct np_run *run, size_t from, size_t to);
+/* Sets or clears the resident bits of granules in [from, to) of the run. */
 void np_run_set_resident(struct np_run *run, size_t from, size_t to);
 void np_run_clear_resident(struct np_run *run, size_t from, size_t to);
 

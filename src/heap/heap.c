@@ -277,7 +277,8 @@ static struct np_slab *make_slab(struct np_heap *heap, unsigned class_index,
     if (slab == NULL)
         return NULL;
     if (heap->made_count[class_index] >= POPULATE_FROM_COUNT) {
-        slab->is_populated = slab->run->resident_count == 0 && np_run_populate(slab->run);
+        NP_OWNER_SET(slab->is_populated,
+                     slab->run->resident_count == 0 && np_run_populate(slab->run));
     } else {
         heap->made_count[class_index]++;
     }

@@ -178,7 +178,7 @@ static size_t bytes_of_slots(const struct np_slab *slab, unsigned count)
 
 size_t np_slab_extended_bytes(const struct np_slab *slab)
 {
-    if (slab->is_populated)
+    if (NP_OWNER_GET(slab->is_populated))
         return (size_t)slab->unit_count * NP_UNIT_BYTES;
     return np_align_up(bytes_of_slots(slab, NP_OWNER_GET(slab->extended_count)),
                        np_page_bytes());
