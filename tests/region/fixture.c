@@ -6,7 +6,8 @@
 #include <string.h>
 
 struct neap_region *heap;
-_Alignas(16) unsigned char fixture_buffer[FIXTURE_BYTES];
+/* As aligned as any request is, so that addresses do not depend on the machine. */
+_Alignas(64) unsigned char fixture_buffer[FIXTURE_BYTES];
 enum neap_region_fault last_fault;
 const void *last_address;
 unsigned fault_count;
