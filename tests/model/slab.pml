@@ -20,6 +20,10 @@
  *   FREERS, STRANGERS   threads beside the allocator: one that frees and claims and exits (0 or
  *                       1), one that never has a heap (0 or 1)
  *   PURGE               a holder may purge pages on which no live slot lies
+ *   TAKERS              2: the freer allocates too
+ *   ROOM_TO_LIST        slots of room from which on a closed slab is listed
+ *   PARK                a thread that ends may park its heap with slabs open (the heap serves again,
+ *                       and the thread, which has no heap, may free meanwhile)
  *   ANY_NOTICE          a slab closed with room asks to be claimed at any count, not only when
  *                       entirely free: every policy that the return of memory may want
  *   BREAK_...           one deliberate mistake each; spin must find each one
@@ -33,6 +37,9 @@
 #endif
 #ifndef FREERS
 #define FREERS 1
+#endif
+#ifndef TAKERS
+#define TAKERS 1
 #endif
 #ifndef STRANGERS
 #define STRANGERS 1
@@ -49,10 +56,12 @@
 #define PAGES_OF(k) ((k) == 1 -> 1 : ((k) == 2 -> 3 : 2))
 #endif
 
-/* A count which a full slab must reach before a pusher claims it: extended/16 and at least 1. */
-#ifndef FULL_NOTICE
-#define FULL_NOTICE 1
+/* A slab is listed from this much room on.  With less it is closed unlisted, and claimed by the push
+ * that makes so much more room. */
+#ifndef ROOM_TO_LIST
+#define ROOM_TO_LIST 1
 #endif
+#define ROOM(s) (SLOTS - slab[s].used)
 
 /* Thread numbers, which serve as heap numbers too; 0 is nobody. */
 #define ALLOCATOR 1
@@ -169,7 +178,8 @@ inline audit(s)
         assert(slab[s].count < slab[s].notice);           /* at its notice somebody claims it */
         assert(slab[s].notice <= slab[s].extended);       /* which the last free does reach */
 #ifndef BREAK_PUBLISH_THEN_LIST
-        assert(!slab[s].had_room || slab[s].in_list)      /* takers can find its room */
+        /* Takers can find its room, or one has just unlisted it and will open it. */
+        assert(!slab[s].had_room || slab[s].in_list || depot_lock[slab[s].class] != 0)
 #endif
     :: slab[s].holder != 0 -> assert(slab[s].open)
     :: else
@@ -324,7 +334,6 @@ inline purge(s, g)
 inline create(s, c)
 {
     assert(slab[s].head == 0 && slab[s].count == 0 && slab[s].owner == 0 && !slab[s].is_listed);
-    slab[s].exists = 1;
     slab[s].class = c;
     slab[s].cold_pages = ALL_PAGES;
     become_holder(s);
@@ -332,27 +341,18 @@ inline create(s, c)
     extend(s)
 }
 
-#ifdef BREAK_FLAG_BEFORE_UNLINK
-#define UNLIST_FIRST(s) slab[s].is_listed
-#define UNLIST_LAST(s) slab[s].in_list
-#else
-#define UNLIST_FIRST(s) slab[s].in_list
-#define UNLIST_LAST(s) slab[s].is_listed
-#endif
-
-/* The way out of the depot: the flag last, because the holder trusts it without the lock. */
+/* Under the lock of the class. */
 inline unlist(s)
 {
     atomic {
         assert(slab[s].in_list);
         assert(slab[s].exists && looks_at[me] == s + 1);
-        UNLIST_FIRST(s) = 0
+        slab[s].in_list = 0
     }
     atomic {
         assert(slab[s].exists && looks_at[me] == s + 1);
-        UNLIST_LAST(s) = 0;
-        assert(!slab[s].in_list);
-        assert(slab[s].open) /* else it is closed, and lost to the takers */
+        slab[s].is_listed = 0;
+        assert(!slab[s].in_list)
     }
 }
 
@@ -374,22 +374,30 @@ inline publish_into_word(s, asked_notice, room)
     slab[s].holder = 0
 }
 
+#define MAY_GIVE_BACK(s) (slab[s].used == 0)
+
 /* How many slots are on the private list: those which exist and are not used. */
 #define PRIVATE_COUNT(s) (slab[s].extended - slab[s].used)
 
 /* What a program and a heap may do next, one line a slab or slot, each with its own guard. */
 #define IS_LAST (ended_count == FREERS + STRANGERS)
+#if TAKERS == 1
+#define IS_TAKER (my_heap == ALLOCATOR)
+#else
+#define IS_TAKER (my_heap != 0)
+#endif
 #define HELD(i) (slab[i].holder == me)
 #define SERVES(i, c) (HELD(i) && slab[i].class == (c) && slab[i].free != 0)
-#define IS_WANTING(i) (my_heap == ALLOCATOR && HELD(i) && slab[i].free == 0)
+#define IS_WANTING(i) (IS_TAKER && HELD(i) && slab[i].free == 0)
 #define MAY_TAKE(i) \
-    :: atomic { my_heap == ALLOCATOR && HELD(i) && slab[i].free != 0 -> s = i; goto take }
+    :: atomic { IS_TAKER && HELD(i) && slab[i].free != 0 -> s = i; goto take }
 #define MAY_EXTEND(i) \
     :: atomic { IS_WANTING(i) && slab[i].cold_pages != 0 -> s = i; goto extend_own }
 #define MAY_COLLECT(i) \
     :: atomic { IS_WANTING(i) && slab[i].head != 0 -> s = i; goto collect_own }
 #define MAY_CREATE(i, c) \
-    :: atomic { my_heap == ALLOCATOR && IS_FIRST_FREE(i) && NEEDS(c) -> s = i; goto create_##c }
+    :: atomic { IS_TAKER && IS_FIRST_FREE(i) && NEEDS(c) -> \
+        slab[i].exists = 1; s = i; goto create_##c }
 #define MAY_CLOSE(i) \
     :: atomic { my_heap != 0 && HELD(i) -> s = i; goto close }
 #define MAY_FREE(i, j) \
@@ -443,18 +451,24 @@ inline publish_into_word(s, asked_notice, room)
 #endif
 #endif
 
-#if defined(BREAK_PUBLISH_THEN_LIST) || defined(BREAK_LIST_THEN_PUBLISH)
-#define EMPTY_UNDER_LOCK give_back
+#if defined(BREAK_TAKE_EXCHANGE) || defined(BREAK_TAKE_BLIND)
+#define TAKER_MAY_OPEN(s) 1
 #else
-#define EMPTY_UNDER_LOCK give_back_locked
+#ifdef BREAK_TAKE_ONCE
+/* A failed compare-and-swap is taken to mean that the slab is open. */
+#define TAKER_MAY_OPEN(s) (!slab[s].open && slab[s].count == k)
+#else
+#define TAKER_MAY_OPEN(s) (!slab[s].open)
 #endif
+#endif
+
 proctype thread(byte me; byte my_heap)
 {
     byte s;         /* the slab at hand */
     byte k;         /* the slot at hand */
     byte c;         /* the class whose lock is wanted or held */
     bit is_exiting;
-    bit is_taken;   /* the taker opened the slab, no pusher was before it */
+    bit is_parked;  /* the heap waits for a new thread, with what it holds */
 #ifdef BREAK_COLLECT_STALE
     byte stale_head;
     byte stale_count;
@@ -468,7 +482,6 @@ idle:
             s = 0;
             k = 0;
             c = 0;
-            is_taken = 0;
             looks_at[me] = 0
         }
     }
@@ -491,18 +504,22 @@ idle:
     MAY_CLOSE(1)
     MAY_FREE_ANY(1)
 #endif
-    :: my_heap == ALLOCATOR && NEEDS(0) -> goto refill
+    :: IS_TAKER && NEEDS(0) -> goto refill
 #if CLASSES > 1
     MAY_CREATE(0, 1)
 #if SLABS > 1
     MAY_CREATE(1, 1)
 #endif
-    :: my_heap == ALLOCATOR && NEEDS(1) -> c = 1; goto refill
+    :: IS_TAKER && NEEDS(1) -> c = 1; goto refill
 #endif
     :: my_heap != 0 -> is_exiting = 1; goto exit
+#ifdef PARK
+    :: atomic { my_heap != 0 && !is_parked -> my_heap = 0; is_parked = 1; goto idle }
+    :: atomic { my_heap == 0 && is_parked -> my_heap = me; is_parked = 0; goto idle }
+#endif
     /* The last of all frees what is left, so that every history ends with nothing live. */
-    :: atomic { my_heap == 0 && me != STRANGER && !IS_LAST -> ended_count++; goto finish }
-    :: atomic { my_heap == 0 && IS_LAST && !ANY_LIVE -> ended_count++; goto finish_last }
+    :: atomic { my_heap == 0 && !is_parked && me != STRANGER && !IS_LAST -> ended_count++; goto finish }
+    :: atomic { my_heap == 0 && !is_parked && IS_LAST && !ANY_LIVE -> ended_count++; goto finish_last }
     fi;
 
 /* malloc, the fast path. */
@@ -654,76 +671,29 @@ pick:
         :: else -> goto picked_none
         fi;
         assert(slab[s].exists && slab[s].is_listed);
-        looks_at[me] = s + 1;
-#ifdef BREAK_OWNER_SET_EARLY
-        slab[s].owner = my_heap;
-        goto pick_open;
-#endif
-#ifdef BREAK_TAKE_ONCE
-        k = slab[s].count;
-        goto pick_open;
-#endif
-#ifdef BREAK_TAKE_EXCHANGE
-        if
-        :: !slab[s].open -> goto pick_open
-        :: else
-        fi
-#else
-#ifdef BREAK_TAKE_BLIND
-        become_holder(s);
-        is_taken = 1
-#else
-        if
-        :: !slab[s].open ->
-            become_holder(s);
-            is_taken = 1
-        :: else
-        fi
-#endif
-#endif
+        looks_at[me] = s + 1
     }
-    goto pick_unlist;
-#ifdef BREAK_TAKE_EXCHANGE
-/* What was seen closed is taken to be closed still. */
-pick_open:
-    atomic {
-        become_holder(s);
-        is_taken = 1
-    }
-#endif
-#ifdef BREAK_TAKE_ONCE
-/* A failed compare-and-swap is taken to mean that the slab is open. */
-pick_open:
-    atomic {
-        skip;
-        d_step {
-            if
-            :: !slab[s].open && slab[s].count == k ->
-                become_holder(s);
-                is_taken = 1
-            :: else
-            fi;
-            k = 0
-        }
-    }
-#endif
-#ifdef BREAK_OWNER_SET_EARLY
-pick_open:
-    atomic {
-        if
-        :: !slab[s].open ->
-            become_holder(s);
-            is_taken = 1
-        :: else
-        fi
-    }
-#endif
-pick_unlist:
     unlist(s);
+/* Whoever gives a record up does so after having had this lock: we may still look at it. */
+#ifdef BREAK_OWNER_SET_EARLY
+    slab[s].owner = my_heap;
+#endif
+#ifdef BREAK_TAKE_EXCHANGE
     if
-    :: is_taken
-    :: else -> goto pick
+    :: slab[s].open -> goto pick
+    :: else
     fi;
+#endif
+#ifdef BREAK_TAKE_ONCE
+    k = slab[s].count;
+#endif
+    atomic {
+        assert(slab[s].exists && looks_at[me] == s + 1);
+        if
+        :: TAKER_MAY_OPEN(s) -> become_holder(s)
+        :: else -> goto pick
+        fi
+    }
     UNLOCK(c);
     d_step {
         touch(s);
@@ -757,22 +727,36 @@ close_again:
         fi;
 #endif
         if
-        :: slab[s].used == 0 -> goto give_back
-        :: slab[s].used != 0 && slab[s].free == 0 && slab[s].cold_pages == 0 -> goto close_full
-        :: slab[s].used != 0 && (slab[s].free != 0 || slab[s].cold_pages != 0)
+#ifdef BREAK_GIVE_BACK_UNLOCKED
+        :: slab[s].used == 0 && !slab[s].is_listed -> goto forget
+#endif
+        :: ROOM(s) < ROOM_TO_LIST -> goto close_full
+#ifdef BREAK_LOCK_REFUSED
+        /* A fork has the lock: close as if there were no room. */
+        :: ROOM(s) >= ROOM_TO_LIST -> goto close_full
+#endif
+        :: ROOM(s) >= ROOM_TO_LIST
         fi
     }
 
-/*
- * With room: listed and published under one hold of the lock, so that no taker sees the one
- * without the other.
- */
+/* With room: listed and published under one hold of the lock, so that no taker sees half of it. */
 #ifdef BREAK_PUBLISH_THEN_LIST
     goto publish;
-list_late:
 #endif
     LOCK(c);
-    d_step {
+settle:
+#ifndef BREAK_GIVE_BACK_LISTED
+    if
+    :: slab[s].is_listed -> unlist(s)
+    :: else
+    fi;
+#endif
+    if
+    :: MAY_GIVE_BACK(s) -> goto give_back
+    :: else
+    fi;
+list:
+    atomic {
         assert(slab[s].exists && looks_at[me] == s + 1);
         slab[s].in_list = 1;
         slab[s].is_listed = 1
@@ -810,21 +794,19 @@ publish:
         :: else
         fi;
         d_step { collect(s) }
-        if
-#ifndef BREAK_LUMP
-        :: slab[s].used == 0 -> goto EMPTY_UNDER_LOCK
-        :: slab[s].used != 0
-#else
-        /* Emptiness is looked for where one slot is freed, and a list of several jumps over it. */
-        :: 1
-#endif
-        fi
     }
-    skip; /* a jump from atomic to atomic would be one step */
+#if defined(BREAK_PUBLISH_THEN_LIST) || defined(BREAK_LIST_THEN_PUBLISH)
+    goto close_again;
+#endif
+#ifdef BREAK_LUMP
+    /* Emptiness is looked for where one slot is freed, and a list of several jumps over it. */
     goto publish;
+#endif
+    goto settle;
 published:
 #ifdef BREAK_PUBLISH_THEN_LIST
-    goto list_late;
+    LOCK(c);
+    goto list;
 #endif
 #ifdef BREAK_OWNER_CLEARED_LATE
     atomic {
@@ -837,14 +819,19 @@ published:
 #endif
     goto idle;
 
-/* No room: nothing to list and nothing to publish but the flag. */
+/* Little room or none: not listed.  Only the holder could have made is_listed true, so it may ask
+ * without the lock; a taker may make it false meanwhile, so it asks again. */
 close_full:
     if
     :: slab[s].is_listed ->
         LOCK(c);
         if
+#ifdef BREAK_LISTED_NOT_REREAD
+        :: unlist(s)
+#else
         :: slab[s].is_listed -> unlist(s)
         :: else
+#endif
         fi;
         UNLOCK(c)
     :: else
@@ -854,7 +841,10 @@ close_full:
         :: slab[s].head != 0 -> goto close_again
         :: else
         fi;
-        d_step { publish_into_word(s, FULL_NOTICE, 0) }
+        d_step {
+            slab[s].count = PRIVATE_COUNT(s);
+            publish_into_word(s, slab[s].count + ROOM_TO_LIST, 0)
+        }
 #ifndef BREAK_OWNER_CLEARED_LATE
         goto idle
 #endif
@@ -867,24 +857,9 @@ close_full:
     goto idle;
 #endif
 
-/* Entirely free.  No thread has a slot of it, and once it is unlisted no taker has it either. */
+/* Entirely free, and unlisted under the lock.  No thread has a slot of it, and no taker has it: one
+ * that unlisted it before us has let go of the lock. */
 give_back:
-#ifdef BREAK_GIVE_BACK_LISTED
-    goto forget;
-#endif
-    if
-    :: slab[s].is_listed -> LOCK(c)
-    :: else -> goto forget
-    fi;
-give_back_locked:
-    if
-#ifndef BREAK_LISTED_NOT_REREAD
-    :: !slab[s].is_listed
-    :: slab[s].is_listed -> unlist(s)
-#else
-    :: unlist(s)
-#endif
-    fi;
     UNLOCK(c);
 forget:
 #ifdef BREAK_RUN_BEFORE_RECORD
