@@ -1,0 +1,103 @@
+/* Tests that need a process of their own: the layers' state is the process's, and cannot be put back.
+ *
+ * run_isolated forks for each test; the child runs it as a cmocka group of one. Fault tests, which run one scenario
+ * many times, do the same with run_in_child; there a failed expectation ends the child. */
+#ifndef NP_TESTS_ISOLATED_H
+#define NP_TESTS_ISOLATED_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+/* A structure's audit says that it is sound. */
+#define assert_sound(audit) \
+    do { \
+        const char *fault_ = (audit); \
+        if (fault_ != NULL) \
+            fail_msg("audit: %s", fault_); \
+    } while (0)
+
+/* The same outside cmocka: in the child of run_in_child. */
+#define EXPECT(condition) \
+    do { \
+        if (!(condition)) { \
+            fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, __LINE__, #condition); \
+            _exit(1); \
+        } \
+    } while (0)
+
+#define EXPECT_SOUND(audit) \
+    do { \
+        const char *fault_ = (audit); \
+        if (fault_ != NULL) { \
+            fprintf(stderr, "%s:%d: audit: %s\n", __FILE__, __LINE__, fault_); \
+            _exit(1); \
+        } \
+    } while (0)
+
+/* The child's exit status, or 128 and its signal. */
+static inline int wait_for_child(pid_t child)
+{
+    int status;
+
+    if (waitpid(child, &status, 0) != child)
+        return 127;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* What `body` answers, as the exit status of a process of its own. */
+static inline int run_in_child(int (*body)(unsigned argument), unsigned argument)
+{
+    pid_t child;
+
+    fflush(NULL);
+    child = fork();
+    if (child == 0) {
+        int status = body(argument);
+
+        fflush(NULL);
+        _exit(status);
+    }
+    return wait_for_child(child);
+}
+
+/* How many of the tests failed: main's answer. */
+static inline int run_isolated(const struct CMUnitTest *tests, size_t count)
+{
+    int failed_count = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        pid_t child;
+
+        fflush(NULL);
+        child = fork();
+        if (child == 0) {
+            int status = _cmocka_run_group_tests(tests[i].name, &tests[i], 1, NULL, NULL);
+
+            fflush(NULL);
+            _exit(status);
+        }
+        failed_count += wait_for_child(child) != 0;
+    }
+    return failed_count;
+}
+
+/* A repeatable number below `limit`. */
+static inline size_t random_below(size_t limit)
+{
+    static uint64_t seed = 1;
+
+    seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (size_t)(seed >> 33) % limit;
+}
+
+#endif

@@ -1,0 +1,139 @@
+/* Pools: records are distinct, zero at first, reused, and to be had during a fork. */
+#include <pthread.h>
+#include <string.h>
+
+#include "isolated.h"
+#include "meta.h"
+#include "os_fake.h"
+
+enum { MANY = 20000 };
+
+struct record {
+    uint64_t words[5]; /* 40 bytes: rounded up to 48 */
+};
+
+static struct np_pool pool = NP_POOL_INIT(struct record);
+static struct record *records[MANY];
+
+static void records_are_zero_aligned_and_apart(void **state)
+{
+    static const struct record zero;
+
+    (void)state;
+    for (size_t i = 0; i < MANY; i++) {
+        records[i] = np_pool_take(&pool);
+        assert_non_null(records[i]);
+        assert_int_equal((uintptr_t)records[i] % 16, 0);
+        assert_memory_equal(records[i], &zero, sizeof zero);
+        memset(records[i], (int)(i % 255) + 1, sizeof *records[i]);
+    }
+    for (size_t i = 0; i < MANY; i++)
+        for (size_t byte = 0; byte < sizeof *records[i]; byte++)
+            assert_int_equal(((unsigned char *)records[i])[byte], i % 255 + 1);
+    assert_int_equal(pool.mapped_bytes, os_fake_committed_bytes());
+    assert_true(pool.mapped_bytes < MANY * 48 + ((size_t)512 << 10));
+}
+
+static void records_come_back(void **state)
+{
+    size_t mapped_bytes;
+
+    (void)state;
+    for (size_t i = 0; i < MANY; i++)
+        records[i] = np_pool_take(&pool);
+    mapped_bytes = pool.mapped_bytes;
+    for (unsigned round = 0; round < 5; round++) {
+        for (size_t i = 0; i < MANY; i++)
+            np_pool_give(&pool, records[i]);
+        for (size_t i = 0; i < MANY; i++)
+            records[i] = np_pool_take(&pool);
+    }
+    assert_int_equal(pool.mapped_bytes, mapped_bytes);
+}
+
+/* A late reader of a record given back must find it a record still: only the first word goes. */
+static void a_record_given_back_keeps_all_but_its_first_word(void **state)
+{
+    struct record *record = np_pool_take(&pool);
+
+    (void)state;
+    memset(record, 0x5A, sizeof *record);
+    np_pool_give(&pool, record);
+    for (size_t word = 1; word < COUNT_OF(record->words); word++)
+        assert_true(record->words[word] == UINT64_C(0x5A5A5A5A5A5A5A5A));
+}
+
+static void no_memory_is_null_and_passes(void **state)
+{
+    (void)state;
+    os_fake_fail_call(1);
+    assert_null(np_pool_take(&pool));
+    assert_true(os_fake_has_failed());
+    assert_non_null(np_pool_take(&pool));
+}
+
+static void *take_and_give(void *answer)
+{
+    struct record **taken = answer;
+
+    taken[0] = np_pool_take(&pool);
+    taken[1] = np_pool_take(&pool);
+    if (taken[0] != NULL)
+        np_pool_give(&pool, taken[0]);
+    return NULL;
+}
+
+static void a_fork_is_not_waited_for(void **state)
+{
+    pthread_t other;
+    struct record *mine = np_pool_take(&pool);
+    struct record *taken[2] = {NULL, NULL};
+
+    (void)state;
+    np_pool_fork(&pool, NP_FORK_PREPARE);
+    pthread_create(&other, NULL, take_and_give, taken);
+    pthread_join(other, NULL); /* would hang */
+    np_pool_fork(&pool, NP_FORK_PARENT);
+    assert_non_null(taken[0]);
+    assert_non_null(taken[1]);
+    assert_ptr_not_equal(taken[0], taken[1]);
+    assert_ptr_not_equal(taken[0], mine);
+    assert_non_null(np_pool_take(&pool));
+}
+
+static void pools_touch_what_they_hand_out(void **state)
+{
+    struct record *first = np_pool_take(&pool);
+
+    (void)state;
+    memset(first, 1, sizeof *first);
+    assert_true(pool.mapped_bytes >= (size_t)256 << 10);
+    assert_int_equal(os_fake_resident_bytes((void *)((uintptr_t)first & ~(uintptr_t)4095),
+                                            (size_t)256 << 10),
+                     4096);
+}
+
+static void the_secret_stays_and_is_not_zero(void **state)
+{
+    uint64_t secret = np_secret();
+
+    (void)state;
+    assert_true(secret != 0);
+    assert_true(np_secret() == secret);
+    assert_int_equal(np_page_bytes(), 4096);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(records_are_zero_aligned_and_apart),
+        cmocka_unit_test(records_come_back),
+        cmocka_unit_test(a_record_given_back_keeps_all_but_its_first_word),
+        cmocka_unit_test(no_memory_is_null_and_passes),
+        cmocka_unit_test(a_fork_is_not_waited_for),
+        cmocka_unit_test(pools_touch_what_they_hand_out),
+        cmocka_unit_test(the_secret_stays_and_is_not_zero),
+    };
+
+    return run_isolated(tests, COUNT_OF(tests));
+}

@@ -1,0 +1,159 @@
+/* From addresses to windows and slab records: for any address, with windows that share a place in the table. */
+#include <string.h>
+
+#include "isolated.h"
+#include "os_fake.h"
+#include "window.h"
+
+/* Windows a multiple of this apart share a place. */
+#define TABLE_REACH_BYTES ((uintptr_t)NP_WINDOW_TABLE_COUNT << NP_WINDOW_SHIFT)
+#define SOME_WINDOW ((uintptr_t)0x7F12 << 32)
+
+static const uintptr_t strange_addresses[] = {
+    0,           1,           4096,        NP_WINDOW_BYTES,     TABLE_REACH_BYTES, UINTPTR_MAX,
+    SOME_WINDOW, SOME_WINDOW + 1, (uintptr_t)1 << 47, (uintptr_t)0xFFFF << 48,
+};
+
+static void unknown_addresses_are_nobodys(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(strange_addresses); i++) {
+        assert_null(np_window_find(strange_addresses[i]));
+        assert_null(np_window_record_fast(strange_addresses[i]));
+        assert_null(np_window_record(strange_addresses[i]));
+    }
+}
+
+static void a_window_is_found_from_every_address_in_it(void **state)
+{
+    struct np_window *window = np_window_ensure(SOME_WINDOW + 12345);
+
+    (void)state;
+    assert_non_null(window);
+    assert_int_equal(window->base, SOME_WINDOW);
+    for (uintptr_t offset = 0; offset < NP_WINDOW_BYTES; offset += NP_UNIT_BYTES / 2) {
+        assert_ptr_equal(np_window_find(SOME_WINDOW + offset), window);
+        assert_ptr_equal(np_window_record(SOME_WINDOW + offset),
+                         window->records + offset / NP_UNIT_BYTES * NP_SLAB_RECORD_BYTES);
+        assert_ptr_equal(np_window_record_fast(SOME_WINDOW + offset),
+                         np_window_record(SOME_WINDOW + offset));
+    }
+    assert_null(np_window_find(SOME_WINDOW - 1));
+    assert_null(np_window_find(SOME_WINDOW + NP_WINDOW_BYTES));
+    assert_null(np_window_record_fast(SOME_WINDOW + TABLE_REACH_BYTES));
+    assert_ptr_equal(np_window_ensure(SOME_WINDOW + NP_WINDOW_BYTES - 1), window);
+}
+
+static void windows_with_one_place_are_told_apart(void **state)
+{
+    enum { COUNT = 5 };
+    struct np_window *windows[COUNT];
+
+    (void)state;
+    for (uintptr_t i = 0; i < COUNT; i++)
+        windows[i] = np_window_ensure(SOME_WINDOW + i * TABLE_REACH_BYTES);
+    for (uintptr_t i = 0; i < COUNT; i++) {
+        uintptr_t address = SOME_WINDOW + i * TABLE_REACH_BYTES + 5 * NP_UNIT_BYTES;
+
+        assert_non_null(windows[i]);
+        assert_ptr_equal(np_window_find(address), windows[i]);
+        assert_ptr_equal(np_window_record(address),
+                         windows[i]->records + 5 * NP_SLAB_RECORD_BYTES);
+        if (i == 0)
+            assert_ptr_equal(np_window_record_fast(address), np_window_record(address));
+        else
+            assert_null(np_window_record_fast(address));
+    }
+    assert_null(np_window_find(SOME_WINDOW + COUNT * TABLE_REACH_BYTES));
+}
+
+/* Number 0 is what an empty entry looks like. */
+static void the_lowest_window_is_found_when_it_is_ours(void **state)
+{
+    struct np_window *window;
+
+    (void)state;
+    assert_null(np_window_find(NP_GRANULE_BYTES));
+    window = np_window_ensure(NP_GRANULE_BYTES);
+    assert_non_null(window);
+    assert_ptr_equal(np_window_find(0), window);
+    assert_non_null(np_window_record(NP_UNIT_BYTES));
+}
+
+static void no_memory_is_null_and_passes(void **state)
+{
+    (void)state;
+    os_fake_fail_call(1);
+    assert_null(np_window_ensure(SOME_WINDOW));
+    assert_null(np_window_find(SOME_WINDOW));
+    assert_non_null(np_window_ensure(SOME_WINDOW));
+}
+
+static void purge_some_of_a_window(size_t page_bytes)
+{
+    struct np_window *window = np_window_ensure(SOME_WINDOW);
+    size_t runs_bytes = NP_WINDOW_GRANULES * sizeof window->runs[0];
+    size_t records_bytes = NP_WINDOW_UNITS * NP_SLAB_RECORD_BYTES;
+    size_t mapped_bytes = np_window_mapped_bytes();
+    /* The units whose records fill one system page, and the records' third page of them. */
+    uintptr_t share = page_bytes / NP_SLAB_RECORD_BYTES * NP_UNIT_BYTES;
+    uintptr_t from = SOME_WINDOW + 2 * share;
+
+    memset((void *)window->runs, 1, runs_bytes);
+    memset(window->records, 1, records_bytes);
+    np_window_purge_records(from, from + share);
+    assert_int_equal(os_fake_resident_bytes(window->records, records_bytes),
+                     records_bytes - page_bytes);
+    assert_int_equal(os_fake_resident_bytes((void *)window->runs, runs_bytes),
+                     runs_bytes - share / NP_GRANULE_BYTES * sizeof window->runs[0]);
+    /* Less than a page of records: nothing. */
+    np_window_purge_records(from + share + NP_UNIT_BYTES, from + 2 * share);
+    assert_int_equal(os_fake_resident_bytes(window->records, records_bytes),
+                     records_bytes - page_bytes);
+    /* Nothing is known of these addresses. */
+    np_window_purge_records(SOME_WINDOW + NP_WINDOW_BYTES, SOME_WINDOW + 3 * NP_WINDOW_BYTES);
+    assert_int_equal(np_window_mapped_bytes(), mapped_bytes);
+    assert_int_equal(*(char *)np_window_record(from), 0);
+    assert_int_equal(*(char *)np_window_record(from - 1), 1);
+    assert_int_equal(*(char *)np_window_record(from + share), 1);
+}
+
+static void records_go_back_by_whole_pages(void **state)
+{
+    (void)state;
+    purge_some_of_a_window(4096);
+}
+
+static void records_go_back_by_pages_of_16k(void **state)
+{
+    (void)state;
+    os_fake_set_page_bytes(16384);
+    purge_some_of_a_window(16384);
+}
+
+/* Header and bitmap, 128 KiB of map and 128 KiB of records, of which nothing is touched at first. */
+static void a_fresh_window_costs_a_page(void **state)
+{
+    struct np_window *window = np_window_ensure(SOME_WINDOW);
+
+    (void)state;
+    assert_int_equal(np_window_mapped_bytes(), os_fake_committed_bytes());
+    assert_in_range(np_window_mapped_bytes(), 256 << 10, 272 << 10);
+    assert_int_equal(os_fake_resident_bytes(window, np_window_mapped_bytes()), 4096);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(unknown_addresses_are_nobodys),
+        cmocka_unit_test(a_window_is_found_from_every_address_in_it),
+        cmocka_unit_test(windows_with_one_place_are_told_apart),
+        cmocka_unit_test(the_lowest_window_is_found_when_it_is_ours),
+        cmocka_unit_test(no_memory_is_null_and_passes),
+        cmocka_unit_test(records_go_back_by_whole_pages),
+        cmocka_unit_test(records_go_back_by_pages_of_16k),
+        cmocka_unit_test(a_fresh_window_costs_a_page),
+    };
+
+    return run_isolated(tests, COUNT_OF(tests));
+}

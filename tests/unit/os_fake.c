@@ -1,0 +1,634 @@
+/* See os_fake.h. Areas of the process that are the layers' lie in one sorted table; every call is looked up in it. */
+#include "os_fake.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "bits.h"
+#include "os.h"
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+enum { REAL_PAGE_BYTES = 4096, AREA_MAX = 1 << 17 };
+
+/* Address space in which the fake break moves: 64 GiB, more than a window table reaches without wrapping. */
+#define BREAK_RANGE_BYTES ((size_t)64 << 30)
+
+struct area {
+    uintptr_t start;
+    uintptr_t end;
+    bool is_committed;
+};
+
+static struct {
+    pthread_mutex_t mutex;
+    size_t page_bytes;
+    unsigned calls_left; /* until the one that fails; 0: none will */
+    bool is_failing_on;
+    bool is_refused[OS_FAKE_CALL_COUNT];
+    bool has_failed;
+    size_t calls[OS_FAKE_CALL_COUNT];
+    size_t purged_bytes;
+    size_t purged_cold_bytes;
+    uintptr_t locked_from;
+    uintptr_t locked_to;
+    uintptr_t break_start; /* 0: not made yet */
+    uintptr_t break_end;
+    size_t break_limit_bytes;
+    intptr_t foreign_delta;
+    unsigned cpu_count;
+    char **environment;
+    bool is_secure;
+    bool is_main_thread;
+} fake = {
+    .mutex = PTHREAD_MUTEX_INITIALIZER,
+    .page_bytes = REAL_PAGE_BYTES,
+    .break_limit_bytes = BREAK_RANGE_BYTES,
+    .cpu_count = 2,
+    .is_main_thread = true,
+};
+
+static char *no_environment[] = {NULL};
+
+static struct area areas[AREA_MAX];
+static size_t area_count;
+
+static _Noreturn void die(const char *sentence)
+{
+    fprintf(stderr, "os_fake: %s\n", sentence);
+    abort();
+}
+
+static void require(bool condition, const char *sentence)
+{
+    if (!condition)
+        die(sentence);
+}
+
+/* ---- areas ---- */
+
+/* The first area that ends above the address. */
+static size_t area_from(uintptr_t address)
+{
+    size_t low = 0;
+    size_t high = area_count;
+
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+
+        if (areas[middle].end > address)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+static void insert_area(size_t index, uintptr_t start, uintptr_t end, bool is_committed)
+{
+    require(area_count < AREA_MAX, "too many areas");
+    memmove(&areas[index + 1], &areas[index], (area_count - index) * sizeof areas[0]);
+    areas[index] = (struct area){start, end, is_committed};
+    area_count++;
+}
+
+static void remove_area(size_t index)
+{
+    area_count--;
+    memmove(&areas[index], &areas[index + 1], (area_count - index) * sizeof areas[0]);
+}
+
+/* Takes [start, end) out of the table; false if part of it was not in it. */
+static bool take_out(uintptr_t start, uintptr_t end)
+{
+    uintptr_t at = start;
+
+    while (at < end) {
+        size_t index = area_from(at);
+        struct area area;
+
+        if (index == area_count || areas[index].start > at)
+            return false;
+        area = areas[index];
+        remove_area(index);
+        if (area.end > end)
+            insert_area(index, end, area.end, area.is_committed);
+        if (area.start < at)
+            insert_area(index, area.start, at, area.is_committed);
+        at = area.end;
+    }
+    return true;
+}
+
+static void put_in(uintptr_t start, uintptr_t end, bool is_committed)
+{
+    insert_area(area_from(start), start, end, is_committed);
+}
+
+static bool is_all(uintptr_t start, uintptr_t end, bool is_committed)
+{
+    uintptr_t at = start;
+
+    for (size_t index = area_from(start); at < end; index++) {
+        if (index == area_count || areas[index].start > at ||
+            areas[index].is_committed != is_committed)
+            return false;
+        at = areas[index].end;
+    }
+    return true;
+}
+
+static size_t bytes_in_state(bool is_committed)
+{
+    size_t bytes = 0;
+
+    pthread_mutex_lock(&fake.mutex);
+    for (size_t index = 0; index < area_count; index++)
+        if (areas[index].is_committed == is_committed)
+            bytes += areas[index].end - areas[index].start;
+    pthread_mutex_unlock(&fake.mutex);
+    return bytes;
+}
+
+/* ---- failing ---- */
+
+/* Counts a call, locks the fake, and says whether the call is to go through. */
+static bool begin(enum os_fake_call call)
+{
+    bool is_failing = false;
+
+    pthread_mutex_lock(&fake.mutex);
+    fake.calls[call]++;
+    if (fake.calls_left > 0 && --fake.calls_left == 0) {
+        is_failing = true;
+        if (fake.is_failing_on)
+            fake.calls_left = 1;
+    }
+    if (fake.is_refused[call])
+        is_failing = true;
+    fake.has_failed |= is_failing;
+    return !is_failing;
+}
+
+static void finish(void)
+{
+    pthread_mutex_unlock(&fake.mutex);
+}
+
+static void require_range(const void *address, size_t bytes)
+{
+    require(bytes > 0, "a range of no bytes");
+    require((uintptr_t)address % fake.page_bytes == 0 && bytes % fake.page_bytes == 0,
+            "a range that is not whole system pages");
+}
+
+/* ---- mappings ---- */
+
+static void *real_map(void *address, size_t bytes, int protection, int flags)
+{
+    int saved_errno = errno;
+    void *memory = mmap(address, bytes, protection,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0);
+
+    errno = saved_errno;
+    if (memory != MAP_FAILED && address != NULL && memory != address) {
+        munmap(memory, bytes);
+        return NULL;
+    }
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static void *map_at_alignment(size_t bytes, size_t alignment, int protection)
+{
+    size_t total;
+    char *memory;
+    char *aligned;
+
+    require(np_is_power_of_two(alignment) && alignment >= fake.page_bytes,
+            "an alignment that is no power of two, or below a system page");
+    require(bytes > 0 && bytes % fake.page_bytes == 0, "a size that is not whole system pages");
+    if (bytes > (size_t)1 << 46)
+        return NULL;
+    total = bytes + alignment;
+    memory = real_map(NULL, total, protection, 0);
+    if (memory == NULL)
+        return NULL;
+    aligned = (char *)np_align_up((uintptr_t)memory, alignment);
+    if (aligned > memory)
+        munmap(memory, (size_t)(aligned - memory));
+    if (memory + total > aligned + bytes)
+        munmap(aligned + bytes, (size_t)(memory + total - (aligned + bytes)));
+    put_in((uintptr_t)aligned, (uintptr_t)aligned + bytes, protection != PROT_NONE);
+    return aligned;
+}
+
+size_t np_os_page_bytes(void)
+{
+    return fake.page_bytes;
+}
+
+static void *map_as(enum os_fake_call call, size_t bytes, size_t alignment, int protection)
+{
+    void *memory = begin(call) ? map_at_alignment(bytes, alignment, protection) : NULL;
+
+    finish();
+    return memory;
+}
+
+void *np_os_map(size_t bytes)
+{
+    return map_as(OS_FAKE_MAP, bytes, fake.page_bytes, PROT_READ | PROT_WRITE);
+}
+
+void *np_os_map_aligned(size_t bytes, size_t alignment_bytes)
+{
+    return map_as(OS_FAKE_MAP_ALIGNED, bytes, alignment_bytes, PROT_READ | PROT_WRITE);
+}
+
+void *np_os_reserve(size_t bytes, size_t alignment_bytes)
+{
+    return map_as(OS_FAKE_RESERVE, bytes, alignment_bytes, PROT_NONE);
+}
+
+void *np_os_reserve_at(void *address, size_t bytes)
+{
+    void *memory = NULL;
+
+    if (begin(OS_FAKE_RESERVE_AT)) {
+        require_range(address, bytes);
+        memory = real_map(address, bytes, PROT_NONE, MAP_FIXED_NOREPLACE);
+        if (memory != NULL)
+            put_in((uintptr_t)memory, (uintptr_t)memory + bytes, false);
+    }
+    finish();
+    return memory;
+}
+
+bool np_os_commit(void *address, size_t bytes)
+{
+    uintptr_t start = (uintptr_t)address;
+    bool is_done = begin(OS_FAKE_COMMIT);
+
+    if (is_done) {
+        require_range(address, bytes);
+        require(is_all(start, start + bytes, false), "committing what is not reserved");
+        require(mprotect(address, bytes, PROT_READ | PROT_WRITE) == 0, "mprotect failed");
+        (void)take_out(start, start + bytes);
+        put_in(start, start + bytes, true);
+    }
+    finish();
+    return is_done;
+}
+
+/* As the kernel: what cannot be unmapped is purged and stays. */
+bool np_os_release(void *address, size_t bytes)
+{
+    uintptr_t start = (uintptr_t)address;
+    bool is_done = begin(OS_FAKE_RELEASE);
+
+    require_range(address, bytes);
+    if (is_done) {
+        require(take_out(start, start + bytes), "releasing what is not ours");
+        require(munmap(address, bytes) == 0, "munmap failed");
+    } else {
+        require(madvise(address, bytes, MADV_DONTNEED) == 0, "madvise failed");
+    }
+    finish();
+    return is_done;
+}
+
+bool np_os_purge(void *address, size_t bytes)
+{
+    uintptr_t start = (uintptr_t)address;
+    bool is_done = begin(OS_FAKE_PURGE);
+
+    require_range(address, bytes);
+    require(is_all(start, start + bytes, true), "purging what is not committed");
+    if (start < fake.locked_to && start + bytes > fake.locked_from)
+        is_done = false;
+    if (is_done) {
+        fake.purged_cold_bytes += bytes - os_fake_resident_bytes(address, bytes);
+        require(madvise(address, bytes, MADV_DONTNEED) == 0, "madvise failed");
+        fake.purged_bytes += bytes;
+    }
+    finish();
+    return is_done;
+}
+
+bool np_os_populate(void *address, size_t bytes)
+{
+    uintptr_t start = (uintptr_t)address;
+    bool is_done = begin(OS_FAKE_POPULATE);
+
+    if (is_done) {
+        require_range(address, bytes);
+        require(is_all(start, start + bytes, true), "populating what is not committed");
+        for (size_t offset = 0; offset < bytes; offset += REAL_PAGE_BYTES) {
+            volatile char *byte = (volatile char *)address + offset;
+
+            *byte = *byte;
+        }
+    }
+    finish();
+    return is_done;
+}
+
+static bool remap_in_place(uintptr_t start, size_t old_bytes, size_t new_bytes)
+{
+    uintptr_t end = start + old_bytes;
+
+    if (new_bytes < old_bytes) {
+        (void)take_out(start + new_bytes, end);
+        require(munmap((void *)(start + new_bytes), old_bytes - new_bytes) == 0, "munmap failed");
+        return true;
+    }
+    if (real_map((void *)end, new_bytes - old_bytes, PROT_READ | PROT_WRITE,
+                 MAP_FIXED_NOREPLACE) == NULL)
+        return false;
+    put_in(end, start + new_bytes, true);
+    return true;
+}
+
+void *np_os_remap(void *address, size_t old_bytes, size_t new_bytes, enum np_os_remap_way way)
+{
+    uintptr_t start = (uintptr_t)address;
+    void *memory = NULL;
+
+    if (begin(OS_FAKE_REMAP)) {
+        require_range(address, old_bytes);
+        require_range(address, new_bytes);
+        require(is_all(start, start + old_bytes, true), "remapping what is not ours");
+        if (remap_in_place(start, old_bytes, new_bytes)) {
+            memory = address;
+        } else if (way == NP_OS_REMAP_ANYWHERE) {
+            memory = map_at_alignment(new_bytes, fake.page_bytes, PROT_READ | PROT_WRITE);
+            if (memory != NULL) {
+                memcpy(memory, address, np_min(old_bytes, new_bytes));
+                (void)take_out(start, start + old_bytes);
+                require(munmap(address, old_bytes) == 0, "munmap failed");
+            }
+        }
+    }
+    finish();
+    return memory;
+}
+
+/* ---- the break ---- */
+
+static void make_break(void)
+{
+    char *range;
+
+    if (fake.break_start != 0)
+        return;
+    range = real_map(NULL, BREAK_RANGE_BYTES, PROT_NONE, 0);
+    require(range != NULL, "no address space for the break");
+    /* Like a real one: the start of a system page, not of anything larger. */
+    fake.break_start = np_align_up((uintptr_t)range, (size_t)1 << 26) + 3 * fake.page_bytes;
+    fake.break_end = fake.break_start;
+}
+
+/* The kernel backs whole pages below the end, and drops those above. */
+static bool move_break(intptr_t delta)
+{
+    uintptr_t page_mask = fake.page_bytes - 1;
+    uintptr_t end = fake.break_end + (uintptr_t)delta;
+    uintptr_t old_top = (fake.break_end + page_mask) & ~page_mask;
+    uintptr_t top = (end + page_mask) & ~page_mask;
+
+    if (end < fake.break_start || end - fake.break_start > fake.break_limit_bytes ||
+        end > fake.break_start + BREAK_RANGE_BYTES - ((size_t)1 << 27))
+        return false;
+    if (top > old_top) {
+        require(mprotect((void *)old_top, top - old_top, PROT_READ | PROT_WRITE) == 0,
+                "mprotect failed");
+        put_in(old_top, top, true);
+    } else if (top < old_top) {
+        require(take_out(top, old_top), "the break's memory was released by hand");
+        require(real_map((void *)top, old_top - top, PROT_NONE, MAP_FIXED) != NULL,
+                "mapping the break anew failed");
+    }
+    fake.break_end = end;
+    return true;
+}
+
+void *np_os_break_end(void)
+{
+    void *end = NULL;
+
+    if (begin(OS_FAKE_BREAK_END)) {
+        make_break();
+        end = (void *)fake.break_end;
+    }
+    finish();
+    return end;
+}
+
+void *np_os_break_move(intptr_t delta_bytes)
+{
+    void *old_end = NULL;
+
+    if (begin(OS_FAKE_BREAK_MOVE)) {
+        make_break();
+        if (delta_bytes != 0 && fake.foreign_delta != 0) {
+            require(move_break(fake.foreign_delta), "the foreign move does not fit");
+            fake.foreign_delta = 0;
+        }
+        old_end = (void *)fake.break_end;
+        if (!move_break(delta_bytes))
+            old_end = NULL;
+    }
+    finish();
+    return old_end;
+}
+
+uintptr_t os_fake_break(void)
+{
+    pthread_mutex_lock(&fake.mutex);
+    make_break();
+    pthread_mutex_unlock(&fake.mutex);
+    return fake.break_end;
+}
+
+void *os_fake_foreign_sbrk(intptr_t delta_bytes)
+{
+    void *old_end = (void *)os_fake_break();
+
+    pthread_mutex_lock(&fake.mutex);
+    require(move_break(delta_bytes), "the foreign move does not fit");
+    pthread_mutex_unlock(&fake.mutex);
+    return old_end;
+}
+
+void os_fake_foreign_sbrk_before_move(intptr_t delta_bytes)
+{
+    fake.foreign_delta = delta_bytes;
+}
+
+void os_fake_limit_break(size_t bytes)
+{
+    fake.break_limit_bytes = bytes;
+}
+
+/* ---- the rest of os.h ---- */
+
+unsigned np_os_cpu_count(void)
+{
+    return fake.cpu_count;
+}
+
+uint64_t np_os_random(void)
+{
+    return UINT64_C(0x243F6A8885A308D3);
+}
+
+bool np_os_is_main_thread(void)
+{
+    return fake.is_main_thread;
+}
+
+bool np_os_is_secure(void)
+{
+    return fake.is_secure;
+}
+
+char **np_os_environment(void)
+{
+    return fake.environment != NULL ? fake.environment : no_environment;
+}
+
+/* ---- what tests do and ask ---- */
+
+void os_fake_set_page_bytes(size_t bytes)
+{
+    require(area_count == 0, "the page size is set before the first call");
+    fake.page_bytes = bytes;
+}
+
+void os_fake_reset(void)
+{
+    pthread_mutex_lock(&fake.mutex);
+    fake.calls_left = 0;
+    fake.is_failing_on = false;
+    fake.has_failed = false;
+    memset(fake.is_refused, 0, sizeof fake.is_refused);
+    memset(fake.calls, 0, sizeof fake.calls);
+    fake.foreign_delta = 0;
+    pthread_mutex_unlock(&fake.mutex);
+}
+
+void os_fake_fail_call(unsigned nth)
+{
+    fake.calls_left = nth;
+    fake.is_failing_on = false;
+}
+
+void os_fake_fail_from(unsigned nth)
+{
+    fake.calls_left = nth;
+    fake.is_failing_on = true;
+}
+
+void os_fake_refuse(enum os_fake_call call)
+{
+    fake.is_refused[call] = true;
+}
+
+bool os_fake_has_failed(void)
+{
+    return fake.has_failed;
+}
+
+size_t os_fake_calls(enum os_fake_call call)
+{
+    return fake.calls[call];
+}
+
+size_t os_fake_all_calls(void)
+{
+    size_t count = 0;
+
+    for (unsigned call = 0; call < OS_FAKE_CALL_COUNT; call++)
+        count += fake.calls[call];
+    return count;
+}
+
+size_t os_fake_reserved_bytes(void)
+{
+    return bytes_in_state(false);
+}
+
+size_t os_fake_committed_bytes(void)
+{
+    return bytes_in_state(true);
+}
+
+size_t os_fake_purged_bytes(void)
+{
+    return fake.purged_bytes;
+}
+
+size_t os_fake_purged_cold_bytes(void)
+{
+    return fake.purged_cold_bytes;
+}
+
+size_t os_fake_resident_bytes(const void *address, size_t bytes)
+{
+    uintptr_t at = np_align_down((uintptr_t)address, REAL_PAGE_BYTES);
+    uintptr_t end = np_align_up((uintptr_t)address + bytes, REAL_PAGE_BYTES);
+    unsigned char pages[256];
+    size_t resident_bytes = 0;
+
+    while (at < end) {
+        size_t part = np_min(end - at, sizeof pages * REAL_PAGE_BYTES);
+
+        require(mincore((void *)at, part, pages) == 0, "asking about memory that is not mapped");
+        for (size_t page = 0; page < part / REAL_PAGE_BYTES; page++)
+            resident_bytes += pages[page] & 1 ? REAL_PAGE_BYTES : 0;
+        at += part;
+    }
+    return resident_bytes;
+}
+
+bool os_fake_is_committed(const void *address, size_t bytes)
+{
+    bool is_committed;
+
+    pthread_mutex_lock(&fake.mutex);
+    is_committed = is_all((uintptr_t)address, (uintptr_t)address + bytes, true);
+    pthread_mutex_unlock(&fake.mutex);
+    return is_committed;
+}
+
+void os_fake_lock_memory(const void *address, size_t bytes)
+{
+    fake.locked_from = (uintptr_t)address;
+    fake.locked_to = (uintptr_t)address + bytes;
+}
+
+void os_fake_set_cpu_count(unsigned count)
+{
+    fake.cpu_count = count;
+}
+
+void os_fake_set_environment(char **environment)
+{
+    fake.environment = environment;
+}
+
+void os_fake_set_secure(bool is_secure)
+{
+    fake.is_secure = is_secure;
+}
+
+void os_fake_set_main_thread(bool is_main_thread)
+{
+    fake.is_main_thread = is_main_thread;
+}
