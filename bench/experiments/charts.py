@@ -4,13 +4,15 @@ One panel for each allocator, all on the same axes: lines of six allocators that
 nothing would lie on top of one another. Titles state what the data show; they are computed.
 """
 
+import html
 import os
+import re
 import subprocess
 
 from allocators import Missing
 from measure import MIB, kept_mib, peak_mib
 
-WIDTH, PANEL_HEIGHT, PANEL_GAP = 1080, 260, 76
+WIDTH, PANEL_HEIGHT, PANEL_GAP, PANEL_TOP = 1080, 270, 86, 112
 # Told apart by darkness and by dashes too, for those who print in grey.
 RSS_COLOUR, RSS_AREA, LIVE_COLOUR = "#0b4f8a", "#9cc3e6", "#c2410c"
 
@@ -37,7 +39,7 @@ class Page:
     def __init__(self, title, explanation, panel_count, x_label, y_label):
         self.columns = min(3, panel_count) if panel_count != 4 else 2
         self.rows = -(-panel_count // self.columns)
-        self.height = 150 + self.rows * PANEL_HEIGHT
+        self.height = PANEL_TOP + 26 + self.rows * PANEL_HEIGHT
         self.title = title
         self.explanation = explanation
         self.x_label = x_label
@@ -52,19 +54,19 @@ class Page:
         left, right, gap = 78, 24, 50
         width = (WIDTH - left - right - gap * (self.columns - 1)) / self.columns
         x = left + (index % self.columns) * (width + gap)
-        top = 100 + (index // self.columns) * PANEL_HEIGHT
+        top = PANEL_TOP + (index // self.columns) * PANEL_HEIGHT
         return (x / WIDTH, (x + width) / WIDTH, self.y(top + PANEL_HEIGHT - PANEL_GAP), self.y(top))
 
     def head(self, legend):
         lines = [
             f"set label 1 {quoted(self.title)} at screen {10 / WIDTH},{self.y(22)} "
-            "font ',17' noenhanced front",
+            "font ',15' noenhanced front",
             f"set label 2 {quoted(self.explanation)} at screen {10 / WIDTH},{self.y(46)} "
             "font ',11.5' textcolor '#444444' noenhanced front",
             f"set label 3 {quoted(self.y_label)} at screen {20 / WIDTH},"
-            f"{(self.y(100) + self.y(self.height - 60)) / 2} center rotate by 90 "
+            f"{(self.y(PANEL_TOP) + self.y(self.height - 60)) / 2} center rotate by 90 "
             "font ',12' noenhanced front",
-            f"set label 4 {quoted(self.x_label)} at screen 0.5,{self.y(self.height - 46)} "
+            f"set label 4 {quoted(self.x_label)} at screen 0.5,{self.y(self.height - 54)} "
             "center font ',12' noenhanced front",
         ]
         x = 78
@@ -80,7 +82,7 @@ class Page:
     def script(self, legend, settings):
         """The common settings and every panel; labels are drawn with the first one only."""
         lines = list(self.blocks) + ["set multiplot", "unset key", "set tics font ',11'",
-                                     "set border lc '#666666'", "set grid lc '#dddddd' lw 1"]
+                                     "set border lc '#666666'", "set grid lc '#c8c8c8' lw 1"]
         lines += settings + self.head(legend)
         for index, panel in enumerate(self.panels):
             left, right, bottom, top = self.margins(index)
@@ -90,6 +92,25 @@ class Page:
             if index == 0:
                 lines += ["unset label", "unset arrow"]
         return "\n".join(lines + ["unset multiplot", ""])
+
+
+def panel_title(name, finding):
+    """Two lines above a panel: whose it is, and what it shows."""
+    return (f'set title {quoted(name)[:-1]}\\n{quoted(finding)[1:]} '
+            "font ',12' noenhanced offset 0,-0.7")
+
+
+def shrink_svg(path, title):
+    """gnuplot leaves hundreds of empty groups behind, and calls every picture Gnuplot."""
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    text = text.replace("<title>Gnuplot</title>", f"<title>{html.escape(title)}</title>")
+    text = re.sub(r"[ \t]*<text></text>\n", "", text)
+    empty = re.compile(r"[ \t]*<g [^>]*>\s*</g>\n")
+    while empty.search(text):
+        text = empty.sub("", text)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(re.sub(r"\n\s*\n+", "\n", text))
 
 
 def draw(page, script, folder, name):
@@ -113,6 +134,7 @@ def draw(page, script, folder, name):
         if done.returncode != 0:
             raise RuntimeError(f"gnuplot: {done.stderr}")
         paths.append(path)
+    shrink_svg(paths[0], page.title)
     return paths
 
 
@@ -128,20 +150,25 @@ def machine_text(about):
             f"Linux {machine['kernel'].split('-')[0]}")
 
 
-def visible(rows, x_max, y_max):
-    """Leaves out what no eye could tell: points less than 0.5 % away from the last one left in.
-    The point before a step stays, so that steps stay steep."""
-    kept = [rows[0]]
-    last_seen = rows[0]
-    for row in rows[1:]:
-        last = kept[-1]
-        if row[0] - last[0] > 0.02 * x_max or any(
-                abs(row[i] - last[i]) > 0.005 * y_max for i in (1, 2)):
-            if last_seen is not last:
-                kept.append(last_seen)
-            kept.append(row)
-        last_seen = row
-    return kept if kept[-1] is last_seen else kept + [last_seen]
+def visible(rows, y_max):
+    """Leaves out what no eye could tell: rows (x, y, y) less than 0.6 % of the axis away from the
+    line between the rows left in (the method of Douglas and Peucker)."""
+    kept = {0, len(rows) - 1}
+    spans = [(0, len(rows) - 1)]
+    while spans:
+        first, last = spans.pop()
+        worst, worst_index = 0.006 * y_max, None
+        width = rows[last][0] - rows[first][0]
+        for index in range(first + 1, last):
+            part = (rows[index][0] - rows[first][0]) / width if width else 0
+            for column in (1, 2):
+                on_line = rows[first][column] + part * (rows[last][column] - rows[first][column])
+                if abs(rows[index][column] - on_line) > worst:
+                    worst, worst_index = abs(rows[index][column] - on_line), index
+        if worst_index is not None:
+            kept.add(worst_index)
+            spans += [(first, worst_index), (worst_index, last)]
+    return [rows[index] for index in sorted(kept)]
 
 
 def over_time(results, size, keys, folder, name):
@@ -177,10 +204,9 @@ def over_time(results, size, keys, folder, name):
     for index, key in enumerate(keys):
         rows = [(s[0], round(s[1] / MIB, 2), round(max(s[2], 0) / MIB, 2))
                 for s in traces[key]["samples"]]
-        page.blocks.append(data_block(f"trace{index}", visible(rows, x_max, y_max)))
-        text = f"{names[key]}: {whole(kept[key])} of {whole(peaks[key])} MiB stay"
+        page.blocks.append(data_block(f"trace{index}", visible(rows, y_max)))
         page.panels.append([
-            f"set title {quoted(text)} font ',13' noenhanced offset 0,-0.6",
+            panel_title(names[key], f"{whole(kept[key])} of {whole(peaks[key])} MiB stay"),
             f"plot $trace{index} using 1:3 with filledcurves y1=0 lc '{RSS_AREA}', "
             f"$trace{index} using 1:3 with lines lw 2.5 lc '{RSS_COLOUR}', "
             f"$trace{index} using 1:2 with lines lw 2 dt (6,4) lc '{LIVE_COLOUR}'",
@@ -224,10 +250,10 @@ def by_size(results, folder, name):
     keys = [key for key in names if key in series]
     words = {key: sizes_kept(sorted(series[key])) for key in keys}
     title = "What stays resident after the last free, by size of the blocks"
-    finding = [f"{names[key]} keeps {words[key]}" for key in keys
-               if key in ("glibc", "neap")]
+    finding = [f"{names[key]} {verb}{words[key]}" for key, verb in
+               (("glibc", "keeps "), ("neap", "")) if key in keys]
     if finding:
-        title = "After the last free, " + ", ".join(finding)
+        title = "After the last free " + ", ".join(finding)
     explanation = (f"{results['sweep'][0]['life']['total_bytes'] // MIB} MiB of blocks of each "
                    "size, allocated and filled, then freed in order. "
                    f"{machine_text(results['about'])}.")
@@ -237,8 +263,7 @@ def by_size(results, folder, name):
         rows = [(size, round(share, 2)) for size, share in sorted(series[key])]
         page.blocks.append(data_block(f"sweep{index}", rows))
         page.panels.append([
-            f"set title {quoted(names[key] + ': ' + words[key])} font ',13' noenhanced "
-            "offset 0,-0.6",
+            panel_title(names[key], words[key]),
             f"plot $sweep{index} using 1:2 with filledcurves y1=0 lc '{RSS_AREA}', "
             f"$sweep{index} using 1:2 with linespoints lw 2 pt 7 ps 0.5 lc '{RSS_COLOUR}'",
         ])
