@@ -1,6 +1,6 @@
 #!/bin/bash
-# libneap.so is what every process can load: it needs libc alone, has no executable stack, no writable
-# code, reaches thread-local memory without a call, is bound at start and never unloaded.
+# libneap.so is what every process can load: it needs libc alone, has no executable stack and no
+# writable code, reaches thread-local memory without a call, is bound at start and never unloaded.
 # Usage: elf.sh LIBRARY READELF
 set -euo pipefail
 library=$1 readelf=$2
@@ -28,7 +28,7 @@ grep -E 'LOAD.* RWE ' <<< "$segments" && complain "has a segment both writable a
 grep '__tls_get_addr' <<< "$symbols" && complain "reaches thread-local memory by a call"
 grep 'STATIC_TLS' > /dev/null <<< "$dynamic" || complain "has no thread-local memory of its own"
 
-# Static thread-local memory is scarce: the loader keeps 1664 bytes spare for all late-loaded libraries.
+# Static thread-local memory is scarce: the loader keeps 1664 bytes spare for all that comes late.
 tls=$(awk '$1 == "TLS" { print $6 }' <<< "$segments")
 [ $((tls)) -le 512 ] || complain "takes $((tls)) bytes of static thread-local memory"
 echo "thread-local memory: $((tls)) bytes"
