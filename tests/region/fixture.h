@@ -1,5 +1,5 @@
 /*
- * fixture.h: the heap that the cases of region_test.c work on, and a hook that remembers.
+ * fixture.h: the heap that the cases of heap_test.c work on, and a hook that remembers.
  */
 #ifndef TESTS_REGION_FIXTURE_H
 #define TESTS_REGION_FIXTURE_H

@@ -1,5 +1,5 @@
 /*
- * region_test.c: what include/neap/region.h promises, case by case, for whatever geometry it is
+ * heap_test.c: what include/neap/region.h promises, case by case, for whatever geometry it is
  * compiled with. random_test.c has the long run, guard_test.c what only guards promise.
  */
 #include "fixture.h"
