@@ -61,7 +61,7 @@ def neap_version(top):
     header = os.path.join(top, "include", "neap", "neap.h")
     with open(header, encoding="utf-8") as file:
         found = re.search(r'NEAP_VERSION_TEXT\s+"([^"]+)"', file.read())
-    commit = output_of(["git", "-C", top, "rev-parse", "--short", "HEAD"])
+    commit = output_of(["git", "-C", top, "describe", "--always", "--dirty"])
     return (found.group(1) if found else "?") + (f" ({commit})" if commit else "")
 
 

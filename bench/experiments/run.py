@@ -8,6 +8,9 @@ import re
 import shlex
 import sys
 
+# The source tree is not written to.
+sys.dont_write_bytecode = True
+
 import charts
 import measure
 import tables
