@@ -21,9 +21,10 @@ namespace {
 
 constexpr std::size_t sizes[] = {0, 1, 8, 16, 24, 100, 1000, 5000, 16384, 70000, 300000, 5000000};
 
-// The compiler may leave out a new-expression whose result goes nowhere; calls of the functions
-// themselves it may not, and it knows no size when it reads it from here.
+// The compiler knows no size that it reads from here, and leaves out no call whose result goes there.
 volatile std::size_t huge = SIZE_MAX / 2 - 100;
+volatile std::size_t largest = SIZE_MAX;
+void *volatile sink;
 
 bool is_aligned(void *block, std::size_t alignment)
 {
@@ -148,11 +149,11 @@ void too_much_throws_bad_alloc(void **)
 {
     std::align_val_t align{64};
 
-    assert_true(throws_bad_alloc([] { (void)::operator new(huge); }));
-    assert_true(throws_bad_alloc([] { (void)::operator new[](huge); }));
-    assert_true(throws_bad_alloc([&] { (void)::operator new(huge, align); }));
-    assert_true(throws_bad_alloc([&] { (void)::operator new[](huge, align); }));
-    assert_true(throws_bad_alloc([] { (void)::operator new(SIZE_MAX - (huge & 1)); }));
+    assert_true(throws_bad_alloc([] { sink = ::operator new(huge); }));
+    assert_true(throws_bad_alloc([] { sink = ::operator new[](huge); }));
+    assert_true(throws_bad_alloc([&] { sink = ::operator new(huge, align); }));
+    assert_true(throws_bad_alloc([&] { sink = ::operator new[](huge, align); }));
+    assert_true(throws_bad_alloc([] { sink = ::operator new(largest); }));
 }
 
 void too_much_is_null_for_nothrow(void **)
@@ -203,16 +204,16 @@ void new_handler_is_called_until_it_gives_up(void **)
     std::align_val_t align{64};
 
     assert_int_equal(
-        handler_calls_of([] { assert_true(throws_bad_alloc([] { (void)::operator new(huge); })); }), 3);
+        handler_calls_of([] { assert_true(throws_bad_alloc([] { sink = ::operator new(huge); })); }), 3);
     assert_int_equal(
-        handler_calls_of([] { assert_true(throws_bad_alloc([] { (void)::operator new[](huge); })); }),
+        handler_calls_of([] { assert_true(throws_bad_alloc([] { sink = ::operator new[](huge); })); }),
         3);
     assert_int_equal(handler_calls_of([&] {
-                         assert_true(throws_bad_alloc([&] { (void)::operator new(huge, align); }));
+                         assert_true(throws_bad_alloc([&] { sink = ::operator new(huge, align); }));
                      }),
                      3);
     assert_int_equal(handler_calls_of([&] {
-                         assert_true(throws_bad_alloc([&] { (void)::operator new[](huge, align); }));
+                         assert_true(throws_bad_alloc([&] { sink = ::operator new[](huge, align); }));
                      }),
                      3);
     assert_int_equal(handler_calls_of([] { assert_null(::operator new(huge, std::nothrow)); }), 3);
@@ -230,7 +231,7 @@ void what_the_handler_throws_comes_through(void **)
     handler_calls = 0;
     std::set_new_handler(throwing_handler);
     try {
-        (void)::operator new(huge);
+        sink = ::operator new(huge);
     } catch (const handler_gives_up &) {
         came = true;
     }
