@@ -10,16 +10,13 @@ enum { BUFFER_BYTES = 4096 };
 
 const char bench_heap_name[] = "neap-region";
 
-static union {
-    unsigned char bytes[BUFFER_BYTES];
-    long double aligned;
-} buffer;
+static _Alignas(16) unsigned char buffer[BUFFER_BYTES];
 
 static struct neap_region *region;
 
 bool bench_heap_start(size_t bytes)
 {
-    region = bytes <= BUFFER_BYTES ? neap_region_init(buffer.bytes, bytes) : NULL;
+    region = bytes <= BUFFER_BYTES ? neap_region_init(buffer, bytes) : NULL;
     return region != NULL;
 }
 
