@@ -172,6 +172,7 @@ bool np_run_try_shrink(struct np_run *run, size_t granule_count)
     tail->granule_count = (uint32_t)tail_count;
     tail->arena = run->arena;
     tail->resident_count = tail->resident_from = tail->resident_to = 0;
+    tail->is_refused = false;
     run->granule_count = (uint32_t)granule_count;
     np_run_map(run);
     np_run_map(tail);
@@ -185,7 +186,9 @@ bool np_run_try_shrink(struct np_run *run, size_t granule_count)
 static bool absorb(struct np_run *run, size_t more)
 {
     struct np_arena *arena = run->arena;
-    struct np_run *next = np_run_at_edge(np_run_end(run));
+    struct np_run *next = np_run_is_stretch_start(arena, np_run_end(run))
+                              ? NULL
+                              : np_run_at_edge(np_run_end(run));
 
     if (next == NULL || next->arena != arena || next->granule_count < more ||
         atomic_load_explicit(&next->state, memory_order_relaxed) != NP_RUN_FREE)
@@ -197,18 +200,16 @@ static bool absorb(struct np_run *run, size_t more)
         np_pool_give(&np_run_pool, next);
     } else {
         /* The free run's record moves up; its bits stay where they are. */
-        size_t from = next->resident_from;
-        size_t to = next->resident_to;
-        size_t taken_count = np_run_count_resident(next, from, np_min(to, more));
+        size_t from = np_max(next->resident_from, more);
+        size_t to = np_max(next->resident_to, more);
 
         next->start += more << NP_GRANULE_SHIFT;
         next->granule_count -= (uint32_t)more;
-        next->resident_count -= (uint32_t)taken_count;
-        next->resident_from =
-            next->resident_count > 0 ? (uint32_t)(np_max(from, more) - more) : 0;
-        next->resident_to = next->resident_count > 0 ? (uint32_t)(to - more) : 0;
+        np_run_recount(next, from - more, to - more);
         run->granule_count += (uint32_t)more;
+        np_run_map(run); /* before filing: the free run's old edge lies in the lent one now */
         np_run_file(arena, next);
+        return true;
     }
     np_run_map(run);
     return true;
@@ -299,6 +300,7 @@ bool np_arena_walk(struct np_arena *arena, void (*visit)(const struct np_run *ru
 {
     if (!np_lock_acquire(&arena->lock))
         return false;
+    np_run_collect_deferred(arena); /* they are free, and are to be seen so */
     for (struct np_stretch *stretch = arena->stretches; stretch != NULL; stretch = stretch->next)
         (void)walk_stretch(stretch, visit, context);
     np_lock_release(&arena->lock);
@@ -351,14 +353,11 @@ static void audit_free_run(const struct np_run *run, struct audit *audit)
             audit->fault = "R5: a free run is not in its tree";
         audit->tree_count++;
     }
-    if (np_os_page_bytes() == NP_GRANULE_BYTES) {
-        if (np_run_count_resident(run, 0, run->granule_count) != run->resident_count)
-            audit->fault = "R6: a free run's resident bits are miscounted";
-        if (np_run_count_resident(run, run->resident_from, run->resident_to) !=
-            run->resident_count)
-            audit->fault = "R6: a resident bit lies outside the resident box";
-    }
-    audit->retained_granules += run->resident_count;
+    if (np_run_count_returnable(run, 0, run->granule_count) != run->resident_count)
+        audit->fault = "R6: a free run's resident bits are miscounted";
+    if (np_run_count_returnable(run, run->resident_from, run->resident_to) != run->resident_count)
+        audit->fault = "R6: a resident bit lies outside the resident box";
+    audit->retained_granules += run->is_refused ? 0 : run->resident_count;
     audit->free_granules += run->granule_count;
 }
 
@@ -394,6 +393,7 @@ static const char *audit_locked(struct np_arena *arena)
         fault = np_tree_audit(&arena->cold);
     for (struct np_stretch *stretch = arena->stretches; fault == NULL && stretch != NULL;
          stretch = stretch->next) {
+        audit.previous = NULL;
         if (!walk_stretch(stretch, audit_run, &audit))
             fault = "R2: the runs of a stretch do not tile it";
         if (audit.fault != NULL)

@@ -15,12 +15,13 @@
  *
  * [R1] A run has at least one granule and lies inside one stretch of its arena.
  * [R2] The runs of a stretch tile it: each starts where the last one ends.
- * [R3] Two free runs of an arena never touch.
+ * [R3] Two free runs of a stretch never touch.
  * [R4] The map entries of a run's first and last granule point to it.
  * [R5] A free run is the top, or in the warm tree if resident_count > 0, or else in the cold tree.
- * [R6] resident_count of a free run is the number of its resident bits in the whole system pages inside it,
- *      and all of those lie in its resident box.
- * [R7] An arena's retained_granules is the sum of resident_count over its free runs.
+ * [R6] resident_count of a free run is the number of granules in those whole system pages inside it that have a
+ *      resident bit, and all of those pages lie in its resident box.
+ * [R7] An arena's retained_granules is the sum of resident_count over its free runs that are not is_refused:
+ *      what the system has refused to take (locked memory) cannot be returned, and does not count as retained.
  * [R8] An arena's free_granules is the sum of granule_count over its free runs.
  *
  * Leaves out: what a borrower does with a run (heap/, core/), and mappings of single objects (large/).
@@ -50,6 +51,7 @@ struct np_run {
     uint32_t resident_from;    /* the resident box, in granules from start */
     uint32_t resident_to;
     uint32_t touched_count;    /* while deferred: the argument of np_run_give */
+    bool is_refused;           /* free: the system has refused to take all that is resident */
     struct np_arena *arena;
     size_t requested_bytes;    /* the borrower's own: a medium object's request */
 };
@@ -69,6 +71,7 @@ struct np_arena {
     struct np_tree cold;
     struct np_run *top; /* or NULL */
     struct np_stretch *stretches; /* newest first */
+    bool has_odd_stretches;       /* some begin elsewhere than at a window */
     _Atomic size_t retained_granules;
     _Atomic size_t free_granules;
     _Atomic size_t system_bytes; /* of all stretches */

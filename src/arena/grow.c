@@ -85,6 +85,7 @@ static bool begin_stretch(struct np_arena *arena, uintptr_t start, uintptr_t lim
     }
     if (old_top != NULL)
         np_run_unfile(arena, old_top);
+    arena->has_odd_stretches |= arena->index != 0 && start % NP_WINDOW_BYTES != 0;
     stretch->start = start;
     stretch->end = start;
     stretch->limit = limit;
@@ -179,6 +180,10 @@ static bool grow_main(size_t granule_count, size_t alignment_bytes)
     for (unsigned try = 0; try < 2; try++) {
         size_t bytes = missing_bytes(&main_arena, expected_end, granule_count, alignment_bytes);
 
+        if (bytes == 0)
+            return true; /* somebody has made room meanwhile */
+        if (bytes == 0)
+            return true; /* somebody has grown it meanwhile */
         if (move_break(expected_end, bytes + pad_bytes, need_bytes + slack_bytes + pad_bytes, &start,
                        &end)) {
             if (append(&main_arena, start, end, end))
@@ -224,6 +229,10 @@ static bool grow_mapped(struct np_arena *arena, size_t granule_count, size_t ali
 
     if (stretch != NULL) {
         bytes = missing_bytes(arena, stretch->end, granule_count, alignment_bytes);
+        if (bytes == 0)
+            return true; /* somebody has made room meanwhile */
+        if (bytes == 0)
+            return true; /* somebody has grown it meanwhile */
         bytes = np_align_up(bytes, COMMIT_STEP_BYTES);
         if (bytes <= stretch->limit - stretch->end)
             return np_os_commit((void *)stretch->end, bytes) &&

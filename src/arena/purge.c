@@ -102,65 +102,79 @@ static void purge_records_around(struct np_run *run, size_t from, size_t to)
     }
 }
 
-/* The end of the highest resident granule in [floor, to), or floor. */
-static size_t skip_cold(const struct np_run *run, size_t floor, size_t to)
+/* The end of the highest system page with a resident granule in [floor, to), or floor. */
+static size_t skip_cold(const struct np_run *run, size_t floor, size_t to, size_t page)
 {
     while (to > floor + 64 && np_run_count_resident(run, to - 64, to) == 0)
         to -= 64;
-    while (to > floor && np_run_count_resident(run, to - 1, to) == 0)
-        to--;
+    while (to > floor && np_run_count_resident(run, to - page, to) == 0)
+        to -= page;
     return to;
 }
 
 /* Purges at least want granules of a busy run if it has them, from its high end down: what is low is lent
- * first. False if nothing went. The run's resident fields are right again afterwards. */
-static bool purge_busy_run(struct np_run *run, size_t want)
+ * first. Returns what went. The run's resident fields are right again afterwards. */
+static size_t purge_busy_run(struct np_run *run, size_t want)
 {
+    size_t page = np_os_page_bytes() >> NP_GRANULE_SHIFT;
     size_t floor = run->resident_from;
     size_t to = run->resident_to;
+    size_t end = 0; /* of what was refused */
     size_t gone = 0;
 
-    while (to > floor && gone < want) {
-        /* Skips what is cold, then finds the stretch's lower end; a system page is the step. */
-        size_t step = np_os_page_bytes() >> NP_GRANULE_SHIFT;
-        size_t from;
+    while (gone < want && (to = skip_cold(run, floor, to, page)) > floor) {
+        size_t from = to - page;
+        size_t stretch_gone;
 
-        to = skip_cold(run, floor, to);
-        from = to;
-        while (from > floor && to - from < want - gone + step &&
-               np_run_count_resident(run, from - 1, from) != 0)
-            from--;
-        if (from == to)
-            break;
-        gone += purge_stretch(run, from, to);
+        while (from > floor && to - from < want - gone &&
+               np_run_count_resident(run, from - page, from) != 0)
+            from -= page;
+        stretch_gone = purge_stretch(run, from, to);
+        if (stretch_gone < to - from && end == 0)
+            end = to;
+        gone += stretch_gone;
         purge_records_around(run, from, to);
         to = from;
     }
-    run->resident_to = (uint32_t)to;
-    run->resident_count = (uint32_t)np_run_count_resident(run, floor, to);
-    if (run->resident_count == 0)
-        run->resident_from = run->resident_to = 0;
-    return gone > 0;
+    run->is_refused = end != 0 && to == floor;
+    np_run_recount(run, floor, np_max(to, end));
+    return gone;
+}
+
+/* The largest run with memory that the system has not refused to take. */
+static struct np_run *largest_warm(const struct np_arena *arena)
+{
+    struct np_tree_node *node = np_tree_last(&arena->warm);
+    struct np_run *largest = NULL;
+
+    if (NP_LIKELY(node == NULL || !((struct np_run *)node)->is_refused))
+        return (struct np_run *)node;
+    for (node = np_tree_first_from(&arena->warm, 0); node != NULL;
+         node = np_tree_first_from(&arena->warm, node->key + 1))
+        if (!((struct np_run *)node)->is_refused)
+            largest = (struct np_run *)node;
+    return largest;
 }
 
 /* The free run with the most memory to give, of the arena's two candidates; the top is none while all it has
  * is the pad that stays. */
 static struct np_run *largest_retained(const struct np_arena *arena, size_t top_keep_bytes)
 {
-    struct np_run *run = (struct np_run *)np_tree_last(&arena->warm);
+    struct np_run *run = largest_warm(arena);
     struct np_run *top = arena->top;
 
-    if (top != NULL && (size_t)top->resident_count << NP_GRANULE_SHIFT > top_keep_bytes &&
+    if (top != NULL && !top->is_refused &&
+        (size_t)top->resident_count << NP_GRANULE_SHIFT > top_keep_bytes &&
         (run == NULL || top->resident_count > run->resident_count))
         return top;
     return run;
 }
 
-/* One round on an arena: one run. False: nothing there to purge. */
-static bool purge_largest(struct np_arena *arena, size_t want, size_t top_keep_bytes)
+/* One round on an arena: one run; adds what went to *gone. False: nothing there to purge. After true, there is
+ * less to purge, or one run less to try. */
+static bool purge_largest(struct np_arena *arena, size_t want, size_t top_keep_bytes, size_t *gone)
 {
     struct np_run *run;
-    bool is_any;
 
     if (!np_lock_acquire(&arena->lock))
         return false;
@@ -173,14 +187,14 @@ static bool purge_largest(struct np_arena *arena, size_t want, size_t top_keep_b
     np_lock_release(&arena->lock);
     if (run == NULL)
         return false;
-    is_any = purge_busy_run(run, want);
+    *gone += purge_busy_run(run, want);
     if (!np_lock_acquire(&arena->lock)) {
         np_run_defer(run, 0);
-        return is_any;
+        return true;
     }
     np_run_file(arena, run);
     np_lock_release(&arena->lock);
-    return is_any;
+    return true;
 }
 
 /* Cuts the top of the main arena so that at least want granules of memory go, if it has them and keep_bytes
@@ -207,11 +221,7 @@ static uintptr_t cut_top(struct np_arena *arena, size_t want, size_t keep_bytes)
         return 0;
     np_run_unfile(arena, top);
     top->granule_count = (uint32_t)((cut - top->start) >> NP_GRANULE_SHIFT);
-    top->resident_to = (uint32_t)np_min(top->resident_to, top->granule_count);
-    top->resident_count =
-        (uint32_t)np_run_count_resident(top, top->resident_from, top->resident_to);
-    if (top->resident_count == 0)
-        top->resident_from = top->resident_to = 0;
+    np_run_recount(top, top->resident_from, np_min(top->resident_to, top->granule_count));
     return cut;
 }
 
@@ -279,7 +289,7 @@ static bool return_some(size_t want_granules, size_t top_keep_bytes)
 {
     struct np_arena *largest = NULL;
     size_t most = 0;
-    bool is_any = false;
+    size_t gone = 0;
 
     for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next) {
         size_t retained = atomic_load_explicit(&arena->retained_granules, memory_order_relaxed);
@@ -293,10 +303,13 @@ static bool return_some(size_t want_granules, size_t top_keep_bytes)
         return false;
     if (largest == np_arena_main() && np_arena_may_lower_break() && is_top_largest(largest) &&
         np_lock_acquire(&np_break_lock)) {
-        is_any = lower_break(largest, want_granules, top_keep_bytes);
+        bool is_lowered = lower_break(largest, want_granules, top_keep_bytes);
+
         np_lock_release(&np_break_lock);
+        if (is_lowered)
+            return true;
     }
-    return is_any || purge_largest(largest, want_granules, 0);
+    return purge_largest(largest, want_granules, 0, &gone);
 }
 
 void np_arena_return_excess(void)
@@ -320,13 +333,14 @@ void np_arena_return_excess(void)
 bool np_arena_trim(size_t pad_bytes)
 {
     bool is_any = false;
+    size_t gone = 0;
 
     if (np_arena_may_lower_break() && np_lock_acquire(&np_break_lock)) {
         is_any = lower_break(np_arena_main(), SIZE_MAX, pad_bytes);
         np_lock_release(&np_break_lock);
     }
     for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next)
-        while (purge_largest(arena, SIZE_MAX >> 1, arena == np_arena_main() ? pad_bytes : 0))
-            is_any = true;
-    return is_any;
+        while (purge_largest(arena, SIZE_MAX >> 1, arena == np_arena_main() ? pad_bytes : 0, &gone))
+            ;
+    return is_any || gone > 0;
 }

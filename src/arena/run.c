@@ -100,26 +100,43 @@ void np_run_clear_resident(struct np_run *run, size_t from, size_t to)
         (void)each_bit(run, from, to, BITS_CLEAR);
 }
 
-/* Sets count and box from the bits in [from, to), counting whole system pages of the run only: the others may
- * hold a neighbour's live bytes, and cannot be returned by us. */
-static void recount(struct np_run *run, size_t from, size_t to)
+/* The part of [from, to) that is whole system pages of the run, in granules; the rest may share its pages with a
+ * neighbour's live bytes, and cannot be returned by us. One granule that was touched makes all of its
+ * page resident, so pages that the range cuts count whole where the run has all of them. */
+static void widen_to_pages(const struct np_run *run, size_t *from, size_t *to)
 {
     size_t page_bytes = np_os_page_bytes();
+    uintptr_t first = np_align_down(run->start + (*from << NP_GRANULE_SHIFT), page_bytes);
+    uintptr_t last = np_align_up(run->start + (*to << NP_GRANULE_SHIFT), page_bytes);
 
-    if (page_bytes > NP_GRANULE_BYTES) {
-        uintptr_t first = np_align_up(run->start, page_bytes);
-        uintptr_t last = np_align_down(np_run_end(run), page_bytes);
+    first = np_max(first, np_align_up(run->start, page_bytes));
+    last = np_min(last, np_align_down(np_run_end(run), page_bytes));
+    *from = (first - run->start) >> NP_GRANULE_SHIFT;
+    *to = first < last ? (last - run->start) >> NP_GRANULE_SHIFT : *from;
+}
 
-        if (first >= last) {
-            from = to;
-        } else {
-            from = np_max(from, (first - run->start) >> NP_GRANULE_SHIFT);
-            to = np_min(to, (last - run->start) >> NP_GRANULE_SHIFT);
-        }
-    }
-    run->resident_count = (uint32_t)np_run_count_resident(run, from, to);
+size_t np_run_count_returnable(const struct np_run *run, size_t from, size_t to)
+{
+    size_t page = np_os_page_bytes() >> NP_GRANULE_SHIFT;
+    size_t count = 0;
+
+    if (page == 1)
+        return np_run_count_resident(run, from, to);
+    widen_to_pages(run, &from, &to);
+    for (; from < to; from += page)
+        if (np_run_count_resident(run, from, from + page) != 0)
+            count += page;
+    return count;
+}
+
+void np_run_recount(struct np_run *run, size_t from, size_t to)
+{
+    if (from < to && np_os_page_bytes() > NP_GRANULE_BYTES)
+        widen_to_pages(run, &from, &to);
+    run->resident_count = (uint32_t)np_run_count_returnable(run, from, to);
     run->resident_from = run->resident_count > 0 ? (uint32_t)from : 0;
     run->resident_to = run->resident_count > 0 ? (uint32_t)to : 0;
+    run->is_refused &= run->resident_count > 0;
 }
 
 void np_run_mark_touched(struct np_run *run, size_t touched_count)
@@ -128,12 +145,19 @@ void np_run_mark_touched(struct np_run *run, size_t touched_count)
     size_t box_to = np_max(touched_count, run->resident_to);
 
     np_run_set_resident(run, 0, touched_count);
-    recount(run, box_from, np_min(box_to, run->granule_count));
+    run->is_refused &= touched_count == 0;
+    np_run_recount(run, box_from, np_min(box_to, run->granule_count));
 }
 
 static bool is_newest_end(const struct np_arena *arena, const struct np_run *run)
 {
     return np_run_end(run) == arena->stretches->end;
+}
+
+/* R7. */
+static size_t retained_count(const struct np_run *run)
+{
+    return run->is_refused ? 0 : run->resident_count;
 }
 
 static void file(struct np_arena *arena, struct np_run *run)
@@ -145,7 +169,7 @@ static void file(struct np_arena *arena, struct np_run *run)
         arena->top = run;
     else
         np_tree_insert(run->resident_count > 0 ? &arena->warm : &arena->cold, &run->node);
-    atomic_fetch_add_explicit(&arena->retained_granules, run->resident_count, memory_order_relaxed);
+    atomic_fetch_add_explicit(&arena->retained_granules, retained_count(run), memory_order_relaxed);
     atomic_fetch_add_explicit(&arena->free_granules, run->granule_count, memory_order_relaxed);
 }
 
@@ -155,8 +179,21 @@ void np_run_unfile(struct np_arena *arena, struct np_run *run)
         arena->top = NULL;
     else
         np_tree_remove(run->resident_count > 0 ? &arena->warm : &arena->cold, &run->node);
-    atomic_fetch_sub_explicit(&arena->retained_granules, run->resident_count, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&arena->retained_granules, retained_count(run), memory_order_relaxed);
     atomic_fetch_sub_explicit(&arena->free_granules, run->granule_count, memory_order_relaxed);
+}
+
+/* Stretches of an arena may touch by chance; runs do not join across. They begin at a window, except where so
+ * little could be reserved that has_odd_stretches says to look every time. */
+bool np_run_is_stretch_start(const struct np_arena *arena, uintptr_t address)
+{
+    if (NP_LIKELY(address % NP_WINDOW_BYTES != 0 && !arena->has_odd_stretches))
+        return false;
+    for (const struct np_stretch *stretch = arena->stretches; stretch != NULL;
+         stretch = stretch->next)
+        if (stretch->start == address)
+            return true;
+    return false;
 }
 
 static struct np_run *free_neighbour(struct np_arena *arena, uintptr_t granule_address)
@@ -185,8 +222,12 @@ static struct np_run *join(struct np_run *first, struct np_run *second)
 
         from = np_min(from, shift > page_granules ? shift - page_granules : 0);
         to = np_min(np_max(to, shift + page_granules), first->granule_count);
-        recount(first, from, to);
+        np_run_recount(first, from, to);
+        first->is_refused = false;
     } else if (second->resident_count > 0) {
+        /* Worth another try as soon as some of it is. */
+        first->is_refused =
+            second->is_refused && (first->is_refused || first->resident_count == 0);
         if (first->resident_count == 0)
             first->resident_from = shift + second->resident_from;
         first->resident_to = shift + second->resident_to;
@@ -199,8 +240,12 @@ static struct np_run *join(struct np_run *first, struct np_run *second)
 
 void np_run_file(struct np_arena *arena, struct np_run *run)
 {
-    struct np_run *before = free_neighbour(arena, run->start - NP_GRANULE_BYTES);
-    struct np_run *after = free_neighbour(arena, np_run_end(run));
+    struct np_run *before = np_run_is_stretch_start(arena, run->start)
+                                ? NULL
+                                : free_neighbour(arena, run->start - NP_GRANULE_BYTES);
+    struct np_run *after = np_run_is_stretch_start(arena, np_run_end(run))
+                               ? NULL
+                               : free_neighbour(arena, np_run_end(run));
 
     if (before != NULL) {
         np_run_unfile(arena, before);
@@ -221,6 +266,7 @@ void np_run_append(struct np_arena *arena, uintptr_t start, uintptr_t end, struc
     record->resident_count = 0;
     record->resident_from = 0;
     record->resident_to = 0;
+    record->is_refused = false;
     record->arena = arena;
     np_run_file(arena, record);
 }
@@ -280,24 +326,27 @@ static void cut(struct np_run *run, size_t granule_count, struct np_run *tail)
     tail->start = run->start + (granule_count << NP_GRANULE_SHIFT);
     tail->granule_count = (uint32_t)(total - granule_count);
     tail->arena = run->arena;
+    tail->is_refused = run->is_refused;
     run->granule_count = (uint32_t)granule_count;
     if (run->resident_count == 0 && np_os_page_bytes() == NP_GRANULE_BYTES) {
         tail->resident_count = tail->resident_from = tail->resident_to = 0;
+        tail->is_refused = false;
         return;
     }
     if (np_os_page_bytes() == NP_GRANULE_BYTES) {
         /* The head is what was asked for, mostly: counting it is cheap, the tail's count follows. */
         uint32_t count = run->resident_count;
 
-        recount(run, np_min(box_from, granule_count), np_min(box_to, granule_count));
+        np_run_recount(run, np_min(box_from, granule_count), np_min(box_to, granule_count));
         tail->resident_count = count - run->resident_count;
         tail->resident_from =
             tail->resident_count > 0 ? (uint32_t)(np_max(box_from, granule_count) - granule_count) : 0;
         tail->resident_to = tail->resident_count > 0 ? (uint32_t)(box_to - granule_count) : 0;
+        tail->is_refused &= tail->resident_count > 0;
         return;
     }
-    recount(run, 0, granule_count);
-    recount(tail, 0, total - granule_count);
+    np_run_recount(run, 0, granule_count);
+    np_run_recount(tail, 0, total - granule_count);
 }
 
 static void give_spares(struct np_run *spares[2])
@@ -339,6 +388,7 @@ struct np_run *np_run_carve(struct np_arena *arena, size_t granule_count, size_t
      * what tells zero memory from used. */
     run->resident_count = (uint32_t)np_run_count_resident(
         run, 0, np_os_page_bytes() > NP_GRANULE_BYTES ? granule_count : run->resident_to);
+    run->is_refused = false;
     run->requested_bytes = 0;
     atomic_store_explicit(&run->state, (uint32_t)state, memory_order_relaxed);
     np_run_map(run);

@@ -29,6 +29,12 @@ void np_run_unfile(struct np_arena *arena, struct np_run *run);
 /* Sets a lent run's resident fields for filing: its first touched_count granules may be resident. */
 void np_run_mark_touched(struct np_run *run, size_t touched_count);
 
+/* Granules in the whole system pages of [from, to) of the run that have a resident bit: what purging would return. */
+size_t np_run_count_returnable(const struct np_run *run, size_t from, size_t to);
+
+/* Sets a run's resident fields from its bits, knowing that none is set outside [from, to). */
+void np_run_recount(struct np_run *run, size_t from, size_t to);
+
 /* Sets or clears the resident bits of granules in [from, to) of the run. */
 void np_run_set_resident(struct np_run *run, size_t from, size_t to);
 void np_run_clear_resident(struct np_run *run, size_t from, size_t to);
@@ -38,6 +44,9 @@ _Atomic(struct np_run *) *np_run_map_entry(uintptr_t address);
 
 /* The run whose first or last granule holds the address, or NULL: for any address, under the lock. */
 struct np_run *np_run_at_edge(uintptr_t address);
+
+/* Whether a stretch of the arena begins at the address: runs do not join across. Under the lock. */
+bool np_run_is_stretch_start(const struct np_arena *arena, uintptr_t address);
 
 /* Points the map at the run's first and last granule. */
 void np_run_map(struct np_run *run);
