@@ -1,25 +1,26 @@
 #!/bin/bash
 # libneap.so and libneap.a export exactly the names in exports.map, and every function that neap.h
 # declares is among them.
-# Usage: exports.sh LIBRARY_FOLDER EXPORTS_MAP HEADER NM
+# Usage: exports.sh LIBRARY_FOLDER EXPORTS_MAP HEADER READELF
 set -euo pipefail
-libraries=$1 map=$2 header=$3 nm=$4
+libraries=$1 map=$2 header=$3 readelf=$4
 
 wanted=$(sed -n 's/^ *\([A-Za-z_][A-Za-z0-9_]*\);.*/\1/p' "$map" | sort)
 [ -n "$wanted" ]
 
 status=0
-compare() # file nm_option...
+compare() # what names
 {
-    local file=$1
-    shift
-    local found
-    found=$("$nm" --defined-only --format=posix "$@" "$libraries/$file" |
-        awk 'NF > 2 { print $1 }' | sort)
-    if ! diff <(echo "$wanted") <(echo "$found"); then
-        echo "$file: < in exports.map alone, > in the library alone" >&2
+    if ! diff <(echo "$wanted") <(sort <<< "$2"); then
+        echo "$1: < in exports.map alone, > in the library alone" >&2
         status=1
     fi
+}
+
+# "Num: Value Size Type Bind Visibility Section Name"; prints the names that others may link with.
+defined_symbols() # visibility
+{
+    awk -v visibility="$1" '$5 ~ /GLOBAL|WEAK/ && $7 != "UND" && $6 ~ visibility { print $8 }'
 }
 
 declared=$(sed -n 's/^NEAP_API .*\(neap_[a-z0-9_]*\)(.*/\1/p' "$header" | sort)
@@ -30,7 +31,16 @@ if [ -n "$missing" ]; then
     status=1
 fi
 
-compare libneap.so --dynamic
-compare libneap.a --extern-only
+shared=$("$readelf" --wide --dyn-syms "$libraries/libneap.so")
+compare libneap.so "$(defined_symbols . <<< "$shared")"
+
+static=$("$readelf" --wide --symbols "$libraries/libneap.a")
+compare libneap.a "$(defined_symbols DEFAULT <<< "$static")"
+strange=$(defined_symbols 'HIDDEN|INTERNAL|PROTECTED' <<< "$static" | grep -v '^neap_np_' || true)
+if [ -n "$strange" ]; then
+    echo "libneap.a: names that a program may define itself: $strange" >&2
+    status=1
+fi
+
 echo "$(wc -w <<< "$wanted") names"
 exit $status
