@@ -128,6 +128,7 @@ void np_depot_settle(struct np_slab *slab)
 
     for (;;) {
         bool is_closed;
+        size_t notice;
 
         np_slab_collect(slab);
         if (room_of(slab) >= room_to_list(slab) && np_lock_acquire(&depot->lock)) {
@@ -139,7 +140,8 @@ void np_depot_settle(struct np_slab *slab)
         }
         /* Full, or nearly; or a fork has the lock: then the next push looks again. */
         unlist_if_listed(slab);
-        if (np_slab_try_close(slab, np_slab_free_count(slab) + room_to_list(slab)))
+        notice = np_slab_free_count(slab) + room_to_list(slab);
+        if (np_slab_try_close(slab, (unsigned)np_min(notice, slab->extended_count)))
             return;
     }
 }
