@@ -6,7 +6,8 @@ import re
 import subprocess
 
 # A knob that is set in the caller's shell would be measured in place of the defaults.
-KNOB = re.compile(r"^(LD_PRELOAD|GLIBC_TUNABLES|(MALLOC|MIMALLOC|TCMALLOC|JEMALLOC|NEAP)_.*|_RJEM_.*)$")
+KNOB = re.compile(r"^(LD_PRELOAD|GLIBC_TUNABLES|_RJEM_.*|"
+                  r"(MALLOC|MIMALLOC|TCMALLOC|JEMALLOC|NEAP)_.*)$")
 
 
 class Missing(Exception):
@@ -18,21 +19,21 @@ class Allocator:
         self.key = key
         self.name = name            # as titles have it
         self.version = version
-        self.library = library      # None: the C library's own
+        self.preloaded = library      # None: the C library's own
         self.extra = environment or {}
 
     def environment(self):
         """The environment for a program on this allocator."""
         clean = {k: v for k, v in os.environ.items() if not KNOB.match(k)}
-        if self.library:
-            clean["LD_PRELOAD"] = self.library
+        if self.preloaded:
+            clean["LD_PRELOAD"] = self.preloaded
         clean.update(self.extra)
         return clean
 
     def check(self, file_of_malloc):
         """Raises if malloc came from another file than it should."""
-        if self.library:
-            is_right = os.path.realpath(file_of_malloc) == os.path.realpath(self.library)
+        if self.preloaded:
+            is_right = os.path.realpath(file_of_malloc) == os.path.realpath(self.preloaded)
         else:
             is_right = os.path.basename(file_of_malloc).startswith("libc.so")
         if not is_right:

@@ -84,7 +84,7 @@ def describe(command, allocators, total_bytes, rounds):
             "load_average_at_start": os.getloadavg()[0],
         },
         "allocators": [
-            {"key": a.key, "name": a.name, "version": a.version, "library": a.library or "libc",
+            {"key": a.key, "name": a.name, "version": a.version, "library": a.preloaded or "libc",
              "environment": a.extra}
             for a in allocators
         ],
