@@ -22,6 +22,7 @@
  *   PURGE               a holder may purge pages on which no live slot lies
  *   TAKERS              2: the freer allocates too
  *   ROOM_TO_LIST        slots of room from which on a closed slab is listed
+ *   FORK                the stranger forks: it holds the depot's locks, and nobody waits for them
  *   PARK                a thread that ends may park its heap with slabs open (the heap serves again,
  *                       and the thread, which has no heap, may free meanwhile)
  *   ANY_NOTICE          a slab closed with room asks to be claimed at any count, not only when
@@ -67,6 +68,10 @@
 #define ALLOCATOR 1
 #define FREER 2
 #define STRANGER 3
+
+/* What holds a slab that waits to be settled, and a lock in a fork; no thread. */
+#define NOBODY_YET 4
+#define FORKING 5
 
 /* What the program may do with a slot; this is the truth that lists are compared with. */
 #define COLD 0
@@ -404,6 +409,8 @@ inline publish_into_word(s, asked_notice, room)
     :: atomic { STATE(i, j) == LIVE -> STATE(i, j) = LEAVING; s = i; k = j; goto free }
 #define MAY_EXIT(i) \
     :: atomic { HELD(i) -> s = i; goto close }
+#define MAY_SETTLE(i) \
+    :: atomic { slab[i].holder == NOBODY_YET -> slab[i].holder = me; s = i; goto close }
 #define MAY_PICK(i) \
     :: slab[i].in_list && slab[i].class == c -> s = i
 
@@ -468,6 +475,9 @@ proctype thread(byte me; byte my_heap)
     byte k;         /* the slot at hand */
     byte c;         /* the class whose lock is wanted or held */
     bit is_exiting;
+#ifdef FORK
+    bit is_settling;
+#endif
     bit is_parked;  /* the heap waits for a new thread, with what it holds */
 #ifdef BREAK_COLLECT_STALE
     byte stale_head;
@@ -487,6 +497,9 @@ idle:
     }
     if
     :: is_exiting -> goto exit
+#ifdef FORK
+    :: is_settling -> goto settle_waiting
+#endif
     :: else
     fi;
     if
@@ -513,6 +526,9 @@ idle:
     :: IS_TAKER && NEEDS(1) -> c = 1; goto refill
 #endif
     :: my_heap != 0 -> is_exiting = 1; goto exit
+#ifdef FORK
+    :: atomic { me == STRANGER && depot_lock[0] == 0 -> depot_lock[0] = FORKING; goto fork }
+#endif
 #ifdef PARK
     :: atomic { my_heap != 0 && !is_parked -> my_heap = 0; is_parked = 1; goto idle }
     :: atomic { my_heap == 0 && is_parked -> my_heap = me; is_parked = 0; goto idle }
@@ -521,6 +537,27 @@ idle:
     :: atomic { my_heap == 0 && !is_parked && me != STRANGER && !IS_LAST -> ended_count++; goto finish }
     :: atomic { my_heap == 0 && !is_parked && IS_LAST && !ANY_LIVE -> ended_count++; goto finish_last }
     fi;
+
+#ifdef FORK
+/* The child is another process: all that happens here is that the locks are free again. */
+fork:
+    depot_lock[0] = 0;
+    is_settling = 1;
+settle_waiting:
+    if
+    MAY_SETTLE(0)
+#if SLABS > 1
+    MAY_SETTLE(1)
+    :: atomic {
+            slab[0].holder != NOBODY_YET && slab[1].holder != NOBODY_YET ->
+                is_settling = 0;
+                goto idle
+        }
+#else
+    :: atomic { slab[0].holder != NOBODY_YET -> is_settling = 0; goto idle }
+#endif
+    fi;
+#endif
 
 /* malloc, the fast path. */
 take:
@@ -660,7 +697,12 @@ claimed:
 
 /* A taker looks through the depot's list of its class. */
 refill:
-    LOCK(c);
+    if
+    :: atomic { depot_lock[c] == 0 -> depot_lock[c] = me }
+#ifdef FORK
+    :: atomic { depot_lock[c] == FORKING -> goto idle }
+#endif
+    fi;
 pick:
     atomic {
         if
@@ -701,7 +743,9 @@ pick:
     }
     goto collect_own;
 picked_none:
+#ifndef BREAK_LOCK_KEPT
     UNLOCK(c);
+#endif
     goto idle;
 
 /* The holder closes. */
@@ -741,9 +785,17 @@ close_again:
 
 /* With room: listed and published under one hold of the lock, so that no taker sees half of it. */
 #ifdef BREAK_PUBLISH_THEN_LIST
-    goto publish;
+    if
+    :: slab[s].used != 0 -> goto publish
+    :: else
+    fi;
 #endif
-    LOCK(c);
+    if
+    :: atomic { depot_lock[c] == 0 -> depot_lock[c] = me }
+#ifdef FORK
+    :: atomic { depot_lock[c] == FORKING -> goto wait_for_fork }
+#endif
+    fi;
 settle:
 #ifndef BREAK_GIVE_BACK_LISTED
     if
@@ -819,10 +871,38 @@ published:
 #endif
     goto idle;
 
+#ifdef FORK
+/*
+ * The slab stays open, on a list that is settled at the end of the fork.  The fork may be over
+ * before the slab is on the list: look again, and settle it as the forking thread would have.
+ */
+wait_for_fork:
+    atomic {
+        touch(s);
+        slab[s].holder = NOBODY_YET
+    }
+#ifndef BREAK_NO_SECOND_LOOK
+    if
+    :: depot_lock[c] == FORKING -> goto idle
+    :: else
+    fi;
+    atomic {
+        if
+        :: slab[s].holder == NOBODY_YET -> slab[s].holder = me; goto close
+        :: else
+        fi
+    }
+#endif
+    goto idle;
+#endif
+
 /* Little room or none: not listed.  Only the holder could have made is_listed true, so it may ask
  * without the lock; a taker may make it false meanwhile, so it asks again. */
 close_full:
     if
+#ifdef FORK
+    :: slab[s].is_listed && depot_lock[c] == FORKING /* stays listed: a taker will find out */
+#endif
     :: slab[s].is_listed ->
         LOCK(c);
         if
