@@ -62,17 +62,15 @@ static size_t purge_stretch(struct np_run *run, size_t from, size_t to)
     uintptr_t end = np_align_down(run->start + (to << NP_GRANULE_SHIFT), page_bytes);
     size_t gone = 0;
 
-    while (start < end) {
-        size_t bytes = np_min(end - start, NP_PURGE_BATCH_BYTES);
-
+    for (size_t bytes; start < end; start += bytes) {
+        bytes = np_min(end - start, NP_PURGE_BATCH_BYTES);
         if (!np_os_purge((void *)start, bytes))
-            break; /* locked memory: it stays resident, and says so */
+            continue; /* locked memory: it stays resident, and says so */
         np_run_clear_resident(run, (start - run->start) >> NP_GRANULE_SHIFT,
                               (start + bytes - run->start) >> NP_GRANULE_SHIFT);
         atomic_fetch_add_explicit(&np_arena_returned.purge_bytes, bytes, memory_order_relaxed);
         atomic_fetch_add_explicit(&np_arena_returned.purge_calls, 1, memory_order_relaxed);
         gone += bytes >> NP_GRANULE_SHIFT;
-        start += bytes;
     }
     return gone;
 }

@@ -36,6 +36,7 @@ static struct {
     size_t calls[OS_FAKE_CALL_COUNT];
     size_t purged_bytes;
     size_t purged_cold_bytes;
+    size_t largest_purge_bytes;
     uintptr_t locked_from;
     uintptr_t locked_to;
     uintptr_t break_start; /* 0: not made yet */
@@ -313,9 +314,11 @@ bool np_os_purge(void *address, size_t bytes)
     if (start < fake.locked_to && start + bytes > fake.locked_from)
         is_done = false;
     if (is_done) {
-        fake.purged_cold_bytes += bytes - os_fake_resident_bytes(address, bytes);
+        if (fake.break_start <= start && start < fake.break_end)
+            fake.purged_cold_bytes += bytes - os_fake_resident_bytes(address, bytes);
         require(madvise(address, bytes, MADV_DONTNEED) == 0, "madvise failed");
         fake.purged_bytes += bytes;
+        fake.largest_purge_bytes = np_max(fake.largest_purge_bytes, bytes);
     }
     finish();
     return is_done;
@@ -572,6 +575,11 @@ size_t os_fake_committed_bytes(void)
 size_t os_fake_purged_bytes(void)
 {
     return fake.purged_bytes;
+}
+
+size_t os_fake_largest_purge_bytes(void)
+{
+    return fake.largest_purge_bytes;
 }
 
 size_t os_fake_purged_cold_bytes(void)

@@ -59,7 +59,10 @@ size_t os_fake_committed_bytes(void);
 /* Bytes that purge took, ever. */
 size_t os_fake_purged_bytes(void);
 
-/* How many of them had no memory to begin with: work for nothing. */
+/* The most that one call took. */
+size_t os_fake_largest_purge_bytes(void);
+
+/* How many of the break's among them had no memory to begin with: work for nothing. */
 size_t os_fake_purged_cold_bytes(void);
 
 /* Of the range's pages (the real kernel's, 4 KiB), how many bytes have memory. */

@@ -1,0 +1,390 @@
+/* Where arenas get address space: the break, its pad, other users of it, and mappings where there is none. */
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include "run.h"
+#include "run_model.h"
+#include "tune.h"
+
+#define MIB ((size_t)1 << 20)
+
+enum { WANTED = 100 };
+
+static size_t system_bytes(void)
+{
+    size_t bytes = 0;
+
+    for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next)
+        bytes += atomic_load(&arena->system_bytes);
+    return bytes;
+}
+
+static void the_first_run_comes_from_the_break(void **state)
+{
+    uintptr_t start = os_fake_break();
+    const struct lent *block = model_take(WANTED, NP_GRANULE_BYTES, WANTED, NP_MAY_GROW);
+
+    (void)state;
+    assert_non_null(block);
+    assert_true(block->start >= start);
+    assert_true(block->start + granules_bytes(WANTED) <= os_fake_break());
+    assert_int_equal(home->index, 0);
+    assert_int_equal(os_fake_reserved_bytes(), 0);
+    expect_all_in_order();
+}
+
+static void the_pad_is_asked_for_beyond_the_need(void **state)
+{
+    uintptr_t end;
+
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_TOP_PAD, (int64_t)(3 * MIB)));
+    (void)model_take(WANTED, NP_GRANULE_BYTES, 0, NP_MAY_GROW);
+    assert_in_range(os_fake_break() - lent[0].start, granules_bytes(WANTED) + 3 * MIB,
+                    granules_bytes(WANTED) + 3 * MIB + 2 * NP_UNIT_BYTES);
+    end = os_fake_break();
+    os_fake_reset();
+    for (unsigned i = 0; i < 7; i++) /* 2.7 MiB: the pad has it */
+        (void)model_take(WANTED, NP_GRANULE_BYTES, 0, NP_MAY_GROW);
+    assert_int_equal(os_fake_calls(OS_FAKE_BREAK_MOVE), 0);
+    (void)model_take(2 * WANTED, NP_GRANULE_BYTES, 0, NP_MAY_GROW);
+    assert_true(os_fake_break() >= end + 3 * MIB);
+    expect_all_in_order();
+}
+
+static void without_a_pad_growth_is_what_is_missing(void **state)
+{
+    uintptr_t end;
+
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_TOP_PAD, 0));
+    (void)model_take(WANTED, NP_GRANULE_BYTES, 0, NP_MAY_GROW);
+    while (np_arena_list()->top != NULL)
+        (void)model_take(np_arena_list()->top->granule_count, NP_GRANULE_BYTES, 0, NP_MAY_GROW);
+    end = os_fake_break();
+    (void)model_take(7, NP_GRANULE_BYTES, 0, NP_MAY_GROW);
+    assert_int_equal(os_fake_break(), end + granules_bytes(7));
+    /* A free top counts. */
+    model_give(lent_count - 1);
+    (void)model_take(10, NP_GRANULE_BYTES, 0, NP_MAY_GROW);
+    assert_int_equal(os_fake_break(), end + granules_bytes(10));
+    expect_all_in_order();
+}
+
+static void the_pad_is_done_without_where_there_is_no_room_for_it(void **state)
+{
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_TOP_PAD, (int64_t)(64 * MIB)));
+    os_fake_limit_break(4 * MIB);
+    assert_non_null(model_take(WANTED, NP_GRANULE_BYTES, 0, NP_MAY_GROW));
+    assert_int_equal(home->index, 0);
+    expect_all_in_order();
+}
+
+/* Nothing of ours may lie in [start, start + bytes). */
+static void expect_never_lent(uintptr_t start, size_t bytes)
+{
+    for (size_t i = 0; i < lent_count; i++)
+        assert_true(lent[i].start + granules_bytes(lent[i].granule_count) <= start ||
+                    lent[i].start >= start + bytes);
+}
+
+static void what_others_took_is_never_lent(void **state)
+{
+    static const intptr_t moves[] = {4096, 1, 70000, 1 << 20, 65536, 12345};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(moves); i++) {
+        char *foreign;
+
+        (void)model_take(WANTED, NP_GRANULE_BYTES, WANTED, NP_MAY_GROW);
+        foreign = os_fake_foreign_sbrk(moves[i]);
+        memset(foreign, 0x33, (size_t)moves[i]);
+        for (unsigned run = 0; run < 12; run++)
+            assert_non_null(model_take(WANTED, NP_GRANULE_BYTES, WANTED, NP_MAY_GROW));
+        expect_never_lent((uintptr_t)foreign, (size_t)moves[i]);
+        expect_all_in_order();
+        for (size_t byte = 0; byte < (size_t)moves[i]; byte++)
+            assert_int_equal(foreign[byte], 0x33);
+        assert_int_equal(home->index, 0);
+    }
+    model_give_all();
+    expect_all_in_order();
+    expect_bounded();
+}
+
+static void a_foreign_move_between_two_calls_is_survived(void **state)
+{
+    (void)state;
+    (void)model_take(WANTED, NP_GRANULE_BYTES, WANTED, NP_MAY_GROW);
+    for (unsigned round = 0; round < 8; round++) {
+        uintptr_t end = os_fake_break();
+
+        os_fake_foreign_sbrk_before_move(5000);
+        for (unsigned run = 0; run < 12; run++)
+            assert_non_null(model_take(WANTED / 4, NP_GRANULE_BYTES, WANTED / 4, NP_MAY_GROW));
+        expect_all_in_order();
+        if (os_fake_break() != end)
+            expect_never_lent(end, 5000);
+    }
+    model_give_all();
+    expect_all_in_order();
+}
+
+static void a_break_that_starts_inside_a_page_is_survived(void **state)
+{
+    char *foreign = os_fake_foreign_sbrk(100);
+
+    (void)state;
+    memset(foreign, 0x44, 100);
+    (void)model_take(WANTED, NP_GRANULE_BYTES, WANTED, NP_MAY_GROW);
+    expect_never_lent((uintptr_t)foreign, 100);
+    model_give_all();
+    (void)np_arena_trim(0);
+    expect_all_in_order();
+    for (size_t i = 0; i < 100; i++)
+        assert_int_equal(foreign[i], 0x44);
+}
+
+static void without_a_break_there_are_mappings(void **state)
+{
+    (void)state;
+    os_fake_refuse(OS_FAKE_BREAK_MOVE);
+    os_fake_refuse(OS_FAKE_BREAK_END);
+    assert_true(np_tune_set(NP_KNOB_ARENA_MAX, 1));
+    assert_non_null(model_take(WANTED, NP_GRANULE_BYTES, WANTED, NP_MAY_GROW));
+    assert_int_equal(home->index, 1);
+    expect_all_in_order();
+    /* One is enough. */
+    for (unsigned i = 0; i < 300; i++)
+        assert_non_null(model_take(256, NP_GRANULE_BYTES, 1, NP_MAY_GROW));
+    assert_int_equal(np_arena_list()->index, 1);
+    expect_all_in_order();
+    model_give_all();
+    expect_all_in_order();
+}
+
+/* Reserved in windows, committed by use. */
+static void a_mapped_arena_commits_what_it_uses(void **state)
+{
+    size_t lent_bytes = 0;
+
+    (void)state;
+    os_fake_refuse(OS_FAKE_BREAK_MOVE);
+    for (unsigned i = 0; i < 40; i++) {
+        (void)model_take(WANTED, NP_GRANULE_BYTES, 0, NP_MAY_GROW);
+        lent_bytes += granules_bytes(WANTED);
+        assert_in_range(system_bytes(), lent_bytes, lent_bytes + 2 * MIB);
+        assert_in_range(os_fake_reserved_bytes() + system_bytes(), NP_WINDOW_BYTES,
+                        NP_WINDOW_BYTES);
+    }
+    expect_all_in_order();
+}
+
+static void a_mapped_arena_has_more_than_one_window(void **state)
+{
+    (void)state;
+    os_fake_refuse(OS_FAKE_BREAK_MOVE);
+    for (unsigned i = 0; i < 100; i++)
+        assert_non_null(model_take(MIB / NP_GRANULE_BYTES, NP_GRANULE_BYTES, 1, NP_MAY_GROW));
+    /* And one run larger than a window. */
+    assert_non_null(model_take(100 * MIB / NP_GRANULE_BYTES, NP_UNIT_BYTES, 1, NP_MAY_GROW));
+    expect_all_in_order();
+    assert_int_equal(np_arena_list()->index, 1);
+    model_give_all();
+    expect_all_in_order();
+    expect_bounded();
+}
+
+/* RLIMIT_AS: no room for a window; 1 MiB is tried then. */
+static void where_a_window_is_refused_less_will_do(void **state)
+{
+    (void)state;
+    os_fake_limit_break(0);
+    for (unsigned nth = 1; nth < 12; nth++) {
+        os_fake_reset();
+        os_fake_fail_call(nth);
+        if (model_take(WANTED, NP_GRANULE_BYTES, 1, NP_MAY_GROW) == NULL)
+            fail_msg("one refused call, the %uth, was one too many", nth);
+        expect_all_in_order();
+    }
+}
+
+static void existing_only_does_not_grow(void **state)
+{
+    (void)state;
+    assert_null(model_take(1, NP_GRANULE_BYTES, 0, NP_EXISTING_ONLY));
+    (void)model_take(WANTED, NP_GRANULE_BYTES, 0, NP_MAY_GROW);
+    os_fake_reset();
+    assert_null(model_take(5000, NP_GRANULE_BYTES, 0, NP_EXISTING_ONLY));
+    assert_null(model_take(1, 512 * MIB, 0, NP_EXISTING_ONLY));
+    assert_int_equal(os_fake_all_calls(), 0);
+    model_give(0);
+    assert_non_null(model_take(WANTED, NP_GRANULE_BYTES, 0, NP_EXISTING_ONLY));
+}
+
+static void impossible_sizes_are_refused(void **state)
+{
+    (void)state;
+    (void)model_take(WANTED, NP_GRANULE_BYTES, 0, NP_MAY_GROW);
+    assert_null(model_take((size_t)1 << 28, NP_GRANULE_BYTES, 0, NP_MAY_GROW));
+    assert_null(model_take(SIZE_MAX >> NP_GRANULE_SHIFT, NP_GRANULE_BYTES, 0, NP_MAY_GROW));
+    assert_null(model_take(1, (size_t)1 << 40, 0, NP_MAY_GROW));
+    assert_null(model_take(((size_t)1 << 28) - 1, (size_t)1 << 31, 0, NP_EXISTING_ONLY));
+    expect_all_in_order();
+}
+
+/* ---- more arenas ---- */
+
+static _Atomic int step;
+
+static void *hold_main_arena(void *unused)
+{
+    struct np_arena *arena = np_arena_list();
+
+    (void)unused;
+    while (arena->index != 0)
+        arena = arena->next;
+    assert_true(np_lock_acquire(&arena->lock));
+    atomic_store(&step, 1);
+    while (atomic_load(&step) != 2)
+        sched_yield();
+    usleep(10000); /* by now the other one waits, if it does */
+    np_lock_release(&arena->lock);
+    return NULL;
+}
+
+/* Takes a run while another thread has the main arena's lock; the arena it came from. */
+static unsigned take_beside_holder(void)
+{
+    pthread_t holder;
+
+    atomic_store(&step, 0);
+    pthread_create(&holder, NULL, hold_main_arena, NULL);
+    while (atomic_load(&step) != 1)
+        sched_yield();
+    atomic_store(&step, 2);
+    home = NULL;
+    assert_non_null(model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW));
+    pthread_join(holder, NULL);
+    return home->index;
+}
+
+static void a_contended_arena_makes_another(void **state)
+{
+    (void)state;
+    assert_int_equal(take_beside_holder(), 1);
+    assert_int_equal(take_beside_holder(), 1); /* which then serves the next one, too */
+    assert_int_equal(np_arena_list()->index, 1);
+    expect_all_in_order();
+}
+
+static void arena_max_is_a_limit(void **state)
+{
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_ARENA_MAX, 1));
+    assert_int_equal(take_beside_holder(), 0); /* it waited */
+    assert_int_equal(np_arena_list()->index, 0);
+}
+
+/* Arenas made when every one that exists is contended, again and again: each word says "held" and is never
+ * released until the end, and nobody may wait, since a new arena is allowed. */
+static unsigned arenas_up_to_limit(unsigned limit)
+{
+    for (unsigned count = 1; count < limit; count++) {
+        for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next)
+            atomic_store(&arena->lock.word, 1);
+        home = NULL;
+        assert_non_null(np_run_take(&home, 1, NP_GRANULE_BYTES, NP_RUN_MEDIUM, NP_MAY_GROW));
+        assert_int_equal(home->index, count);
+    }
+    for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next)
+        atomic_store(&arena->lock.word, 0);
+    (void)take_beside_holder();
+    return np_arena_list()->index + 1;
+}
+
+static void without_a_limit_there_are_eight_a_processor(void **state)
+{
+    (void)state;
+    os_fake_set_cpu_count(3);
+    os_fake_limit_break(0);
+    assert_int_equal(arenas_up_to_limit(24), 24);
+}
+
+/* No memory for the bookkeeping of what was got: it goes back, addresses and all. */
+static void growth_without_bookkeeping_is_undone(void **state)
+{
+    size_t committed_bytes;
+    size_t reserved_bytes;
+    uintptr_t end;
+
+    (void)state;
+    (void)model_take(1, NP_GRANULE_BYTES, 0, NP_MAY_GROW);
+    os_fake_refuse(OS_FAKE_MAP); /* of another window's bookkeeping; the pools have some left */
+    assert_null(model_take(20000, NP_GRANULE_BYTES, 0, NP_MAY_GROW));
+    committed_bytes = os_fake_committed_bytes();
+    reserved_bytes = os_fake_reserved_bytes();
+    end = os_fake_break();
+    for (unsigned i = 0; i < 5; i++)
+        assert_null(model_take(20000, NP_GRANULE_BYTES, 0, NP_MAY_GROW));
+    assert_int_equal(os_fake_committed_bytes(), committed_bytes);
+    assert_int_equal(os_fake_reserved_bytes(), reserved_bytes);
+    assert_int_equal(os_fake_break(), end);
+    assert_int_equal(reserved_bytes, 0);
+    expect_all_in_order();
+    os_fake_reset();
+    assert_non_null(model_take(20000, NP_GRANULE_BYTES, 0, NP_MAY_GROW));
+    assert_int_equal(home->index, 0);
+    expect_all_in_order();
+}
+
+/* No memory for a record: the take fails, and nothing else happens. Nor does the break creep up. */
+static void without_records_nothing_is_lent_or_grown(void **state)
+{
+    uintptr_t end;
+
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_TOP_PAD, 0));
+    (void)model_take(1, NP_GRANULE_BYTES, 0, NP_MAY_GROW);
+    os_fake_limit_break(4 * MIB);
+    (void)model_take(WANTED, NP_GRANULE_BYTES, 0, NP_MAY_GROW);
+    model_give(1); /* a free top, large enough */
+    np_run_pool.free_records = NULL;
+    np_run_pool.fresh = np_run_pool.fresh_end;
+    os_fake_refuse(OS_FAKE_MAP);
+    end = os_fake_break();
+    assert_null(model_take(2, NP_GRANULE_BYTES, 0, NP_MAY_GROW));
+    assert_int_equal(os_fake_break(), end);
+    assert_sound(np_arena_audit_all());
+    os_fake_reset();
+    assert_non_null(model_take(2, NP_GRANULE_BYTES, 0, NP_MAY_GROW));
+    expect_all_in_order();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_first_run_comes_from_the_break),
+        cmocka_unit_test(the_pad_is_asked_for_beyond_the_need),
+        cmocka_unit_test(without_a_pad_growth_is_what_is_missing),
+        cmocka_unit_test(the_pad_is_done_without_where_there_is_no_room_for_it),
+        cmocka_unit_test(what_others_took_is_never_lent),
+        cmocka_unit_test(a_foreign_move_between_two_calls_is_survived),
+        cmocka_unit_test(a_break_that_starts_inside_a_page_is_survived),
+        cmocka_unit_test(without_a_break_there_are_mappings),
+        cmocka_unit_test(a_mapped_arena_commits_what_it_uses),
+        cmocka_unit_test(a_mapped_arena_has_more_than_one_window),
+        cmocka_unit_test(where_a_window_is_refused_less_will_do),
+        cmocka_unit_test(existing_only_does_not_grow),
+        cmocka_unit_test(impossible_sizes_are_refused),
+        cmocka_unit_test(a_contended_arena_makes_another),
+        cmocka_unit_test(arena_max_is_a_limit),
+        cmocka_unit_test(without_a_limit_there_are_eight_a_processor),
+        cmocka_unit_test(growth_without_bookkeeping_is_undone),
+        cmocka_unit_test(without_records_nothing_is_lent_or_grown),
+    };
+
+    return run_isolated(tests, COUNT_OF(tests));
+}

@@ -1,0 +1,389 @@
+/* What goes back to the system, when, by which way, and what the system then really has. */
+#include "run_model.h"
+
+#include "tune.h"
+#include "window.h"
+
+#define MIB ((size_t)1 << 20)
+
+/* Takes and fully touches runs that come to this many bytes. */
+static void fill(size_t bytes, size_t granule_count)
+{
+    for (size_t done = 0; done < bytes; done += granules_bytes(granule_count))
+        assert_non_null(model_take(granule_count, NP_GRANULE_BYTES, granule_count, NP_MAY_GROW));
+}
+
+/* Real memory behind all free runs. */
+static size_t really_retained_bytes(void)
+{
+    struct seen seen = {0};
+
+    for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next)
+        assert_true(np_arena_walk(arena, look_at, &seen));
+    return granules_bytes(seen.resident_granules);
+}
+
+/* Gives all back in this order, looking at the bound after every one: no call but np_run_give. */
+static void give_all_bounded(bool is_forwards)
+{
+    while (lent_count > 0) {
+        size_t live_bytes = 0;
+        size_t max_bytes;
+
+        model_give(is_forwards ? 0 : lent_count - 1);
+        for (size_t i = 0; i < lent_count; i++)
+            live_bytes += granules_bytes(lent[i].granule_count);
+        max_bytes = np_max(MIB, live_bytes / 32);
+        assert_int_equal(np_arena_retained_max_bytes(), max_bytes);
+        assert_true(np_arena_retained_bytes() <= max_bytes);
+        assert_true(really_retained_bytes() <= max_bytes);
+    }
+    expect_all_in_order();
+}
+
+static void retention_is_bounded_at_every_moment(void **state)
+{
+    (void)state;
+    for (unsigned round = 0; round < 4; round++) {
+        fill(64 * MIB, round % 2 == 0 ? 64 : 33);
+        give_all_bounded(round >= 2);
+    }
+}
+
+static void retention_is_bounded_in_mapped_arenas(void **state)
+{
+    (void)state;
+    os_fake_refuse(OS_FAKE_BREAK_MOVE);
+    fill(64 * MIB, 64);
+    give_all_bounded(true);
+}
+
+static void nothing_is_purged_twice_or_for_nothing(void **state)
+{
+    (void)state;
+    for (unsigned round = 0; round < 3; round++) {
+        fill(32 * MIB, 32);
+        while (lent_count > 0)
+            model_give(random_below(lent_count));
+    }
+    expect_all_in_order();
+    assert_true(os_fake_purged_bytes() > 0);
+    assert_int_equal(os_fake_purged_cold_bytes(), 0);
+}
+
+/* Nobody waits in free for more than one batch's system call. */
+static void purges_come_in_batches(void **state)
+{
+    (void)state;
+    (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
+    (void)model_take(64 * MIB / NP_GRANULE_BYTES, NP_GRANULE_BYTES, 64 * MIB / NP_GRANULE_BYTES,
+                     NP_MAY_GROW);
+    (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
+    model_give(1);
+    assert_true(os_fake_purged_bytes() >= 63 * MIB);
+    assert_true(os_fake_largest_purge_bytes() <= NP_PURGE_BATCH_BYTES);
+    assert_true(os_fake_largest_purge_bytes() >= MIB); /* and not page by page */
+}
+
+static void return_stops_at_seven_eighths(void **state)
+{
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, (int64_t)(8 * MIB)));
+    (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
+    fill(16 * MIB, 16);
+    (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
+    while (os_fake_calls(OS_FAKE_PURGE) == 0) {
+        assert_true(np_arena_retained_bytes() <= 8 * MIB);
+        model_give(1);
+    }
+    /* One run more than asked for at the most, and not less than that below. */
+    assert_in_range(np_arena_retained_bytes(), 7 * MIB - granules_bytes(16), 7 * MIB);
+    expect_all_in_order();
+}
+
+static void the_threshold_is_obeyed(void **state)
+{
+    static const int64_t thresholds[] = {0, 4096, 3 << 20, 100 << 20, -1};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(thresholds); i++) {
+        assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, thresholds[i]));
+        (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
+        fill(16 * MIB, 16);
+        (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
+        while (lent_count > 2)
+            model_give(1);
+        if (thresholds[i] >= 0)
+            assert_true(really_retained_bytes() <= (size_t)thresholds[i]);
+        if (thresholds[i] < 0 || thresholds[i] > 16 << 20)
+            assert_true(really_retained_bytes() >= 15 * MIB); /* what may stay stays */
+        model_give_all();
+        expect_all_in_order();
+        (void)np_arena_trim(0);
+    }
+}
+
+static void trimming_lowers_the_break(void **state)
+{
+    uintptr_t start = os_fake_break();
+
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, -1));
+    fill(16 * MIB, 16);
+    model_give_all();
+    assert_true(np_arena_retained_bytes() >= 16 * MIB);
+    assert_true(np_arena_trim(0));
+    expect_all_in_order();
+    assert_int_equal(np_arena_retained_bytes(), 0);
+    assert_int_equal(really_retained_bytes(), 0);
+    assert_true(os_fake_break() <= start + NP_UNIT_BYTES + NP_GRANULE_BYTES);
+    assert_true(atomic_load(&np_arena_list()->system_bytes) <= NP_UNIT_BYTES);
+    assert_true(np_arena_returned.break_bytes >= 15 * MIB);
+    /* The arena is as good as new. */
+    fill(MIB, 16);
+    expect_all_in_order();
+    model_give_all();
+}
+
+/* glibc answers 1 for a trim that changes nothing. */
+static void trimming_answers_whether_anything_went(void **state)
+{
+    (void)state;
+    assert_false(np_arena_trim(0));
+    fill(MIB / 2, 16);
+    (void)np_arena_trim(0); /* the untouched pad at the top */
+    assert_false(np_arena_trim(0));
+    model_give(0);
+    assert_true(np_arena_trim(0));
+    assert_false(np_arena_trim(0));
+    expect_all_in_order();
+}
+
+static void trimming_keeps_the_pad(void **state)
+{
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, -1));
+    (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
+    fill(16 * MIB, 16);
+    while (lent_count > 1)
+        model_give(1);
+    assert_true(np_arena_trim(2 * MIB));
+    expect_all_in_order();
+    assert_int_equal(np_arena_retained_bytes(), 2 * MIB);
+    assert_false(np_arena_trim(2 * MIB));
+    assert_true(np_arena_trim(MIB));
+    assert_int_equal(np_arena_retained_bytes(), MIB);
+}
+
+static void trimming_reaches_the_interior_and_every_arena(void **state)
+{
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, -1));
+    fill(8 * MIB, 8);
+    os_fake_refuse(OS_FAKE_BREAK_MOVE);
+    home = NULL;
+    fill(8 * MIB - granules_bytes(8), 8); /* what does not fit any more is mapped */
+    assert_true(np_arena_list()->index > 0);
+    os_fake_reset();
+    for (size_t i = lent_count; i-- > 0;)
+        if (i % 2 == 0)
+            model_give(i);
+    assert_true(np_arena_retained_bytes() >= 6 * MIB);
+    assert_true(np_arena_trim(0));
+    assert_int_equal(really_retained_bytes(), 0);
+    expect_all_in_order();
+    for (size_t i = 0; i < lent_count; i++)
+        expect_stamps(&lent[i]);
+}
+
+static void the_break_is_not_lowered_after_a_foreign_move(void **state)
+{
+    uintptr_t end;
+
+    (void)state;
+    fill(4 * MIB, 16);
+    (void)os_fake_foreign_sbrk(5000);
+    fill(4 * MIB, 16);
+    end = os_fake_break();
+    model_give_all();
+    (void)np_arena_trim(0);
+    expect_all_in_order();
+    assert_int_equal(os_fake_break(), end);
+    assert_int_equal(really_retained_bytes(), 0); /* by madvise instead */
+}
+
+/* Other code takes its memory off the top between two of our calls, and even while nobody of us looks. */
+static void a_foreign_move_just_before_trimming_is_seen(void **state)
+{
+    char *foreign;
+
+    (void)state;
+    fill(4 * MIB, 16);
+    foreign = os_fake_foreign_sbrk(8192);
+    memset(foreign, 0x5A, 8192);
+    model_give_all();
+    (void)np_arena_trim(0);
+    expect_all_in_order();
+    for (size_t i = 0; i < 8192; i++)
+        assert_int_equal(foreign[i], 0x5A);
+    assert_int_equal(really_retained_bytes(), 0);
+}
+
+/* A refused sbrk(-n): what was cut off has left the arena, and its memory goes all the same. */
+static void a_refused_lowering_still_returns_the_memory(void **state)
+{
+    uintptr_t start;
+    uintptr_t end;
+
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, -1));
+    fill(4 * MIB, 16);
+    start = lent[0].start;
+    end = os_fake_break();
+    model_give_all();
+    os_fake_refuse(OS_FAKE_BREAK_MOVE);
+    assert_true(np_arena_trim(0));
+    expect_all_in_order();
+    assert_int_equal(os_fake_break(), end);
+    assert_int_equal(os_fake_resident_bytes((void *)start, end - start), 0);
+    os_fake_reset();
+    fill(4 * MIB, 16);
+    expect_all_in_order();
+}
+
+/* mlock: EINVAL from madvise. It stays resident, is known to be used, and does not keep the rest from going. */
+static void locked_memory_is_left_alone(void **state)
+{
+    uintptr_t locked;
+
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, 0));
+    (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
+    (void)model_take(600, NP_GRANULE_BYTES, 600, NP_MAY_GROW); /* the largest, so it is tried first */
+    (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
+    for (unsigned i = 0; i < 10; i++) {
+        (void)model_take(20, NP_GRANULE_BYTES, 20, NP_MAY_GROW);
+        (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
+    }
+    locked = lent[1].start;
+    memset((void *)locked, 0x77, granules_bytes(600));
+    lent[1].stamp = 0x77;
+    os_fake_lock_memory((void *)locked, granules_bytes(600));
+    for (size_t i = lent_count; i-- > 0;)
+        if (lent[i].granule_count > 1)
+            model_give(i);
+    assert_sound(np_arena_audit_all());
+    assert_int_equal(really_retained_bytes(), granules_bytes(600));
+    assert_int_equal(np_arena_retained_bytes(), 0); /* of what can be returned */
+    assert_false(np_arena_trim(0) && np_arena_trim(0));
+    /* calloc must not take it for zero. */
+    for (size_t i = lent_count; i-- > 0;)
+        expect_stamps(&lent[i]);
+    {
+        struct lent *block = model_take(600, NP_GRANULE_BYTES, 0, NP_EXISTING_ONLY);
+
+        assert_non_null(block);
+        assert_int_equal(block->start, locked);
+        np_run_clear(block->run, granules_bytes(600));
+        expect_zero((void *)locked, granules_bytes(600));
+    }
+    /* Unlocked, it goes when it is free again. */
+    os_fake_lock_memory(NULL, 0);
+    lent[lent_count - 1].touched_count = 600;
+    stamp_granules(&lent[lent_count - 1], 0, 600);
+    model_give(lent_count - 1);
+    assert_int_equal(really_retained_bytes(), 0);
+    expect_all_in_order();
+}
+
+/* One locked page inside a large run costs the batch around it, not the run. */
+static void a_locked_page_costs_no_more_than_its_batch(void **state)
+{
+    size_t granule_count = 32 * MIB / NP_GRANULE_BYTES;
+    uintptr_t start;
+
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, 0));
+    (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
+    (void)model_take(granule_count, NP_GRANULE_BYTES, granule_count, NP_MAY_GROW);
+    (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
+    start = lent[1].start;
+    os_fake_lock_memory((void *)(start + 10 * MIB), NP_GRANULE_BYTES);
+    model_give(1);
+    assert_true(os_fake_resident_bytes((void *)start, granules_bytes(granule_count)) <=
+                NP_PURGE_BATCH_BYTES);
+    assert_sound(np_arena_audit_all());
+}
+
+/* Map entries and slab records of what was returned go too. */
+static void bookkeeping_goes_with_the_range(void **state)
+{
+    enum { RUNS = 8192, GRANULES = 4 };
+    static struct np_run *runs[RUNS];
+    const struct np_window *window;
+    size_t before;
+    size_t after;
+
+    (void)state;
+    (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
+    for (size_t i = 0; i < RUNS; i++) {
+        runs[i] = np_run_take(&home, GRANULES, NP_GRANULE_BYTES, NP_RUN_MEDIUM, NP_MAY_GROW);
+        memset((void *)runs[i]->start, 1, granules_bytes(GRANULES));
+        memset(np_window_record(runs[i]->start), 0, 64); /* as a slab would touch it */
+    }
+    (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
+    window = np_window_find(runs[RUNS / 2]->start);
+    before = os_fake_resident_bytes((void *)window->runs, 1 << 17) +
+             os_fake_resident_bytes(window->records, 1 << 17);
+    for (size_t i = 0; i < RUNS; i++)
+        np_run_give(runs[i], GRANULES);
+    after = os_fake_resident_bytes((void *)window->runs, 1 << 17) +
+            os_fake_resident_bytes(window->records, 1 << 17);
+    assert_sound(np_arena_audit_all());
+    assert_true(before >= (size_t)128 << 10);
+    /* The first and the last page of the range, and what belongs to the 1 MiB that stayed. */
+    assert_true(after <= (size_t)32 << 10);
+}
+
+static void what_was_returned_is_counted(void **state)
+{
+    size_t retained_bytes;
+
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, -1));
+    (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
+    (void)model_take(500, NP_GRANULE_BYTES, 500, NP_MAY_GROW);
+    (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
+    model_give(1);
+    retained_bytes = np_arena_retained_bytes();
+    assert_int_equal(retained_bytes, granules_bytes(500));
+    assert_true(np_arena_trim(0));
+    assert_int_equal(np_arena_returned.purge_bytes, retained_bytes);
+    assert_int_equal(np_arena_returned.purge_calls, os_fake_calls(OS_FAKE_PURGE));
+    assert_int_equal(np_arena_returned.purge_bytes, os_fake_purged_bytes());
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(retention_is_bounded_at_every_moment),
+        cmocka_unit_test(retention_is_bounded_in_mapped_arenas),
+        cmocka_unit_test(nothing_is_purged_twice_or_for_nothing),
+        cmocka_unit_test(purges_come_in_batches),
+        cmocka_unit_test(return_stops_at_seven_eighths),
+        cmocka_unit_test(the_threshold_is_obeyed),
+        cmocka_unit_test(trimming_lowers_the_break),
+        cmocka_unit_test(trimming_answers_whether_anything_went),
+        cmocka_unit_test(trimming_keeps_the_pad),
+        cmocka_unit_test(trimming_reaches_the_interior_and_every_arena),
+        cmocka_unit_test(the_break_is_not_lowered_after_a_foreign_move),
+        cmocka_unit_test(a_foreign_move_just_before_trimming_is_seen),
+        cmocka_unit_test(a_refused_lowering_still_returns_the_memory),
+        cmocka_unit_test(locked_memory_is_left_alone),
+        cmocka_unit_test(a_locked_page_costs_no_more_than_its_batch),
+        cmocka_unit_test(bookkeeping_goes_with_the_range),
+        cmocka_unit_test(what_was_returned_is_counted),
+    };
+
+    return run_isolated(tests, COUNT_OF(tests));
+}
