@@ -228,8 +228,20 @@ struct np_slab *np_slab_find(uintptr_t address)
     /* acquire pairs with the release in np_slab_make. */
     kind = atomic_load_explicit(&slab->kind, memory_order_acquire);
     if (kind == NP_SLAB_CONTINUED)
-        return slab - 1;
+        return np_window_record(address - NP_UNIT_BYTES);
     return kind == NP_SLAB_FIRST ? slab : NULL;
+}
+
+/* Marks the second unit of a slab that has one. Its record may be in another window's bookkeeping. */
+static void mark_second_unit(const struct np_slab *slab, enum np_slab_kind kind)
+{
+    struct np_slab *second;
+
+    if (slab->unit_count == 1)
+        return;
+    second = np_window_record(slab->start + NP_UNIT_BYTES);
+    atomic_store_explicit(&second->owner, NULL, memory_order_relaxed);
+    atomic_store_explicit(&second->kind, kind, memory_order_release);
 }
 
 static void set_shape(struct np_slab *slab, unsigned class_index, unsigned slot_class)
@@ -268,8 +280,7 @@ struct np_slab *np_slab_make(struct np_arena **home, unsigned class_index, unsig
     atomic_store_explicit(&slab->is_listed, false, memory_order_relaxed);
     atomic_store_explicit(&slab->owner, NULL, memory_order_relaxed);
     atomic_store_explicit(&slab->word, OPEN_BIT, memory_order_relaxed);
-    if (unit_count > 1)
-        atomic_store_explicit(&slab[1].kind, NP_SLAB_CONTINUED, memory_order_release);
+    mark_second_unit(slab, NP_SLAB_CONTINUED);
     /* release pairs with the acquire in np_slab_find, for those that ask about an address of their own
      * finding; the program's own blocks reach other threads by its own synchronisation. */
     atomic_store_explicit(&slab->kind, NP_SLAB_FIRST, memory_order_release);
@@ -283,8 +294,7 @@ void np_slab_destroy(struct np_slab *slab)
 
     NP_ASSERT(!atomic_load(&slab->is_listed));
     atomic_store_explicit(&slab->owner, NULL, memory_order_relaxed);
-    if (slab->unit_count > 1)
-        atomic_store_explicit(&slab[1].kind, NP_SLAB_NONE, memory_order_relaxed);
+    mark_second_unit(slab, NP_SLAB_NONE);
     atomic_store_explicit(&slab->kind, NP_SLAB_NONE, memory_order_relaxed);
     np_run_give(run, np_min(touched_bytes >> NP_GRANULE_SHIFT, run->granule_count));
 }
