@@ -22,9 +22,9 @@
  *   PURGE               a holder may purge pages on which no live slot lies
  *   TAKERS              2: the freer allocates too
  *   ROOM_TO_LIST        slots of room from which on a closed slab is listed
- *   FORK                the stranger forks: it holds the depot's locks, and nobody waits for them
- *   PARK                a thread that ends may park its heap with slabs open (the heap serves again,
- *                       and the thread, which has no heap, may free meanwhile)
+ *   FORK                the stranger forks: it holds the depot's locks, and nobody waits
+ *   PARK                a thread that ends may park its heap with slabs open (the heap serves
+ *                       again, and the thread, which has no heap, may free meanwhile)
  *   ANY_NOTICE          a slab closed with room asks to be claimed at any count, not only when
  *                       entirely free: every policy that the return of memory may want
  *   BREAK_...           one deliberate mistake each; spin must find each one
@@ -79,7 +79,8 @@
 #define LIVE 2
 #define LEAVING 3 /* inside free, not yet on a list */
 
-#if defined(BREAK_OWNER_KEPT) || defined(BREAK_OWNER_CLEARED_LATE) || defined(BREAK_OWNER_SET_EARLY)
+#if defined(BREAK_OWNER_KEPT) || defined(BREAK_OWNER_CLEARED_LATE) || \
+    defined(BREAK_OWNER_SET_EARLY)
 /* The audit is to find the harm, and not just the unexpected value. */
 #define BREAK_OWNER
 #endif
@@ -534,8 +535,14 @@ idle:
     :: atomic { my_heap == 0 && is_parked -> my_heap = me; is_parked = 0; goto idle }
 #endif
     /* The last of all frees what is left, so that every history ends with nothing live. */
-    :: atomic { my_heap == 0 && !is_parked && me != STRANGER && !IS_LAST -> ended_count++; goto finish }
-    :: atomic { my_heap == 0 && !is_parked && IS_LAST && !ANY_LIVE -> ended_count++; goto finish_last }
+    :: atomic { my_heap == 0 && !is_parked && me != STRANGER && !IS_LAST ->
+            ended_count++;
+            goto finish
+        }
+    :: atomic { my_heap == 0 && !is_parked && IS_LAST && !ANY_LIVE ->
+            ended_count++;
+            goto finish_last
+        }
     fi;
 
 #ifdef FORK
