@@ -159,16 +159,17 @@ void np_run_give(struct np_run *run, size_t touched_count)
 
 bool np_run_try_shrink(struct np_run *run, size_t granule_count)
 {
-    struct np_run *tail = np_pool_take(&np_run_pool);
+    uintptr_t tail_start = run->start + (granule_count << NP_GRANULE_SHIFT);
+    struct np_run *tail = np_run_record_take(tail_start);
     size_t tail_count = run->granule_count - granule_count;
 
     if (tail == NULL)
         return false;
     if (!np_lock_acquire(&run->arena->lock)) {
-        np_pool_give(&np_run_pool, tail);
+        np_run_record_give(tail, tail_start);
         return false;
     }
-    tail->start = run->start + (granule_count << NP_GRANULE_SHIFT);
+    tail->start = tail_start;
     tail->granule_count = (uint32_t)tail_count;
     tail->arena = run->arena;
     tail->resident_count = tail->resident_from = tail->resident_to = 0;
@@ -182,6 +183,21 @@ bool np_run_try_shrink(struct np_run *run, size_t granule_count)
     return true;
 }
 
+/* Moves the start of an unfiled free run up by `more` granules: to another record, since a record's place
+ * follows from its run's start (R9). The resident bits stay where they are. */
+static void move_start_up(struct np_run *run, size_t more, struct np_run *record)
+{
+    size_t from = np_max(run->resident_from, more);
+    size_t to = np_max(run->resident_to, more);
+
+    record->start = run->start + (more << NP_GRANULE_SHIFT);
+    record->arena = run->arena;
+    record->granule_count = run->granule_count - (uint32_t)more;
+    record->is_refused = run->is_refused;
+    np_run_recount(record, from - more, to - more);
+    np_run_record_give(run, run->start);
+}
+
 /* Takes the first `more` granules of the free run behind a lent one. Under the lock. */
 static bool absorb(struct np_run *run, size_t more)
 {
@@ -189,29 +205,23 @@ static bool absorb(struct np_run *run, size_t more)
     struct np_run *next = np_run_is_stretch_start(arena, np_run_end(run))
                               ? NULL
                               : np_run_at_edge(np_run_end(run));
+    struct np_run *rest = NULL;
 
     if (next == NULL || next->arena != arena || next->granule_count < more ||
         atomic_load_explicit(&next->state, memory_order_relaxed) != NP_RUN_FREE)
         return false;
+    if (next->granule_count > more &&
+        (rest = np_run_record_take(next->start + (more << NP_GRANULE_SHIFT))) == NULL)
+        return false;
     np_run_unfile(arena, next);
-    if (next->granule_count == more) {
-        run->granule_count += (uint32_t)more;
-        atomic_store_explicit(&next->state, NP_RUN_NONE, memory_order_relaxed);
-        np_pool_give(&np_run_pool, next);
-    } else {
-        /* The free run's record moves up; its bits stay where they are. */
-        size_t from = np_max(next->resident_from, more);
-        size_t to = np_max(next->resident_to, more);
-
-        next->start += more << NP_GRANULE_SHIFT;
-        next->granule_count -= (uint32_t)more;
-        np_run_recount(next, from - more, to - more);
-        run->granule_count += (uint32_t)more;
-        np_run_map(run); /* before filing: the free run's old edge lies in the lent one now */
-        np_run_file(arena, next);
-        return true;
-    }
-    np_run_map(run);
+    if (rest != NULL)
+        move_start_up(next, more, rest);
+    else
+        np_run_record_give(next, next->start);
+    run->granule_count += (uint32_t)more;
+    np_run_map(run); /* before filing: the free run's old edge lies in the lent one now */
+    if (rest != NULL)
+        np_run_file(arena, rest);
     return true;
 }
 
@@ -367,6 +377,8 @@ static void audit_run(const struct np_run *run, void *context)
 
     if (run->granule_count == 0 || run->arena != audit->arena)
         audit->fault = "R1: an empty run, or one of another arena";
+    if (run->start % NP_UNIT_BYTES == 0 && np_run_record_take(run->start) != run)
+        audit->fault = "R9: the record of a run at a unit is not its window's";
     if (np_run_at_edge(np_run_end(run) - NP_GRANULE_BYTES) != run)
         audit->fault = "R4: the map does not point to a run at its last granule";
     if (atomic_load_explicit(&run->state, memory_order_relaxed) == NP_RUN_FREE)

@@ -23,6 +23,8 @@
  * [R7] An arena's retained_granules is the sum of resident_count over its free runs that are not is_refused:
  *      what the system has refused to take (locked memory) cannot be returned, and does not count as retained.
  * [R8] An arena's free_granules is the sum of granule_count over its free runs.
+ * [R9] The record of a run that starts at a unit is the one in its window's bookkeeping for that unit, so that it
+ *      goes back with the range; the others' come from a pool.
  *
  * Leaves out: what a borrower does with a run (heap/, core/), and mappings of single objects (large/).
  */
@@ -43,18 +45,25 @@ enum np_run_state {
 };
 
 struct np_run {
-    struct np_tree_node node; /* first member; node.left links deferred runs */
+    union { /* first member */
+        struct np_tree_node node; /* free; node.left links deferred runs */
+        struct {
+            uintptr_t unused[2];
+            size_t requested_bytes; /* a medium object's request */
+        } lent;
+    };
     uintptr_t start;
+    struct np_arena *arena;
     uint32_t granule_count;
-    _Atomic uint32_t state;    /* enum np_run_state */
     uint32_t resident_count;   /* free: R6. Lent: what was resident when it was lent */
     uint32_t resident_from;    /* the resident box, in granules from start */
     uint32_t resident_to;
     uint32_t touched_count;    /* while deferred: the argument of np_run_give */
+    _Atomic uint8_t state;     /* enum np_run_state */
     bool is_refused;           /* free: the system has refused to take all that is resident */
-    struct np_arena *arena;
-    size_t requested_bytes;    /* the borrower's own: a medium object's request */
 };
+
+_Static_assert(sizeof(struct np_run) <= NP_RUN_RECORD_BYTES, "a window's run records hold a run");
 
 struct np_stretch {
     uintptr_t start;

@@ -101,7 +101,7 @@ static bool append(struct np_arena *arena, uintptr_t start, uintptr_t end, uintp
     struct np_run *record;
     bool is_done = false;
 
-    if (!ensure_windows(start, end) || (record = np_pool_take(&np_run_pool)) == NULL)
+    if (!ensure_windows(start, end) || (record = np_run_record_take(start)) == NULL)
         return false;
     if (np_lock_acquire(&arena->lock)) {
         if (arena->stretches != NULL && arena->stretches->end == start && start != 0)
@@ -115,7 +115,7 @@ static bool append(struct np_arena *arena, uintptr_t start, uintptr_t end, uintp
     if (is_done)
         np_arena_count_system(arena, (intptr_t)(end - start));
     else
-        np_pool_give(&np_run_pool, record);
+        np_run_record_give(record, start);
     return is_done;
 }
 

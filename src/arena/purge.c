@@ -75,18 +75,11 @@ static size_t purge_stretch(struct np_run *run, size_t from, size_t to)
     return gone;
 }
 
-/* The records of 512 system-page-sized shares of addresses fill one system page (a record is 1/512 of
- * a unit): that is the piece in which bookkeeping can go back. */
-static size_t records_share_bytes(void)
-{
-    return np_os_page_bytes() << (NP_UNIT_SHIFT - NP_SLAB_RECORD_SHIFT);
-}
-
 /* Gives back the bookkeeping of the shares that overlap [from, to) granules, lie inside the run without
  * its first and last granule, and have nothing resident any more. */
 static void purge_records_around(struct np_run *run, size_t from, size_t to)
 {
-    size_t share = records_share_bytes();
+    size_t share = np_window_share_bytes();
     uintptr_t first = np_align_up(run->start + NP_GRANULE_BYTES, share);
     uintptr_t last = np_align_down(np_run_end(run) - NP_GRANULE_BYTES, share);
     uintptr_t at = np_align_down(run->start + (from << NP_GRANULE_SHIFT), share);
@@ -265,7 +258,7 @@ static bool lower_break(struct np_arena *arena, size_t want, size_t keep_bytes)
     }
     atomic_fetch_add_explicit(&np_arena_returned.break_bytes, bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&np_arena_returned.break_calls, 1, memory_order_relaxed);
-    np_window_purge_records(cut, np_align_up(old_end, records_share_bytes()));
+    np_window_purge_records(cut, np_align_up(old_end, np_window_share_bytes()));
     return true;
 }
 

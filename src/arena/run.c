@@ -17,6 +17,25 @@ struct np_pool np_run_pool = NP_POOL_INIT(struct np_run);
  * large enough in any case is cut. */
 #define ALIGNED_TRIES 8
 
+struct np_run *np_run_record_take(uintptr_t start)
+{
+    struct np_window *window;
+
+    if (start % NP_UNIT_BYTES != 0)
+        return np_pool_take(&np_run_pool);
+    window = np_window_find(start);
+    return (struct np_run *)(void *)(window->run_records +
+                                     (((start - window->base) >> NP_UNIT_SHIFT)
+                                      << NP_RUN_RECORD_SHIFT));
+}
+
+void np_run_record_give(struct np_run *record, uintptr_t start)
+{
+    atomic_store_explicit(&record->state, NP_RUN_NONE, memory_order_relaxed);
+    if (start % NP_UNIT_BYTES != 0)
+        np_pool_give(&np_run_pool, record);
+}
+
 static uint64_t size_key(size_t granule_count)
 {
     return (uint64_t)granule_count << KEY_ADDRESS_BITS;
@@ -233,8 +252,7 @@ static struct np_run *join(struct np_run *first, struct np_run *second)
         first->resident_to = shift + second->resident_to;
         first->resident_count += second->resident_count;
     }
-    atomic_store_explicit(&second->state, NP_RUN_NONE, memory_order_relaxed);
-    np_pool_give(&np_run_pool, second);
+    np_run_record_give(second, second->start);
     return first;
 }
 
@@ -316,7 +334,7 @@ static struct np_run *choose(const struct np_arena *arena, size_t granule_count,
     return NULL;
 }
 
-/* Cuts an unfiled run after granule_count granules; tail is a spare record for the rest. */
+/* Cuts an unfiled run after granule_count granules; tail is a record for the rest. */
 static void cut(struct np_run *run, size_t granule_count, struct np_run *tail)
 {
     size_t box_from = run->resident_from;
@@ -349,48 +367,45 @@ static void cut(struct np_run *run, size_t granule_count, struct np_run *tail)
     np_run_recount(tail, 0, total - granule_count);
 }
 
-static void give_spares(struct np_run *spares[2])
-{
-    for (unsigned i = 0; i < 2; i++)
-        if (spares[i] != NULL)
-            np_pool_give(&np_run_pool, spares[i]);
-}
-
 struct np_run *np_run_carve(struct np_arena *arena, size_t granule_count, size_t alignment_bytes,
                             enum np_run_state state)
 {
     struct np_run *run = choose(arena, granule_count, alignment_bytes);
-    struct np_run *spares[2] = {NULL, NULL};
-    size_t lead;
+    struct np_run *own = NULL;  /* the record of what is lent, if it does not begin where the free run does */
+    struct np_run *rest = NULL; /* of what stays free behind it */
+    uintptr_t start;
+    uintptr_t end;
 
     if (run == NULL)
         return NULL;
-    lead = (aligned_start(run, alignment_bytes) - run->start) >> NP_GRANULE_SHIFT;
-    if ((lead > 0 && (spares[0] = np_pool_take(&np_run_pool)) == NULL) ||
-        (run->granule_count > lead + granule_count &&
-         (spares[1] = np_pool_take(&np_run_pool)) == NULL)) {
-        give_spares(spares);
+    start = aligned_start(run, alignment_bytes);
+    end = start + (granule_count << NP_GRANULE_SHIFT);
+    if (start > run->start && (own = np_run_record_take(start)) == NULL)
+        return NULL;
+    if (end < np_run_end(run) && (rest = np_run_record_take(end)) == NULL) {
+        if (own != NULL)
+            np_run_record_give(own, start);
         return NULL;
     }
     np_run_unfile(arena, run);
-    if (lead > 0) {
+    if (own != NULL) {
         struct np_run *before = run;
 
-        run = spares[0];
-        cut(before, lead, run);
+        run = own;
+        cut(before, (start - before->start) >> NP_GRANULE_SHIFT, run);
         file(arena, before);
     }
-    if (spares[1] != NULL) {
-        cut(run, granule_count, spares[1]);
-        file(arena, spares[1]);
+    if (rest != NULL) {
+        cut(run, granule_count, rest);
+        file(arena, rest);
     }
     /* Lent runs count every resident granule, also on system pages shared with neighbours: this is
      * what tells zero memory from used. */
     run->resident_count = (uint32_t)np_run_count_resident(
         run, 0, np_os_page_bytes() > NP_GRANULE_BYTES ? granule_count : run->resident_to);
     run->is_refused = false;
-    run->requested_bytes = 0;
-    atomic_store_explicit(&run->state, (uint32_t)state, memory_order_relaxed);
+    run->lent.requested_bytes = 0;
+    atomic_store_explicit(&run->state, (uint8_t)state, memory_order_relaxed);
     np_run_map(run);
     return run;
 }

@@ -5,7 +5,14 @@
 #include "arena.h"
 #include "meta.h"
 
+/* The pool of records of runs that do not start at a unit; for fork. */
 extern struct np_pool np_run_pool;
+
+/* A record for a run that starts there (R9); the window exists. NULL: no memory. Takes only the pool's lock. */
+struct np_run *np_run_record_take(uintptr_t start);
+
+/* The record's run has been joined to another, or never came to be. start: as when taken. */
+void np_run_record_give(struct np_run *record, uintptr_t start);
 
 NP_INLINE uintptr_t np_run_end(const struct np_run *run)
 {

@@ -32,6 +32,10 @@
 #define NP_SLAB_RECORD_SHIFT 7
 #define NP_SLAB_RECORD_BYTES ((size_t)1 << NP_SLAB_RECORD_SHIFT)
 
+/* One run record, of those that lie in a window's bookkeeping: runs that start at a unit (arena/arena.h). */
+#define NP_RUN_RECORD_SHIFT 6
+#define NP_RUN_RECORD_BYTES ((size_t)1 << NP_RUN_RECORD_SHIFT)
+
 /* Requests up to this come from slabs. */
 #define NP_SMALL_MAX_BYTES ((size_t)16384)
 

@@ -59,7 +59,7 @@ static void *take_run(size_t size_bytes, size_t alignment_bytes, enum np_growth 
 
     if (run == NULL)
         return NULL;
-    run->requested_bytes = size_bytes;
+    run->lent.requested_bytes = size_bytes;
     if (zeroing == ZEROED)
         np_run_clear(run, size_bytes);
     return (void *)run->start;
@@ -178,12 +178,12 @@ static void fill_given(void *memory, size_t bytes)
 static bool give_run(void *memory)
 {
     struct np_run *run = np_run_find((uintptr_t)memory);
-    uint32_t medium = NP_RUN_MEDIUM;
+    uint8_t medium = NP_RUN_MEDIUM;
 
     if (run == NULL ||
-        !atomic_compare_exchange_strong(&run->state, &medium, (uint32_t)NP_RUN_BUSY))
+        !atomic_compare_exchange_strong(&run->state, &medium, (uint8_t)NP_RUN_BUSY))
         return false;
-    fill_given(memory, run->requested_bytes);
+    fill_given(memory, run->lent.requested_bytes);
     np_run_give(run, run->granule_count);
     return true;
 }
@@ -263,7 +263,7 @@ static void *resize_in_place(void *memory, size_t old_bytes, size_t size_bytes)
          np_run_try_shrink(run, granules_for(size_bytes))) ||
         (granules_for(size_bytes) > run->granule_count && !is_from_mmap_threshold(size_bytes) &&
          np_run_try_extend(run, granules_for(size_bytes)))) {
-        run->requested_bytes = size_bytes;
+        run->lent.requested_bytes = size_bytes;
         return memory;
     }
     return NULL;

@@ -1,5 +1,5 @@
 /* The window table and its slow paths. Layout of a window's mapping: header and bitmap, then the run map,
- * then the slab records, each from a page of its own so that they can be purged apart. */
+ * then the slab records, then the run records, each from a page of its own so that they can be purged apart. */
 #include "window.h"
 
 #include "bits.h"
@@ -14,6 +14,7 @@ static _Atomic size_t mapped_bytes;
 
 #define RUNS_BYTES (NP_WINDOW_GRANULES * sizeof(struct np_run *))
 #define RECORDS_BYTES (NP_WINDOW_UNITS * NP_SLAB_RECORD_BYTES)
+#define RUN_RECORDS_BYTES (NP_WINDOW_UNITS * NP_RUN_RECORD_BYTES)
 
 struct np_window *np_window_find(uintptr_t address)
 {
@@ -50,7 +51,9 @@ static struct np_window *make(uintptr_t base)
     size_t page_bytes = np_os_page_bytes();
     size_t header_bytes = np_align_up(sizeof(struct np_window), page_bytes);
     size_t runs_bytes = np_align_up(RUNS_BYTES, page_bytes);
-    size_t bytes = header_bytes + runs_bytes + np_align_up(RECORDS_BYTES, page_bytes);
+    size_t records_bytes = np_align_up(RECORDS_BYTES, page_bytes);
+    size_t bytes = header_bytes + runs_bytes + records_bytes +
+                   np_align_up(RUN_RECORDS_BYTES, page_bytes);
     struct np_window *window = np_os_map(bytes);
 
     if (window == NULL)
@@ -58,6 +61,7 @@ static struct np_window *make(uintptr_t base)
     window->base = base;
     window->runs = (void *)((char *)window + header_bytes);
     window->records = (char *)window + header_bytes + runs_bytes;
+    window->run_records = window->records + records_bytes;
     atomic_fetch_add_explicit(&mapped_bytes, bytes, memory_order_relaxed);
     return window;
 }
@@ -119,6 +123,11 @@ static void purge_part(char *array, size_t from_bytes, size_t to_bytes)
         (void)np_os_purge(array + from, to - from);
 }
 
+size_t np_window_share_bytes(void)
+{
+    return np_os_page_bytes() << (NP_UNIT_SHIFT - NP_RUN_RECORD_SHIFT);
+}
+
 void np_window_purge_records(uintptr_t start, uintptr_t end)
 {
     while (start < end) {
@@ -128,13 +137,15 @@ void np_window_purge_records(uintptr_t start, uintptr_t end)
 
         if (window != NULL) {
             size_t word_bytes = sizeof window->runs[0];
+            size_t first_unit = np_align_up(start - base, NP_UNIT_BYTES) >> NP_UNIT_SHIFT;
+            size_t last_unit = (stop - base) >> NP_UNIT_SHIFT;
 
             purge_part((char *)window->runs, ((start - base) >> NP_GRANULE_SHIFT) * word_bytes,
                        ((stop - base) >> NP_GRANULE_SHIFT) * word_bytes);
-            purge_part(window->records,
-                       (np_align_up(start - base, NP_UNIT_BYTES) >> NP_UNIT_SHIFT)
-                           << NP_SLAB_RECORD_SHIFT,
-                       ((stop - base) >> NP_UNIT_SHIFT) << NP_SLAB_RECORD_SHIFT);
+            purge_part(window->records, first_unit << NP_SLAB_RECORD_SHIFT,
+                       last_unit << NP_SLAB_RECORD_SHIFT);
+            purge_part(window->run_records, first_unit << NP_RUN_RECORD_SHIFT,
+                       last_unit << NP_RUN_RECORD_SHIFT);
         }
         start = stop;
     }

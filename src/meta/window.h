@@ -1,8 +1,8 @@
 /* From an address to what we know of it.
  *
  * A *window* is an aligned 64 MiB stretch of addresses that holds memory of an arena. Its bookkeeping is
- * one mapping of its own: a header, a bitmap of resident granules, a map from granules to runs, and the
- * records of the slabs, one a unit of 64 KiB. All of it is zero, and untouched by the kernel's
+ * one mapping of its own: a header, a bitmap of resident granules, a map from granules to runs, and for
+ * each unit of 64 KiB the record of the slab, and of the run, that may begin there. All of it is zero, and untouched by the kernel's
  * reckoning, until used; zero means "not ours" throughout, so any address may be looked up.
  *
  * The table is direct-mapped by window number. A window whose place is taken (two windows a multiple of
@@ -30,6 +30,7 @@ struct np_window {
     struct np_window *next_aside; /* the list of windows that found their place taken */
     _Atomic(struct np_run *) *runs; /* by granule; an arena's first and last granule of each run */
     char *records;                  /* NP_WINDOW_UNITS records of NP_SLAB_RECORD_BYTES */
+    char *run_records;              /* as many of NP_RUN_RECORD_BYTES */
     _Atomic uint64_t resident[NP_WINDOW_GRANULES / 64]; /* bit: may have memory behind it */
 };
 
@@ -65,6 +66,10 @@ NP_INLINE void *np_window_record_fast(uintptr_t address)
 
 /* The same for all windows. */
 void *np_window_record(uintptr_t address);
+
+/* The addresses whose records of either kind fill whole system pages: the piece in which bookkeeping can go
+ * back. */
+size_t np_window_share_bytes(void);
 
 /* Gives back the memory behind the records and run map entries of a range in which no run starts or ends
  * and no slab is. Whole pages only; what does not fill one stays. The range is the caller's alone. */
