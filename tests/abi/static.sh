@@ -13,5 +13,5 @@ readelf -d "$static" | grep NEEDED && fail "is not static"
 nm "$static" > "$work/symbols"
 grep ' T neap_malloc$' "$work/symbols" > /dev/null || fail "has no neap"
 [ "$(grep -c ' T malloc$' "$work/symbols")" -eq 1 ] || fail "has not one malloc"
-grep -E ' [Tt] _int_(malloc|free)$| main_arena$' "$work/symbols" && fail "has libc's malloc too"
+grep -E ' (__libc_malloc|_int_malloc|_int_free|sysmalloc)$' "$work/symbols" && fail "has libc's malloc too"
 exit 0
