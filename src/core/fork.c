@@ -36,6 +36,7 @@ void np_fork_parent(void)
     np_thread_is_forking = false;
     each_lock(NP_FORK_PARENT);
     atomic_store(&np_is_fork_under_way, false);
+    np_depot_settle_aside();
     pthread_mutex_unlock(&one_fork);
 }
 

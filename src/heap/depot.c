@@ -108,18 +108,38 @@ static bool list_and_close(struct depot *depot, struct np_slab *slab)
     }
 }
 
-/* Where a fork has the lock, a full slab stays listed: a taker that finds no room in it settles it again. */
-static void unlist_if_listed(struct np_slab *slab)
-{
-    struct depot *depot = &depots[slab->class_index];
+/* Slabs whose holders could not have the lock because a fork had it. They stay open, so nobody else touches
+ * them; the forking thread settles them when it has freed the locks. */
+static _Atomic(struct np_slab *) slabs_aside;
 
-    /* Only we, the holder, could make it true; a taker may make it false meanwhile, so ask again. */
-    if (!atomic_load_explicit(&slab->is_listed, memory_order_relaxed) ||
-        !np_lock_acquire(&depot->lock))
-        return;
-    if (atomic_load_explicit(&slab->is_listed, memory_order_relaxed))
-        unlist(depot, slab);
-    np_lock_release(&depot->lock);
+/* A push after the forking thread has looked at the list would wait for the next fork; so whoever pushed looks at the
+ * lock again. The two fences keep each side's look behind its own store: one of them sees the other. */
+static void put_aside(const struct depot *depot, struct np_slab *slab)
+{
+    struct np_slab *first = atomic_load_explicit(&slabs_aside, memory_order_relaxed);
+
+    do
+        slab->next_aside = first;
+    while (!atomic_compare_exchange_weak_explicit(&slabs_aside, &first, slab,
+                                                  memory_order_release, memory_order_relaxed));
+    atomic_thread_fence(memory_order_seq_cst);
+    if (!np_lock_is_held_for_fork(&depot->lock))
+        np_depot_settle_aside();
+}
+
+void np_depot_settle_aside(void)
+{
+    struct np_slab *slab;
+
+    atomic_thread_fence(memory_order_seq_cst);
+    /* Pushed to one at a time and taken whole, as slabs' own lists. acquire pairs with the release above. */
+    slab = atomic_exchange_explicit(&slabs_aside, NULL, memory_order_acquire);
+    while (slab != NULL) {
+        struct np_slab *next = slab->next_aside;
+
+        np_depot_settle(slab);
+        slab = next;
+    }
 }
 
 void np_depot_settle(struct np_slab *slab)
@@ -127,21 +147,28 @@ void np_depot_settle(struct np_slab *slab)
     struct depot *depot = &depots[slab->class_index];
 
     for (;;) {
-        bool is_closed;
-        size_t notice;
+        bool has_room;
 
         np_slab_collect(slab);
-        if (room_of(slab) >= room_to_list(slab) && np_lock_acquire(&depot->lock)) {
-            is_closed = list_and_close(depot, slab);
+        has_room = room_of(slab) >= room_to_list(slab);
+        /* Only we, the holder, could make is_listed true, so false is certain; a taker may make it false. */
+        if (has_room || atomic_load_explicit(&slab->is_listed, memory_order_relaxed)) {
+            bool is_closed;
+
+            if (!np_lock_acquire(&depot->lock)) {
+                put_aside(depot, slab);
+                return;
+            }
+            if (!has_room && atomic_load_explicit(&slab->is_listed, memory_order_relaxed))
+                unlist(depot, slab);
+            is_closed = has_room && list_and_close(depot, slab);
             np_lock_release(&depot->lock);
-            if (!is_closed)
+            if (has_room && !is_closed)
                 np_slab_destroy(slab);
-            return;
+            if (has_room)
+                return;
         }
-        /* Full, or nearly; or a fork has the lock: then the next push looks again. */
-        unlist_if_listed(slab);
-        notice = np_slab_free_count(slab) + room_to_list(slab);
-        if (np_slab_try_close(slab, (unsigned)np_min(notice, slab->extended_count)))
+        if (np_slab_try_close(slab, np_slab_free_count(slab) + room_to_list(slab)))
             return;
     }
 }
@@ -213,6 +240,8 @@ const char *np_depot_audit(unsigned class_index)
 
 void np_depot_fork(enum np_fork_phase phase)
 {
+    if (phase == NP_FORK_CHILD)
+        atomic_store(&slabs_aside, NULL); /* other threads' slabs, perhaps half put there: lost to the child */
     for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++)
         np_lock_fork(&depots[class_index].lock, phase);
 }

@@ -20,6 +20,9 @@ struct np_slab *np_depot_take(unsigned class_index);
  * has room, or else just closes it. The caller does not touch it afterwards. */
 void np_depot_settle(struct np_slab *slab);
 
+/* Settles the slabs that had to wait for a fork; to be called when all its locks are free. */
+void np_depot_settle_aside(void);
+
 /* Slabs listed in a class, about. */
 size_t np_depot_count(unsigned class_index);
 

@@ -250,6 +250,7 @@ static void extend(struct np_heap *heap, struct np_slab *slab)
 
     (void)np_slab_extend(slab, 0);
     heap->open_bytes += np_slab_extended_bytes(slab) - before;
+    close_surplus(heap, slab);
 }
 
 /* A slab that others have closed, with room. */

@@ -52,7 +52,8 @@ struct np_slab {
     uint8_t open_index; /* in the owner's list of open slabs */
     bool is_populated;         /* memory was put behind all of it at once */
     uint16_t used_when_passed; /* when the search for idle open slabs came by last */
-    struct np_tree_node node; /* in the depot's tree */
+    struct np_tree_node node;   /* in the depot's tree */
+    struct np_slab *next_aside; /* in the depot's list of slabs that wait for a fork */
 
     /* Everybody's line. */
     _Alignas(NP_CACHE_LINE_BYTES) _Atomic uint64_t word;
