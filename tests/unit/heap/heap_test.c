@@ -1,0 +1,672 @@
+/* Heaps: refill order, what is held open, pairs, twins, other threads' frees; and a random life of several heaps,
+ * audited after every step. */
+#include <string.h>
+
+#include "bits.h"
+#include "depot.h"
+#include "heap.h"
+#include "isolated.h"
+#include "meta.h"
+#include "mxfast.h"
+#include "os_fake.h"
+#include "tune.h"
+
+#define KIB ((size_t)1 << 10)
+#define MIB ((size_t)1 << 20)
+
+enum { HEAPS = 3, BLOCK_MAX = 60000 };
+
+static struct np_heap heaps[HEAPS];
+
+struct block {
+    unsigned char *memory;
+    size_t bytes;
+    unsigned char stamp;
+};
+
+static struct block blocks[BLOCK_MAX];
+static size_t block_count;
+
+static void init_heaps(void)
+{
+    for (size_t i = 0; i < HEAPS; i++)
+        np_heap_init(&heaps[i]);
+}
+
+/* As malloc does: the fast path, then the slow one. */
+static void *take(struct np_heap *heap, size_t bytes)
+{
+    void *memory = bytes <= NP_DIRECT_MAX_BYTES ? np_heap_try_take(heap, bytes) : NULL;
+
+    return memory != NULL ? memory : np_heap_take(heap, bytes, NP_MAY_GROW);
+}
+
+/* As free does; heap NULL: a thread without one. */
+static void give(struct np_heap *heap, void *memory)
+{
+    struct np_slab *slab = heap != NULL ? np_heap_slab_of(heap, memory) : NULL;
+
+    if (slab == NULL)
+        np_heap_push(heap, np_slab_find((uintptr_t)memory), memory);
+    else if (np_heap_give(slab, memory))
+        np_heap_notice(heap, slab);
+}
+
+static size_t open_bytes_max(void)
+{
+    /* The one slab that a heap always may hold has two units at the most. */
+    return np_max((size_t)np_tune_get(NP_KNOB_OPEN_BYTES), 2 * NP_UNIT_BYTES);
+}
+
+static void expect_sound(void)
+{
+    for (size_t i = 0; i < HEAPS; i++) {
+        assert_sound(np_heap_audit(&heaps[i]));
+        assert_true(heaps[i].open_bytes <= open_bytes_max());
+        assert_true(heaps[i].open_count <= NP_OPEN_MAX);
+    }
+    for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++)
+        assert_sound(np_depot_audit(class_index));
+    assert_sound(np_arena_audit_all());
+}
+
+static void add_block(struct np_heap *heap, size_t bytes)
+{
+    struct block *block = &blocks[block_count];
+
+    assert_true(block_count < BLOCK_MAX);
+    *block = (struct block){take(heap, bytes), bytes, (unsigned char)(1 + block_count % 255)};
+    assert_non_null(block->memory);
+    assert_int_equal((uintptr_t)block->memory % NP_ALIGNMENT, 0);
+    assert_true(np_slab_find((uintptr_t)block->memory)->slot_bytes >= bytes);
+    memset(block->memory, block->stamp, bytes);
+    block_count++;
+}
+
+static void remove_block(struct np_heap *heap, size_t index)
+{
+    struct block block = blocks[index];
+
+    for (size_t i = 0; i < block.bytes; i++)
+        assert_int_equal(block.memory[i], block.stamp);
+    blocks[index] = blocks[--block_count];
+    give(heap, block.memory);
+}
+
+static size_t lent_bytes(void)
+{
+    size_t bytes = 0;
+
+    for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next)
+        bytes += atomic_load(&arena->system_bytes) -
+                 (atomic_load(&arena->free_granules) << NP_GRANULE_SHIFT);
+    return bytes;
+}
+
+/* Once nothing is live and every heap has closed what it held, no slab is left. */
+static void expect_nothing_left(void)
+{
+    for (size_t i = 0; i < HEAPS; i++)
+        np_heap_close_all(&heaps[i]);
+    expect_sound();
+    assert_int_equal(lent_bytes(), 0);
+    assert_true(np_arena_retained_bytes() <= MIB);
+}
+
+static size_t some_size(void)
+{
+    switch (random_below(10)) {
+    case 0:
+        return random_below(NP_SMALL_MAX_BYTES + 1);
+    case 1:
+        return random_below(3000);
+    default:
+        return random_below(NP_DIRECT_MAX_BYTES + 1);
+    }
+}
+
+static void live_at_random(unsigned steps)
+{
+    init_heaps();
+    for (unsigned step = 0; step < steps; step++) {
+        struct np_heap *heap = &heaps[random_below(HEAPS)];
+        bool is_growing = step * 6 / steps % 2 == 0;
+        size_t count = 1 + random_below(40);
+
+        for (size_t i = 0; i < count && block_count < BLOCK_MAX; i++) {
+            if (random_below(10) < (is_growing ? 6 : 4) || block_count == 0)
+                add_block(heap, some_size());
+            else /* by its own heap or another, or a thread without one */
+                remove_block(random_below(8) == 0 ? NULL : heap, random_below(block_count));
+        }
+        if (random_below(200) == 0)
+            np_heap_close_all(heap);
+        if (random_below(200) == 0)
+            (void)np_heap_close_free(heap);
+        expect_sound();
+    }
+    while (block_count > 0)
+        remove_block(&heaps[random_below(HEAPS)], random_below(block_count));
+    expect_sound();
+    expect_nothing_left();
+}
+
+static void random_life(void **state)
+{
+    (void)state;
+    live_at_random(4000);
+}
+
+static void random_life_with_16k_pages(void **state)
+{
+    (void)state;
+    os_fake_set_page_bytes(16384);
+    live_at_random(2000);
+}
+
+static void random_life_with_64k_pages(void **state)
+{
+    (void)state;
+    os_fake_set_page_bytes(65536);
+    live_at_random(2000);
+}
+
+static void random_life_with_little_open(void **state)
+{
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_OPEN_BYTES, 65536));
+    live_at_random(2000);
+}
+
+static void random_life_with_held_blocks(void **state)
+{
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_MXFAST, 120));
+    init_heaps();
+    for (unsigned step = 0; step < 1000; step++) {
+        for (unsigned i = 0; i < 20; i++) {
+            if (random_below(2) == 0 || block_count == 0)
+                add_block(&heaps[random_below(HEAPS)], random_below(300));
+            else
+                remove_block(&heaps[random_below(HEAPS)], random_below(block_count));
+        }
+        expect_sound();
+    }
+    while (block_count > 0)
+        remove_block(&heaps[random_below(HEAPS)], random_below(block_count));
+    for (size_t i = 0; i < HEAPS; i++)
+        np_heap_close_all(&heaps[i]);
+    expect_sound();
+    assert_true(lent_bytes() > 0); /* held */
+    (void)np_depot_trim();
+    expect_sound();
+    assert_int_equal(lent_bytes(), 0);
+}
+
+/* ---- what is held open ---- */
+
+/* P1's constant: whatever a sleeping thread withholds, it withholds in its open slabs. */
+static void open_slabs_are_bounded_while_they_grow(void **state)
+{
+    (void)state;
+    init_heaps();
+    for (unsigned round = 0; round < 70; round++) {
+        for (unsigned class_index = 0; class_index < NP_CLASS_COUNT; class_index++) {
+            size_t bytes = np_classes[class_index].slot_bytes;
+
+            for (size_t taken = 0; taken < 4096 / bytes + 1 && block_count < BLOCK_MAX; taken++)
+                add_block(&heaps[0], bytes);
+            assert_true(heaps[0].open_bytes <= open_bytes_max());
+        }
+        assert_sound(np_heap_audit(&heaps[0]));
+    }
+    expect_sound();
+    while (block_count > 0)
+        remove_block(&heaps[1], block_count - 1);
+    expect_sound();
+    expect_nothing_left();
+}
+
+static size_t really_resident_bytes(uintptr_t from)
+{
+    return os_fake_resident_bytes((void *)from, os_fake_break() - from);
+}
+
+/* A worker allocates and sleeps for ever; others free what it had, or it frees all itself and sleeps then. What stays
+ * resident is the threshold and what each thread holds open. */
+static void expect_return_after(struct np_heap *freeing_heap, size_t bytes)
+{
+    uintptr_t start = np_align_up(os_fake_break(), 4096);
+
+    init_heaps();
+    while (block_count < BLOCK_MAX && block_count * bytes < 24 * MIB)
+        add_block(&heaps[0], bytes);
+    assert_true(really_resident_bytes(start) >= block_count * bytes);
+    for (size_t i = 0; i < block_count; i++)
+        give(freeing_heap, blocks[i].memory);
+    block_count = 0;
+    expect_sound();
+    assert_true(really_resident_bytes(start) <= MIB + 2 * MIB + NP_UNIT_BYTES);
+}
+
+static void what_a_thread_freed_itself_goes_back(void **state)
+{
+    (void)state;
+    expect_return_after(&heaps[0], 500);
+}
+
+static void what_another_thread_freed_goes_back(void **state)
+{
+    (void)state;
+    expect_return_after(&heaps[1], 500);
+}
+
+static void what_a_thread_without_heap_freed_goes_back(void **state)
+{
+    (void)state;
+    expect_return_after(NULL, 500);
+}
+
+static void large_slots_go_back(void **state)
+{
+    (void)state;
+    expect_return_after(&heaps[1], 9000);
+}
+
+static void the_idle_slab_is_closed_not_the_busy_one(void **state)
+{
+    const struct np_slab *busy;
+
+    (void)state;
+    init_heaps();
+    assert_true(np_tune_set(NP_KNOB_OPEN_BYTES, 256 << 10));
+    add_block(&heaps[0], 2000);
+    busy = np_slab_find((uintptr_t)blocks[0].memory);
+    for (size_t bytes = 2100; bytes < 16000; bytes += 500) {
+        for (unsigned i = 0; i < 4; i++)
+            add_block(&heaps[0], bytes);
+        give(&heaps[0], blocks[0].memory); /* used all the time */
+        blocks[0].memory = take(&heaps[0], 2000);
+        memset(blocks[0].memory, blocks[0].stamp, 2000);
+        assert_ptr_equal(np_slab_find((uintptr_t)blocks[0].memory), busy);
+    }
+    assert_ptr_equal(atomic_load(&busy->owner), &heaps[0]);
+    expect_sound();
+}
+
+/* ---- refilling ---- */
+
+/* Slabs of one class that this heap holds. */
+static unsigned open_of_class(const struct np_heap *heap, unsigned class_index)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < heap->open_count; i++)
+        count += heap->open_class[i] == class_index;
+    return count;
+}
+
+enum { SIZE = 2048, CLASS = 37, PER_SLAB = 32, PER_PAGE = 2 };
+
+static struct np_slab *slab_of(size_t index)
+{
+    return np_slab_find((uintptr_t)blocks[index].memory);
+}
+
+static void resident_slots_are_spent_before_cold_ones(void **state)
+{
+    struct np_slab *own;
+    struct np_slab *listed;
+
+    (void)state;
+    init_heaps();
+    /* heap 1 leaves a slab with one free slot, and cold ones, in the depot. */
+    for (unsigned i = 0; i < 4; i++)
+        add_block(&heaps[1], SIZE);
+    listed = slab_of(0);
+    give(&heaps[1], blocks[3].memory);
+    block_count = 3;
+    np_heap_close_all(&heaps[1]);
+    assert_int_equal(np_depot_count(CLASS), 1);
+    /* heap 0 has a slab whose first page is full. It was made while none was listed. */
+    own = np_slab_make(&heaps[0].home, CLASS, CLASS, NP_MAY_GROW);
+    np_depot_settle(own); /* empty: gone again; the arena has its run */
+    assert_int_equal(np_depot_count(CLASS), 1);
+    assert_ptr_equal(np_depot_take(CLASS), listed); /* put aside */
+    add_block(&heaps[0], SIZE);
+    add_block(&heaps[0], SIZE);
+    own = slab_of(4);
+    assert_null(own->free_slots);
+    assert_true(own->extended_count < own->slot_count);
+    np_depot_settle(listed);
+    /* The depot's free slot comes before our cold ones. */
+    add_block(&heaps[0], SIZE);
+    assert_ptr_equal(slab_of(5), listed);
+    /* Another heap's push into our open slab comes before anything cold. */
+    give(&heaps[1], blocks[3].memory);
+    add_block(&heaps[0], SIZE);
+    assert_ptr_equal(slab_of(6), own);
+    /* Now cold slots of own slabs, and no new slab. */
+    for (unsigned i = 0; i < 2 * PER_SLAB - 5 - 3; i++) {
+        add_block(&heaps[0], SIZE);
+        assert_true(slab_of(block_count - 1) == own || slab_of(block_count - 1) == listed);
+    }
+    expect_sound();
+}
+
+static void a_new_slab_comes_last(void **state)
+{
+    (void)state;
+    init_heaps();
+    for (unsigned i = 0; i < PER_SLAB; i++) {
+        add_block(&heaps[0], SIZE);
+        assert_ptr_equal(slab_of(i), slab_of(0));
+    }
+    add_block(&heaps[0], SIZE);
+    assert_ptr_not_equal(slab_of(PER_SLAB), slab_of(0));
+    /* The exhausted one is closed. */
+    assert_false(np_slab_is_open(slab_of(0)));
+    assert_int_equal(open_of_class(&heaps[0], CLASS), 1);
+    expect_sound();
+}
+
+static void the_emptied_slab_is_given_back_unless_current(void **state)
+{
+    uintptr_t first;
+
+    (void)state;
+    init_heaps();
+    for (unsigned i = 0; i < PER_SLAB + 1; i++)
+        add_block(&heaps[0], SIZE);
+    first = (uintptr_t)blocks[0].memory;
+    for (unsigned i = 0; i < PER_SLAB; i++)
+        give(&heaps[0], blocks[i].memory);
+    assert_null(np_slab_find(first));
+    give(&heaps[0], blocks[PER_SLAB].memory);
+    assert_non_null(np_slab_find((uintptr_t)blocks[PER_SLAB].memory));
+    assert_int_equal(heaps[0].open_count, 1);
+    expect_sound();
+    /* It serves again without a call of the system. */
+    os_fake_reset();
+    (void)take(&heaps[0], SIZE);
+    assert_int_equal(os_fake_all_calls(), 0);
+}
+
+/* ---- pairs ---- */
+
+static void a_small_program_shares_slabs_by_pairs(void **state)
+{
+    (void)state;
+    init_heaps();
+    add_block(&heaps[0], 40); /* class 2, of 48 bytes */
+    assert_int_equal(slab_of(0)->slot_bytes, 64);
+    for (unsigned i = 1; i < 64; i++) {
+        add_block(&heaps[0], i % 2 == 0 ? 40 : 64);
+        assert_ptr_equal(slab_of(i), slab_of(0));
+    }
+    assert_int_equal(heaps[0].split_pairs, 0);
+    /* A second page is wanted: from now on each has its own. */
+    add_block(&heaps[0], 40);
+    assert_int_equal(slab_of(64)->slot_bytes, 48);
+    add_block(&heaps[0], 60);
+    assert_int_equal(slab_of(65)->slot_bytes, 64);
+    assert_int_equal(heaps[0].split_pairs, 1u << 1);
+    /* Another pair is as it was. */
+    add_block(&heaps[0], 80);
+    assert_int_equal(slab_of(66)->slot_bytes, 96);
+    expect_sound();
+}
+
+static void a_small_program_touches_few_pages(void **state)
+{
+    uintptr_t start = np_align_up(os_fake_break(), 4096);
+
+    (void)state;
+    init_heaps();
+    for (size_t bytes = 1; bytes <= NP_DIRECT_MAX_BYTES; bytes += 16)
+        add_block(&heaps[0], bytes);
+    /* 15 pairs, some of which have more than a page of these. */
+    assert_true(really_resident_bytes(start) <= 24 * 4 * KIB);
+}
+
+/* ---- the direct table ---- */
+
+static void every_small_request_is_served_by_the_table(void **state)
+{
+    (void)state;
+    init_heaps();
+    for (unsigned split = 0; split < 2; split++) {
+        heaps[0].split_pairs = split == 0 ? 0 : UINT32_MAX;
+        np_heap_rebuild_direct(&heaps[0]);
+        for (size_t bytes = 0; bytes <= NP_DIRECT_MAX_BYTES; bytes++) {
+            void *memory = take(&heaps[0], bytes);
+            void *again;
+
+            give(&heaps[0], memory);
+            again = np_heap_try_take(&heaps[0], bytes);
+            assert_ptr_equal(again, memory);
+            give(&heaps[0], again);
+            assert_sound(np_heap_audit(&heaps[0]));
+        }
+    }
+}
+
+static void the_empty_heap_serves_nothing(void **state)
+{
+    (void)state;
+    for (size_t bytes = 0; bytes <= NP_DIRECT_MAX_BYTES; bytes++)
+        assert_null(np_heap_try_take(&np_empty_heap, bytes));
+    assert_null(np_empty_slab.free_slots);
+    assert_null(np_heap_slab_of(&np_empty_heap, &heaps));
+}
+
+/* ---- M_MXFAST ---- */
+
+static void held_requests_have_a_twin_class(void **state)
+{
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_MXFAST, 120));
+    init_heaps();
+    np_heap_rebuild_direct(&heaps[0]);
+    add_block(&heaps[0], 120);
+    add_block(&heaps[0], 121);
+    add_block(&heaps[0], 113);
+    add_block(&heaps[0], 128);
+    add_block(&heaps[0], 112);
+    assert_int_equal(slab_of(0)->class_index, NP_TWIN_CLASS);
+    assert_int_equal(slab_of(0)->slot_bytes, 128);
+    assert_int_equal(slab_of(1)->class_index, np_class_of(121));
+    assert_int_equal(slab_of(1)->slot_bytes, 128);
+    assert_ptr_equal(slab_of(2), slab_of(0));
+    assert_ptr_equal(slab_of(3), slab_of(1));
+    assert_int_equal(slab_of(4)->class_index, np_class_of(112));
+    for (size_t bytes = 0; bytes < 300; bytes++) { /* through the table too */
+        size_t index = block_count;
+
+        add_block(&heaps[0], bytes);
+        add_block(&heaps[0], bytes);
+        for (; index < block_count; index++)
+            assert_true((slab_of(index)->class_index == NP_TWIN_CLASS) ==
+                        (bytes > 112 && bytes <= 120));
+    }
+    expect_sound();
+}
+
+/* The knob's unit is ptmalloc's: what malloc_init and mallopt of glibc make of it decides which chunks are fast, and a
+ * request of r bytes has a chunk of r + 8, rounded up to 16 and at least 32. */
+static void the_limit_of_held_requests_is_ptmallocs(void **state)
+{
+    (void)state;
+    for (int64_t knob = 0; knob <= 160; knob++) {
+        /* set_max_fast, then get_max_fast is the largest fast chunk. */
+        size_t max_fast = knob == 0 ? 16 : ((size_t)knob + 8) & ~(size_t)15;
+        size_t largest = 0;
+
+        for (size_t request = 1; request <= 300; request++) {
+            size_t chunk = np_max((request + 8 + 15) & ~(size_t)15, 32);
+
+            if (chunk <= max_fast)
+                largest = request;
+        }
+        assert_true(np_tune_set(NP_KNOB_MXFAST, knob));
+        assert_int_equal(np_mxfast_limit_bytes(), largest);
+    }
+}
+
+static size_t lent_after_life(size_t bytes, int64_t mxfast)
+{
+    assert_true(np_tune_set(NP_KNOB_MXFAST, mxfast));
+    init_heaps();
+    np_heap_rebuild_direct(&heaps[0]);
+    while (block_count * bytes < 4 * MIB)
+        add_block(&heaps[0], bytes);
+    while (block_count > 0)
+        remove_block(&heaps[0], block_count - 1);
+    expect_sound();
+    return lent_bytes();
+}
+
+static void blocks_to_120_bytes_are_held_and_larger_ones_not(void **state)
+{
+    (void)state;
+    assert_true(lent_after_life(121, 120) <= MIB);
+    np_heap_close_all(&heaps[0]);
+    assert_true(lent_after_life(120, 120) >= 4 * MIB);
+}
+
+static void blocks_of_100_bytes_are_held(void **state)
+{
+    (void)state;
+    assert_true(lent_after_life(100, 0) <= MIB);
+    np_heap_close_all(&heaps[0]);
+    assert_true(lent_after_life(100, 120) >= 4 * MIB);
+}
+
+/* ---- other threads ---- */
+
+static void the_second_free_in_a_row_opens_the_slab(void **state)
+{
+    struct np_slab *slab;
+
+    (void)state;
+    init_heaps();
+    for (unsigned i = 0; i < PER_SLAB + 1; i++)
+        add_block(&heaps[0], SIZE);
+    slab = slab_of(0); /* exhausted, and closed */
+    assert_false(np_slab_is_open(slab));
+    give(&heaps[1], blocks[0].memory);
+    assert_null(atomic_load(&slab->owner));
+    give(&heaps[1], blocks[1].memory);
+    assert_ptr_equal(atomic_load(&slab->owner), &heaps[1]);
+    assert_int_equal(np_slab_free_count(slab), 2);
+    expect_sound();
+    /* And it serves that heap now. */
+    assert_ptr_equal(np_slab_find((uintptr_t)take(&heaps[1], SIZE)), slab);
+}
+
+static void a_push_into_a_held_slab_waits_for_its_holder(void **state)
+{
+    struct np_slab *slab;
+
+    (void)state;
+    init_heaps();
+    for (unsigned i = 0; i < 3; i++)
+        add_block(&heaps[0], SIZE);
+    slab = slab_of(0);
+    for (unsigned i = 0; i < 3; i++)
+        give(&heaps[1], blocks[i].memory);
+    assert_ptr_equal(atomic_load(&slab->owner), &heaps[0]);
+    assert_int_equal(np_slab_shared_count(slab), 3);
+    np_heap_close_all(&heaps[0]);
+    assert_null(np_slab_find((uintptr_t)blocks[0].memory));
+    expect_sound();
+}
+
+/* ---- alignment ---- */
+
+static void aligned_slots_are_aligned(void **state)
+{
+    (void)state;
+    init_heaps();
+    for (size_t alignment = 32; alignment <= NP_GRANULE_BYTES; alignment *= 2) {
+        for (size_t bytes = 1; bytes < NP_SMALL_MAX_BYTES; bytes += 1 + random_below(300)) {
+            unsigned char *memory =
+                np_heap_take_aligned(&heaps[0], bytes, alignment, NP_MAY_GROW);
+
+            assert_non_null(memory);
+            assert_int_equal((uintptr_t)memory % alignment, 0);
+            assert_true(np_slab_find((uintptr_t)memory)->slot_bytes >= bytes);
+            assert_true(np_slab_slot_index(np_slab_find((uintptr_t)memory), (uintptr_t)memory) >=
+                        0);
+            memset(memory, 1, bytes);
+            if (random_below(2) == 0)
+                give(&heaps[random_below(HEAPS)], memory);
+        }
+        expect_sound();
+    }
+    assert_null(np_heap_take_aligned(&heaps[0], NP_SMALL_MAX_BYTES + 1, 32, NP_MAY_GROW));
+}
+
+/* ---- no memory ---- */
+
+static void existing_only_asks_the_system_for_nothing(void **state)
+{
+    (void)state;
+    init_heaps();
+    assert_null(np_heap_take(&heaps[0], 100, NP_EXISTING_ONLY));
+    assert_int_equal(os_fake_calls(OS_FAKE_BREAK_MOVE), 0);
+    add_block(&heaps[0], 100);
+    assert_non_null(np_heap_take(&heaps[0], 100, NP_EXISTING_ONLY));
+    expect_sound();
+}
+
+static void without_memory_there_is_null(void **state)
+{
+    size_t count = 0;
+
+    (void)state;
+    init_heaps();
+    os_fake_limit_break(8 * MIB);
+    os_fake_refuse(OS_FAKE_RESERVE);
+    while (np_heap_take(&heaps[0], 5000, NP_MAY_GROW) != NULL)
+        count++;
+    assert_true(count * 5000 > 6 * MIB);
+    expect_sound();
+    assert_null(np_heap_take(&heaps[1], 5000, NP_MAY_GROW));
+    expect_sound();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(random_life),
+        cmocka_unit_test(random_life_with_16k_pages),
+        cmocka_unit_test(random_life_with_64k_pages),
+        cmocka_unit_test(random_life_with_little_open),
+        cmocka_unit_test(random_life_with_held_blocks),
+        cmocka_unit_test(open_slabs_are_bounded_while_they_grow),
+        cmocka_unit_test(what_a_thread_freed_itself_goes_back),
+        cmocka_unit_test(what_another_thread_freed_goes_back),
+        cmocka_unit_test(what_a_thread_without_heap_freed_goes_back),
+        cmocka_unit_test(large_slots_go_back),
+        cmocka_unit_test(the_idle_slab_is_closed_not_the_busy_one),
+        cmocka_unit_test(resident_slots_are_spent_before_cold_ones),
+        cmocka_unit_test(a_new_slab_comes_last),
+        cmocka_unit_test(the_emptied_slab_is_given_back_unless_current),
+        cmocka_unit_test(a_small_program_shares_slabs_by_pairs),
+        cmocka_unit_test(a_small_program_touches_few_pages),
+        cmocka_unit_test(every_small_request_is_served_by_the_table),
+        cmocka_unit_test(the_empty_heap_serves_nothing),
+        cmocka_unit_test(held_requests_have_a_twin_class),
+        cmocka_unit_test(the_limit_of_held_requests_is_ptmallocs),
+        cmocka_unit_test(blocks_to_120_bytes_are_held_and_larger_ones_not),
+        cmocka_unit_test(blocks_of_100_bytes_are_held),
+        cmocka_unit_test(the_second_free_in_a_row_opens_the_slab),
+        cmocka_unit_test(a_push_into_a_held_slab_waits_for_its_holder),
+        cmocka_unit_test(aligned_slots_are_aligned),
+        cmocka_unit_test(existing_only_asks_the_system_for_nothing),
+        cmocka_unit_test(without_memory_there_is_null),
+    };
+
+    return run_isolated(tests, COUNT_OF(tests));
+}
