@@ -13,7 +13,7 @@
 # At least so many PROCESSES must have been started, and not one of them may have bound libc's.
 
 set -euo pipefail
-library=$(readlink -f "$1")
+library=$1
 work=$2
 here=$(cd "$(dirname "$0")" && pwd)
 shift 2
@@ -27,6 +27,10 @@ done < <(compgen -e | grep -E '^(NEAP_|MALLOC_|GLIBC_TUNABLES|GIT_)' || true)
 rm -rf "$work"
 mkdir -p "$work/plain" "$work/neap" "$work/bindings"
 work=$(cd "$work" && pwd)
+
+# A copy, so that a build in the meantime does not pull it from under a running program.
+cp "$library" "$work/libneap.so.0"
+library=$work/libneap.so.0
 
 fail()
 {

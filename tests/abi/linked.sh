@@ -6,7 +6,8 @@ plain=$1 linked=$2
 
 "$plain" > "$work/plain/output"
 readelf -d "$linked" | grep 'NEEDED.*libneap\.so\.0' > /dev/null || fail "not linked with neap"
-LD_DEBUG=bindings LD_DEBUG_OUTPUT=$work/bindings/process "$linked" > "$work/neap/output" &
+LD_LIBRARY_PATH=$work LD_DEBUG=bindings LD_DEBUG_OUTPUT=$work/bindings/process "$linked" \
+    > "$work/neap/output" &
 process=$!
 wait "$process" || fail "fails with neap: $?"
 diff "$work/plain/output" "$work/neap/output" || fail "the output differs"
