@@ -227,39 +227,56 @@ static void *settle_and_take(void *unused)
     return NULL;
 }
 
-/* Nobody waits for a fork; what could not be listed is closed, and found by the next push. */
+/* Nobody waits for a fork; what could not be listed stays open, aside, until the forking thread settles it. */
 static void a_fork_is_not_waited_for(void **state)
 {
     pthread_t other;
-    struct np_slab *listed = slab_with_live(3, CLASS_64, 10);
+    struct np_slab *listed = slab_with_live(3, CLASS_64, 900);
 
     (void)state;
     settled_during_fork[0] = slab_with_live(0, CLASS_64, 500);
     settled_during_fork[1] = slab_with_live(1, CLASS_64, 1024);
-    settled_during_fork[2] = slab_with_live(2, CLASS_64, 1);
+    settled_during_fork[2] = slab_with_live(2, CLASS_64, 0);
     np_depot_settle(listed);
     np_depot_fork(NP_FORK_PREPARE);
     pthread_create(&other, NULL, settle_and_take, NULL);
     pthread_join(other, NULL); /* would hang */
     np_depot_fork(NP_FORK_PARENT);
     expect_sound();
-    assert_ptr_equal(np_depot_take(CLASS_64), listed);
-    for (unsigned i = 0; i < 3; i++) {
-        struct np_slab *slab = settled_during_fork[i];
-        unsigned pushed = 0;
-
-        assert_false(np_slab_is_open(slab));
-        assert_false(atomic_load(&slab->is_listed));
-        /* No later than after a sixteenth more, or when it is empty. */
-        while (np_slab_push(slab, slots[i][pushed++], NP_PUSH_ONLY) == NP_PUSH_DONE)
-            assert_in_range(pushed, 1, 64);
-        np_depot_settle(slab);
-        if (i == 2)
-            assert_null(np_slab_find((uintptr_t)slots[2][0]));
-        else
-            assert_true(atomic_load(&slab->is_listed));
-    }
+    assert_true(np_slab_is_open(settled_during_fork[0]));
+    assert_false(np_slab_is_open(settled_during_fork[1])); /* full: needs no lock */
+    np_depot_settle_aside();
     expect_sound();
+    assert_true(atomic_load(&settled_during_fork[0]->is_listed));
+    assert_int_equal(np_slab_shared_count(settled_during_fork[0]), 524);
+    assert_ptr_not_equal(np_slab_find(settled_during_fork[2]->start), settled_during_fork[2]);
+    assert_int_equal(np_depot_count(CLASS_64), 2);
+    assert_ptr_equal(np_depot_take(CLASS_64), listed);
+    assert_ptr_equal(np_depot_take(CLASS_64), settled_during_fork[0]);
+    assert_null(np_depot_take(CLASS_64));
+}
+
+/* In the child the slabs that another thread put aside are lost with that thread; what was listed is there. */
+static void the_child_keeps_the_lists(void **state)
+{
+    pthread_t other;
+    struct np_slab *listed = slab_with_live(3, CLASS_64, 900);
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT_OF(settled_during_fork); i++)
+        settled_during_fork[i] = slab_with_live(i, CLASS_64, 500);
+    np_depot_settle(listed);
+    np_depot_fork(NP_FORK_PREPARE);
+    pthread_create(&other, NULL, settle_and_take, NULL);
+    pthread_join(other, NULL);
+    np_depot_fork(NP_FORK_CHILD);
+    np_depot_settle_aside();
+    expect_sound();
+    assert_ptr_equal(np_depot_take(CLASS_64), listed);
+    assert_null(np_depot_take(CLASS_64));
+    /* Their blocks can be freed as always. */
+    assert_int_equal(np_slab_push(settled_during_fork[0], slots[0][0], NP_PUSH_AND_OPEN),
+                     NP_PUSH_DONE);
 }
 
 static void the_audit_sees_a_stranger(void **state)
@@ -353,6 +370,7 @@ int main(void)
         cmocka_unit_test(an_opened_slab_is_passed_over),
         cmocka_unit_test(held_slabs_stay_until_a_trim),
         cmocka_unit_test(a_fork_is_not_waited_for),
+        cmocka_unit_test(the_child_keeps_the_lists),
         cmocka_unit_test(the_audit_sees_a_stranger),
         cmocka_unit_test(threads_share_a_depot),
     };
