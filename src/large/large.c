@@ -100,9 +100,12 @@ static bool insert_in(struct level *level, unsigned index, uintptr_t address, si
 
 static bool insert(uintptr_t address, size_t bytes)
 {
-    for (unsigned index = 0; index < LEVEL_COUNT; index++)
+    for (unsigned index = 0; index < LEVEL_COUNT; index++) {
+        if (entries_of(&levels[index], index) == NULL)
+            return false; /* find() looks no further than the first level that is not made */
         if (insert_in(&levels[index], index, address, bytes))
             return true;
+    }
     return false;
 }
 
