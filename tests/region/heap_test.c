@@ -121,6 +121,7 @@ static void free_merges_in_any_order(void)
         EXPECT(fixture_is_empty());
     }
     EXPECT(neap_region_free(heap, NULL));
+    EXPECT(fixture_is_empty());
     EXPECT(fault_count == 0);
 }
 
@@ -148,21 +149,38 @@ static void best_fit_takes_the_smallest_and_lowest(void)
     EXPECT(neap_region_alloc(heap, 30) == holes[2]);
     EXPECT(neap_region_alloc(heap, 30) == holes[0]);
     EXPECT(is_sound());
+    fixture_start();
+    make_holes(holes);
+    EXPECT(neap_region_aligned_alloc(heap, ALIGN, 30) == holes[1]);
+    EXPECT(neap_region_aligned_alloc(heap, ALIGN, 30) == holes[2]);
+    EXPECT(neap_region_aligned_alloc(heap, ALIGN, 30) == holes[0]);
+    EXPECT(is_sound());
+}
+
+/* Starts a heap whose blocks have exactly so many bytes of the fixture's buffer, or more. (Nothing
+ * above the first header is touched.) */
+static void start_with_total(size_t total_bytes)
+{
+    size_t buffer_bytes = total_bytes;
+
+    do {
+        heap = neap_region_init(fixture_buffer, buffer_bytes++);
+    } while (fixture_stats().total_bytes != total_bytes);
 }
 
 static void large_blocks_go_to_the_upper_end(void)
 {
+    const size_t total_bytes = 80 * 8;
+    const size_t threshold_bytes = largest_request_bytes(total_bytes / 8);
     unsigned char *small;
     unsigned char *large;
-    size_t threshold_bytes;
 
-    fixture_start();
-    threshold_bytes = fixture_stats().total_bytes / 8 / ALIGN * ALIGN - HEAD_BYTES - GUARD_BYTES;
+    start_with_total(total_bytes);
     small = neap_region_alloc(heap, threshold_bytes);
     large = neap_region_alloc(heap, threshold_bytes + 1);
     EXPECT(small - HEAD_BYTES == heap_start() + 2 * HEAD_BYTES);
     EXPECT(large - HEAD_BYTES + block_bytes(threshold_bytes + 1) ==
-           heap_start() + 2 * HEAD_BYTES + fixture_stats().total_bytes);
+           heap_start() + 2 * HEAD_BYTES + total_bytes);
     /* A rest below it that is too little for a block goes with it. */
     EXPECT(neap_region_alloc(heap, largest_request_bytes(fixture_stats().maxfree_bytes) - 1) ==
            small + block_bytes(threshold_bytes));
@@ -443,6 +461,7 @@ static void check_blames_the_block_below(void)
                 blocks[i] = neap_region_alloc(heap, 30);
             poke_head(blocks[victim], head == 2 ? FIXTURE_BYTES / (unsigned)ALIGN : head);
             damage_is_told(NEAP_REGION_SIZE, victim == 0 ? (void *)heap : blocks[victim - 1]);
+            EXPECT(neap_region_owner_bytes(heap, 0) == victim * block_bytes(30));
             EXPECT(neap_region_free_owner(heap, 0) == 0);
             EXPECT(fault_count == 6 && last_fault == NEAP_REGION_SIZE);
             EXPECT(fixture_is_unchanged());
@@ -567,6 +586,10 @@ static void printer_prints_the_table(void)
     EXPECT(printed_bytes == 142);
     EXPECT(memcmp(printed, titles, 71) == 0);
     EXPECT(memcmp(printed + 71, numbers, 71) == 0);
+    start_with_total(1000);
+    printed_bytes = 0;
+    neap_region_print(heap, print_here, printed);
+    EXPECT(memcmp(printed + 71, "      1000         0      1000         0", 40) == 0);
 }
 
 static void owners_hold_and_lose_blocks(void)

@@ -125,7 +125,10 @@ static void the_overflowing_stack_is_named(void)
 static void chunks_join_and_part(void)
 {
     start();
+    EXPECT(!neap_stack_pool_split(&pool, 0, 64));
+    run_on(0, 10);
     EXPECT(neap_stack_pool_join(&pool, 0));
+    EXPECT(neap_stack_pool_maxused_bytes(&pool, 0) == 0);
     EXPECT(neap_stack_pool_usable_bytes(&pool, 0) == 320 - NEAP_STACK_ALIGN);
     EXPECT(neap_stack_pool_usable_bytes(&pool, 1) == 0);
     EXPECT(neap_stack_pool_maxused_bytes(&pool, 1) == 0);
@@ -135,13 +138,17 @@ static void chunks_join_and_part(void)
     EXPECT(neap_stack_pool_check(&pool) == -1);
     run_on(0, 320 - NEAP_STACK_ALIGN + 1);
     EXPECT(neap_stack_pool_check(&pool) == 0);
+    neap_stack_pool_refill(&pool, 0);
+    run_on(2, neap_stack_pool_usable_bytes(&pool, 2) + 1);
+    EXPECT(neap_stack_pool_check(&pool) == 2);
+    /* A number without a stack has no guard to mend, least of all its neighbour's. */
     neap_stack_pool_refill(&pool, 1);
-    EXPECT(neap_stack_pool_check(&pool) == 0);
+    EXPECT(neap_stack_pool_check(&pool) == 2);
     /* Three in one, over the number that has no stack. */
     EXPECT(neap_stack_pool_join(&pool, 0));
     EXPECT(neap_stack_pool_usable_bytes(&pool, 0) == 576 - NEAP_STACK_ALIGN);
     EXPECT(!neap_stack_pool_join(&pool, 1) && !neap_stack_pool_join(&pool, 4));
-    EXPECT(!neap_stack_pool_split(&pool, 0, 576));
+    EXPECT(!neap_stack_pool_split(&pool, 0, 576) && !neap_stack_pool_split(&pool, 0, 640));
     EXPECT(!neap_stack_pool_split(&pool, 0, 576 - NEAP_STACK_ALIGN));
     EXPECT(!neap_stack_pool_split(&pool, 0, NEAP_STACK_ALIGN));
     EXPECT(!neap_stack_pool_split(&pool, 0, 257));
@@ -150,6 +157,10 @@ static void chunks_join_and_part(void)
     EXPECT(sizes[0] == 128 && sizes[1] == 448 && sizes[2] == 0);
     EXPECT(neap_stack_pool_check(&pool) == -1);
     EXPECT(neap_stack_pool_maxused_bytes(&pool, 1) == 0);
+    /* Sizes have 16 bits. (A join that is refused touches no memory.) */
+    sizes[3] = (uint16_t)(65536 - 128);
+    sizes[4] = 128;
+    EXPECT(!neap_stack_pool_join(&pool, 3) && sizes[4] == 128);
 }
 
 int main(void)
