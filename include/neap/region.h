@@ -6,6 +6,10 @@
  * src/region/region.c, and src/region/stack_pool.c if stacks are wanted, with the rest of the
  * firmware; only <stdbool.h>, <stddef.h> and <stdint.h> are needed.
  *
+ * Every call walks the heap and looks at each header. Nothing changes a damaged heap, nor does a
+ * pointer that is not a block's: the call says so to neap_region_on_fault and returns NULL or false.
+ * Without guards that finds damage if a size becomes impossible; with them it finds any overflow.
+ *
  * Nothing here locks. A heap belongs to one thread, or to whoever holds the caller's lock or has
  * interrupts off; every call but the printer is short enough for that (docs/region.md gives cycles).
  *
@@ -16,9 +20,10 @@
  *     bits 12-15  owner, 0 to 15
  *
  * so a buffer may have 2,048 units: 4,096 bytes on AVR (unit 2), 8,192 on 32-bit machines (unit 4),
- * 16,384 on 64-bit ones (unit 8). Without owners the size has 15 bits: 32,767 bytes on AVR, 128 KiB,
- * 256 KiB. With NEAP_REGION_WIDE the header has 4 bytes and the size 27 bits (31 without owners).
- * The heap itself keeps two such words at the start of the buffer, 4 bytes (8 when wide).
+ * 16,384 on 64-bit ones (unit 8). Without owners the size has 15 bits: 32 KiB on AVR, 128 KiB and
+ * 256 KiB. With NEAP_REGION_WIDE the header has 4 bytes and the size 27 bits (31 without owners), but
+ * no heap has more than half the address space. The heap itself keeps two such words at the start of
+ * the buffer, 4 bytes (8 when wide).
  *
  * Choices are made when region.c is compiled; all files of a program must agree on them:
  *

@@ -9,9 +9,10 @@
  *
  * [G1] The blocks tile the heap: each starts where the one below ends, the last ends with the heap.
  * [G2] Two free blocks never touch.
- * [G3] The peak is at least the sum of the live blocks.
+ * [G3] Live blocks never had more than the peak or what they have now, whichever is more.
  *
- * One file, freestanding C11, for AVR, Cortex-M and hosts alike; written to be small with -Os.
+ * One file, freestanding C11, for AVR, Cortex-M and hosts alike; written to be small with -Os. That is
+ * why one walk (struct survey) serves all calls and why alloc, realloc and free are one function.
  */
 #include "neap/region.h"
 
@@ -38,10 +39,10 @@ struct block {
     word head;
 };
 
-/* Both words are made like a header. */
+/* Both words are made like a header, of a block that is not free. */
 struct neap_region {
     word self; /* size of all blocks together; the owner of blocks to come */
-    word peak; /* the most units that were ever in live blocks */
+    word peak; /* the most units that live blocks had, as of the last time they may have had less */
 };
 
 #define ALIGN ((size_t)NEAP_REGION_ALIGN)
