@@ -202,13 +202,10 @@ static void move_start_up(struct np_run *run, size_t more, struct np_run *record
 static bool absorb(struct np_run *run, size_t more)
 {
     struct np_arena *arena = run->arena;
-    struct np_run *next = np_run_is_stretch_start(arena, np_run_end(run))
-                              ? NULL
-                              : np_run_at_edge(np_run_end(run));
+    struct np_run *next = np_run_free_after(arena, np_run_end(run));
     struct np_run *rest = NULL;
 
-    if (next == NULL || next->arena != arena || next->granule_count < more ||
-        atomic_load_explicit(&next->state, memory_order_relaxed) != NP_RUN_FREE)
+    if (next == NULL || next->granule_count < more)
         return false;
     if (next->granule_count > more &&
         (rest = np_run_record_take(next->start + (more << NP_GRANULE_SHIFT))) == NULL)

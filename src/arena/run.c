@@ -66,12 +66,6 @@ void np_run_map(struct np_run *run)
                           memory_order_release);
 }
 
-/* Entries inside a merged run must not stay: a stale one could be taken for a neighbour's edge. */
-static void unmap_edge(uintptr_t granule_address)
-{
-    atomic_store_explicit(np_run_map_entry(granule_address), NULL, memory_order_release);
-}
-
 /* What is done to the resident bits under a mask. */
 enum bits_action { BITS_COUNT, BITS_SET, BITS_CLEAR };
 
@@ -215,14 +209,29 @@ bool np_run_is_stretch_start(const struct np_arena *arena, uintptr_t address)
     return false;
 }
 
-static struct np_run *free_neighbour(struct np_arena *arena, uintptr_t granule_address)
+static bool is_free_run_of(const struct np_run *run, const struct np_arena *arena)
 {
-    struct np_run *run = np_run_at_edge(granule_address);
+    return run != NULL && run->arena == arena &&
+           atomic_load_explicit(&run->state, memory_order_relaxed) == NP_RUN_FREE;
+}
 
-    if (run == NULL || run->arena != arena ||
-        atomic_load_explicit(&run->state, memory_order_relaxed) != NP_RUN_FREE)
-        return NULL;
-    return run;
+/* Map entries inside a run may be left over from runs that were joined into it, so an entry counts only if its run
+ * does have its edge there. */
+static struct np_run *free_run_before(const struct np_arena *arena, uintptr_t address)
+{
+    struct np_run *run = np_run_is_stretch_start(arena, address)
+                             ? NULL
+                             : np_run_at_edge(address - NP_GRANULE_BYTES);
+
+    return is_free_run_of(run, arena) && np_run_end(run) == address ? run : NULL;
+}
+
+struct np_run *np_run_free_after(const struct np_arena *arena, uintptr_t address)
+{
+    struct np_run *run =
+        np_run_is_stretch_start(arena, address) ? NULL : np_run_at_edge(address);
+
+    return is_free_run_of(run, arena) && run->start == address ? run : NULL;
 }
 
 /* Joins two unfiled runs, the first directly before the second, into the first. */
@@ -231,8 +240,6 @@ static struct np_run *join(struct np_run *first, struct np_run *second)
     uint32_t shift = first->granule_count;
     size_t page_granules = np_os_page_bytes() >> NP_GRANULE_SHIFT;
 
-    unmap_edge(np_run_end(first) - NP_GRANULE_BYTES);
-    unmap_edge(second->start);
     first->granule_count += second->granule_count;
     if (page_granules > 1) {
         /* A system page that both had a part of may have become whole. */
@@ -258,12 +265,8 @@ static struct np_run *join(struct np_run *first, struct np_run *second)
 
 void np_run_file(struct np_arena *arena, struct np_run *run)
 {
-    struct np_run *before = np_run_is_stretch_start(arena, run->start)
-                                ? NULL
-                                : free_neighbour(arena, run->start - NP_GRANULE_BYTES);
-    struct np_run *after = np_run_is_stretch_start(arena, np_run_end(run))
-                               ? NULL
-                               : free_neighbour(arena, np_run_end(run));
+    struct np_run *before = free_run_before(arena, run->start);
+    struct np_run *after = np_run_free_after(arena, np_run_end(run));
 
     if (before != NULL) {
         np_run_unfile(arena, before);

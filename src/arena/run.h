@@ -52,6 +52,9 @@ _Atomic(struct np_run *) *np_run_map_entry(uintptr_t address);
 /* The run whose first or last granule holds the address, or NULL: for any address, under the lock. */
 struct np_run *np_run_at_edge(uintptr_t address);
 
+/* The free run that starts at the address, or NULL. Under the lock. */
+struct np_run *np_run_free_after(const struct np_arena *arena, uintptr_t address);
+
 /* Whether a stretch of the arena begins at the address: runs do not join across. Under the lock. */
 bool np_run_is_stretch_start(const struct np_arena *arena, uintptr_t address);
 

@@ -223,7 +223,9 @@ bool np_large_give(void *memory)
     (void)np_os_release(memory, bytes);
     atomic_fetch_add_explicit(&unmapped_bytes, bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&unmapped_calls, 1, memory_order_relaxed);
-    np_tune_raise_mmap_threshold((int64_t)np_min(bytes, (size_t)INT64_MAX));
+    /* As ptmalloc: what is larger than the rule's limit says nothing about where blocks come and go. */
+    if (bytes <= NP_MMAP_THRESHOLD_DYNAMIC_MAX_BYTES)
+        np_tune_raise_mmap_threshold((int64_t)bytes);
     return true;
 }
 
