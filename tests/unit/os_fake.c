@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "bits.h"
 #include "os.h"
@@ -46,13 +47,11 @@ static struct {
     unsigned cpu_count;
     char **environment;
     bool is_secure;
-    bool is_main_thread;
 } fake = {
     .mutex = PTHREAD_MUTEX_INITIALIZER,
     .page_bytes = REAL_PAGE_BYTES,
     .break_limit_bytes = BREAK_RANGE_BYTES,
     .cpu_count = 2,
-    .is_main_thread = true,
 };
 
 static char *no_environment[] = {NULL};
@@ -493,7 +492,7 @@ uint64_t np_os_random(void)
 
 bool np_os_is_main_thread(void)
 {
-    return fake.is_main_thread;
+    return gettid() == getpid();
 }
 
 bool np_os_is_secure(void)
@@ -634,9 +633,4 @@ void os_fake_set_environment(char **environment)
 void os_fake_set_secure(bool is_secure)
 {
     fake.is_secure = is_secure;
-}
-
-void os_fake_set_main_thread(bool is_main_thread)
-{
-    fake.is_main_thread = is_main_thread;
 }

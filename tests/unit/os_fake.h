@@ -88,6 +88,5 @@ void os_fake_limit_break(size_t bytes);
 void os_fake_set_cpu_count(unsigned count);
 void os_fake_set_environment(char **environment);
 void os_fake_set_secure(bool is_secure);
-void os_fake_set_main_thread(bool is_main_thread);
 
 #endif

@@ -1,0 +1,489 @@
+/* Which layer serves a request, realloc between all of them, zeroing, and the retry when memory is short. */
+#include <string.h>
+
+#include "arena.h"
+#include "bits.h"
+#include "core.h"
+#include "isolated.h"
+#include "large.h"
+#include "os_fake.h"
+#include "thread.h"
+#include "tune.h"
+
+#define KIB ((size_t)1 << 10)
+#define MIB ((size_t)1 << 20)
+
+enum { BLOCK_MAX = 2000 };
+
+struct block {
+    unsigned char *memory;
+    size_t bytes;
+    unsigned char stamp;
+};
+
+static struct block blocks[BLOCK_MAX];
+static size_t block_count;
+
+enum kind { KIND_SLOT, KIND_RUN, KIND_MAPPING };
+
+static enum kind kind_of(const void *memory)
+{
+    if (np_slab_find((uintptr_t)memory) != NULL)
+        return KIND_SLOT;
+    if (np_run_find((uintptr_t)memory) != NULL)
+        return KIND_RUN;
+    assert_true(np_large_bytes(memory) > 0);
+    return KIND_MAPPING;
+}
+
+static void expect_sound(void)
+{
+    assert_sound(np_core_audit());
+    assert_sound(np_large_audit());
+}
+
+static void expect_bytes(const unsigned char *memory, size_t count, unsigned char value)
+{
+    static unsigned char pattern[4096];
+
+    memset(pattern, value, sizeof pattern);
+    for (size_t done = 0; done < count; done += sizeof pattern)
+        assert_memory_equal(memory + done, pattern, np_min(count - done, sizeof pattern));
+}
+
+static void sizes_choose_the_layer(void **state)
+{
+    (void)state;
+    assert_int_equal(kind_of(np_core_take(0)), KIND_SLOT);
+    assert_int_equal(kind_of(np_core_take(16)), KIND_SLOT);
+    assert_int_equal(kind_of(np_core_take(NP_SMALL_MAX_BYTES)), KIND_SLOT);
+    assert_int_equal(kind_of(np_core_take(NP_SMALL_MAX_BYTES + 1)), KIND_RUN);
+    assert_int_equal(kind_of(np_core_take(128 * KIB - 1)), KIND_RUN);
+    assert_int_equal(kind_of(np_core_take(128 * KIB + 300 * KIB)), KIND_MAPPING);
+    expect_sound();
+}
+
+/* glibc: "requests from this size that no bin or top satisfies". */
+static void a_free_run_comes_before_a_mapping(void **state)
+{
+    void *run;
+
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_TOP_PAD, 0));
+    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, -1));
+    assert_true(np_tune_set(NP_KNOB_MMAP_THRESHOLD, 1 << 20));
+    run = np_core_take(700 * KIB);
+    (void)np_core_take(20 * KIB);
+    assert_int_equal(kind_of(run), KIND_RUN);
+    np_core_give(run);
+    assert_true(np_tune_set(NP_KNOB_MMAP_THRESHOLD, 128 << 10));
+    assert_ptr_equal(np_core_take(600 * KIB), run);
+    assert_int_equal(kind_of(np_core_take(600 * KIB)), KIND_MAPPING);
+    expect_sound();
+}
+
+/* "mallopt(M_MMAP_THRESHOLD, 64) is obeyed to the letter." */
+static void a_threshold_of_64_bytes_is_obeyed(void **state)
+{
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_MMAP_THRESHOLD, 64));
+    assert_true(np_tune_set(NP_KNOB_MMAP_MAX, 500));
+    for (unsigned i = 0; i < 500; i++)
+        assert_int_equal(kind_of(np_core_take(100)), KIND_MAPPING);
+    for (unsigned i = 0; i < 500; i++)
+        assert_int_equal(kind_of(np_core_take(100)), KIND_SLOT);
+    assert_int_equal(np_large_totals().count, 500);
+    assert_int_equal(kind_of(np_core_take(20)), KIND_SLOT);
+    assert_true(np_tune_set(NP_KNOB_MMAP_MAX, 0));
+    assert_int_equal(kind_of(np_core_take(5 * MIB)), KIND_RUN);
+    expect_sound();
+}
+
+static void where_the_arenas_cannot_grow_there_are_mappings(void **state)
+{
+    (void)state;
+    os_fake_limit_break(0);
+    os_fake_refuse(OS_FAKE_RESERVE);
+    os_fake_refuse(OS_FAKE_RESERVE_AT);
+    assert_int_equal(kind_of(np_core_take(100)), KIND_MAPPING);
+    expect_sound();
+}
+
+static void too_much_is_refused(void **state)
+{
+    (void)state;
+    assert_null(np_core_take(SIZE_MAX));
+    assert_null(np_core_take((size_t)PTRDIFF_MAX + 1));
+    assert_null(np_core_take(PTRDIFF_MAX));
+    assert_null(np_core_take_zeroed(SIZE_MAX - 4095));
+    assert_null(np_core_take_aligned(100, (size_t)1 << 63));
+    assert_null(np_core_take_aligned((size_t)PTRDIFF_MAX - 10, 4096));
+    expect_sound();
+}
+
+static void every_size_at_every_alignment(void **state)
+{
+    (void)state;
+    for (size_t alignment = 16; alignment <= 32 * MIB; alignment *= 2) {
+        for (unsigned i = 0; i < 12; i++) {
+            size_t bytes = random_below(random_below(3) == 0 ? 600 * KIB : 20 * KIB);
+            unsigned char *memory = np_core_take_aligned(bytes, alignment);
+
+            assert_non_null(memory);
+            assert_int_equal((uintptr_t)memory % alignment, 0);
+            assert_true(np_core_usable_bytes(memory) >= bytes);
+            memset(memory, 1, np_core_usable_bytes(memory));
+            if (i % 3 != 0)
+                np_core_give(memory);
+        }
+        expect_sound();
+    }
+}
+
+static void zeroed_memory_is_zero_whatever_was_there(void **state)
+{
+    static const size_t sizes[] = {1, 100, 5000, 16384, 20000, 100000, 127000, 300000};
+
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, -1));
+    for (unsigned round = 0; round < 4; round++) {
+        void *memory[COUNT_OF(sizes)];
+
+        for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+            memory[i] = np_core_take_zeroed(sizes[i]);
+            expect_bytes(memory[i], sizes[i], 0);
+            memset(memory[i], 0xFF, np_core_usable_bytes(memory[i]));
+        }
+        for (size_t i = 0; i < COUNT_OF(sizes); i++)
+            np_core_give(memory[i]);
+        expect_sound();
+    }
+}
+
+/* calloc of fresh memory costs no write: a large table that is hardly used stays cold. */
+static void zeroed_fresh_memory_is_not_touched(void **state)
+{
+    char *memory = np_core_take_zeroed(120 * KIB);
+
+    (void)state;
+    assert_int_equal(kind_of(memory), KIND_RUN);
+    assert_int_equal(os_fake_resident_bytes(memory, 120 * KIB), 0);
+}
+
+static void usable_bytes_stay_what_they_are(void **state)
+{
+    static const size_t sizes[] = {0, 24, 1000, 16000, 17000, 200000, 3000000};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        void *memory = np_core_take(sizes[i]);
+        size_t usable = np_core_usable_bytes(memory);
+
+        assert_true(usable >= sizes[i]);
+        memset(memory, 1, usable);
+        for (unsigned other = 0; other < 50; other++)
+            (void)np_core_take(random_below(20000));
+        assert_int_equal(np_core_usable_bytes(memory), usable);
+    }
+    expect_sound();
+}
+
+/* ---- realloc ---- */
+
+static void a_slot_stays_while_half_of_it_is_used(void **state)
+{
+    void *memory = np_core_take(1000);
+    void *smaller;
+
+    (void)state;
+    assert_ptr_equal(np_core_resize(memory, 1024), memory);
+    assert_ptr_equal(np_core_resize(memory, 512), memory);
+    smaller = np_core_resize(memory, 500);
+    assert_ptr_not_equal(smaller, memory);
+    assert_true(np_core_usable_bytes(smaller) < 1024);
+    expect_sound();
+}
+
+static void a_run_grows_and_shrinks_where_it_is(void **state)
+{
+    unsigned char *memory = np_core_take(100 * KIB);
+    size_t free_before;
+
+    (void)state;
+    memset(memory, 0x21, 100 * KIB);
+    assert_ptr_equal(np_core_resize(memory, 120 * KIB), memory);
+    assert_int_equal(np_core_usable_bytes(memory), 120 * KIB);
+    expect_bytes(memory, 100 * KIB, 0x21);
+    (void)np_core_take(20 * KIB); /* a neighbour behind it */
+    free_before = atomic_load(&np_arena_list()->free_granules);
+    assert_ptr_equal(np_core_resize(memory, 40 * KIB), memory);
+    assert_int_equal(np_core_usable_bytes(memory), 40 * KIB);
+    assert_int_equal(atomic_load(&np_arena_list()->free_granules), free_before + 20);
+    assert_ptr_equal(np_core_resize(memory, 110 * KIB), memory); /* into its own tail */
+    expect_bytes(memory, 40 * KIB, 0x21);
+    expect_sound();
+}
+
+static void a_mapping_is_remapped_not_copied(void **state)
+{
+    unsigned char *memory = np_core_take(2 * MIB);
+    size_t remaps;
+
+    (void)state;
+    assert_int_equal(kind_of(memory), KIND_MAPPING);
+    memset(memory, 0x22, 2 * MIB);
+    remaps = os_fake_calls(OS_FAKE_REMAP);
+    for (size_t bytes = 3 * MIB; bytes <= 10 * MIB; bytes += MIB) {
+        memory = np_core_resize(memory, bytes);
+        assert_int_equal(kind_of(memory), KIND_MAPPING);
+        expect_bytes(memory, 2 * MIB, 0x22);
+    }
+    assert_true(os_fake_calls(OS_FAKE_REMAP) > remaps);
+    assert_int_equal(np_large_totals().unmapped_calls, 0);
+    expect_sound();
+}
+
+static void resizing_goes_between_all_layers(void **state)
+{
+    static const size_t sizes[] = {10, 3000, 50, 16384, 16385, 100, 100000, 400000, 17000, 5000000, 1};
+
+    (void)state;
+    for (size_t from = 0; from < COUNT_OF(sizes); from++) {
+        for (size_t to = 0; to < COUNT_OF(sizes); to++) {
+            unsigned char *memory = np_core_take(sizes[from]);
+
+            memset(memory, 0x23, sizes[from]);
+            memory = np_core_resize(memory, sizes[to]);
+            assert_non_null(memory);
+            assert_true(np_core_usable_bytes(memory) >= sizes[to]);
+            expect_bytes(memory, np_min(sizes[from], sizes[to]), 0x23);
+            memset(memory, 0x24, sizes[to]);
+            np_core_give(memory);
+            expect_sound();
+        }
+    }
+}
+
+/* Only the block as it was, or the new one whole. */
+static void resizing_without_memory_leaves_the_block(void **state)
+{
+    unsigned char *memory = np_core_take(20000);
+    unsigned char *mapping = np_core_take(3 * MIB);
+
+    (void)state;
+    memset(memory, 0x25, 20000);
+    memset(mapping, 0x26, 3 * MIB);
+    os_fake_fail_from(1);
+    assert_null(np_core_resize(memory, 100 * MIB));
+    assert_null(np_core_resize(mapping, 100 * MIB));
+    assert_null(np_core_resize(memory, SIZE_MAX));
+    expect_sound();
+    expect_bytes(memory, 20000, 0x25);
+    expect_bytes(mapping, 3 * MIB, 0x26);
+    /* Shrinking cannot fail. */
+    assert_non_null(np_core_resize(mapping, 100 * KIB));
+    os_fake_reset();
+    expect_sound();
+}
+
+/* ---- short of memory ---- */
+
+/* Everything is free, but as slabs that the heap keeps and holds: they go, and the request is served. */
+static void what_is_free_in_another_shape_is_used(void **state)
+{
+    static void *small[80000];
+    size_t count = 0;
+
+    (void)state;
+    os_fake_limit_break(6 * MIB);
+    os_fake_refuse(OS_FAKE_RESERVE);
+    os_fake_refuse(OS_FAKE_RESERVE_AT);
+    assert_true(np_tune_set(NP_KNOB_MMAP_MAX, 0));
+    assert_true(np_tune_set(NP_KNOB_MXFAST, 120)); /* held until a trim */
+    np_core_knobs_changed();
+    while (count < COUNT_OF(small) && (small[count] = np_core_take(100)) != NULL)
+        count++;
+    assert_true(count * 100 > 4 * MIB && count < COUNT_OF(small));
+    for (size_t i = 0; i < count; i++)
+        np_core_give(small[i]);
+    assert_non_null(np_core_take(4 * MIB));
+    expect_sound();
+}
+
+static void trim_answers_whether_anything_went(void **state)
+{
+    void *memory;
+
+    (void)state;
+    memory = np_core_take(1000);
+    (void)np_core_trim(0);
+    assert_false(np_core_trim(0));
+    np_core_give(memory);
+    assert_true(np_core_trim(0)); /* the slab that the heap kept */
+    assert_false(np_core_trim(0));
+    expect_sound();
+}
+
+/* ---- M_PERTURB ---- */
+
+static void perturbed_memory_shows_its_state(void **state)
+{
+    static const size_t sizes[] = {24, 1000, 20000, 300000};
+
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_PERTURB, 0x5A));
+    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, -1));
+    np_core_knobs_changed();
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        unsigned char *memory = np_core_take(sizes[i]);
+
+        assert_ptr_equal(np_heap_fast, &np_empty_heap); /* no call is to pass by */
+        expect_bytes(memory, sizes[i], 0xA5);
+        memset(memory, 1, sizes[i]);
+        np_core_give(memory);
+        if (i == 0) /* a slot's first word is a link */
+            expect_bytes(memory + 8, sizes[i] - 8, 0x5A);
+        if (i == 2)
+            expect_bytes(memory, sizes[i], 0x5A);
+        memory = np_core_take_zeroed(sizes[i]);
+        expect_bytes(memory, sizes[i], 0);
+        np_core_give(memory);
+    }
+    expect_sound();
+}
+
+/* ---- all of it ---- */
+
+static size_t some_size(void)
+{
+    switch (random_below(8)) {
+    case 0:
+        return random_below(600 * KIB);
+    case 1:
+        return random_below(120 * KIB);
+    case 2:
+        return random_below(20 * KIB);
+    default:
+        return random_below(2 * KIB);
+    }
+}
+
+static void expect_block(const struct block *block)
+{
+    expect_bytes(block->memory, block->bytes, block->stamp);
+}
+
+static void stamp_block(struct block *block)
+{
+    block->stamp = (unsigned char)(1 + random_below(255));
+    memset(block->memory, block->stamp, block->bytes);
+}
+
+static void add_some_block(void)
+{
+    struct block *block = &blocks[block_count++];
+    size_t way = random_below(4);
+
+    block->bytes = some_size();
+    block->memory = way == 0   ? np_core_take_zeroed(block->bytes)
+                    : way == 1 ? np_core_take_aligned(block->bytes, (size_t)16 << random_below(14))
+                               : np_core_take(block->bytes);
+    assert_non_null(block->memory);
+    if (way == 0)
+        expect_bytes(block->memory, block->bytes, 0);
+    stamp_block(block);
+}
+
+static void resize_some_block(void)
+{
+    struct block *block = &blocks[random_below(block_count)];
+    size_t bytes = 1 + some_size();
+
+    expect_block(block);
+    block->memory = np_core_resize(block->memory, bytes);
+    assert_non_null(block->memory);
+    expect_bytes(block->memory, np_min(bytes, block->bytes), block->stamp);
+    block->bytes = bytes;
+    stamp_block(block);
+}
+
+static void drop_some_block(void)
+{
+    size_t index = random_below(block_count);
+
+    expect_block(&blocks[index]);
+    np_core_give(blocks[index].memory);
+    blocks[index] = blocks[--block_count];
+}
+
+static void live_at_random(unsigned steps)
+{
+    for (unsigned step = 0; step < steps; step++) {
+        size_t action = random_below(10);
+
+        if (block_count == 0 || (block_count < 500 && action < (step * 4 / steps % 2 == 0 ? 6 : 3)))
+            add_some_block();
+        else if (action < 8)
+            drop_some_block();
+        else
+            resize_some_block();
+        if (random_below(500) == 0)
+            (void)np_core_trim(random_below(MIB));
+        expect_sound();
+    }
+    while (block_count > 0)
+        drop_some_block();
+    (void)np_core_trim(0);
+    expect_sound();
+    assert_int_equal(np_large_totals().count, 0);
+    assert_int_equal(np_arena_retained_bytes(), 0);
+}
+
+static void random_life(void **state)
+{
+    (void)state;
+    live_at_random(5000);
+}
+
+static void random_life_with_64k_pages(void **state)
+{
+    (void)state;
+    os_fake_set_page_bytes(65536);
+    live_at_random(3000);
+}
+
+static void random_life_with_low_thresholds(void **state)
+{
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_MMAP_THRESHOLD, 64));
+    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, 64));
+    live_at_random(2000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sizes_choose_the_layer),
+        cmocka_unit_test(a_free_run_comes_before_a_mapping),
+        cmocka_unit_test(a_threshold_of_64_bytes_is_obeyed),
+        cmocka_unit_test(where_the_arenas_cannot_grow_there_are_mappings),
+        cmocka_unit_test(too_much_is_refused),
+        cmocka_unit_test(every_size_at_every_alignment),
+        cmocka_unit_test(zeroed_memory_is_zero_whatever_was_there),
+        cmocka_unit_test(zeroed_fresh_memory_is_not_touched),
+        cmocka_unit_test(usable_bytes_stay_what_they_are),
+        cmocka_unit_test(a_slot_stays_while_half_of_it_is_used),
+        cmocka_unit_test(a_run_grows_and_shrinks_where_it_is),
+        cmocka_unit_test(a_mapping_is_remapped_not_copied),
+        cmocka_unit_test(resizing_goes_between_all_layers),
+        cmocka_unit_test(resizing_without_memory_leaves_the_block),
+        cmocka_unit_test(what_is_free_in_another_shape_is_used),
+        cmocka_unit_test(trim_answers_whether_anything_went),
+        cmocka_unit_test(perturbed_memory_shows_its_state),
+        cmocka_unit_test(random_life),
+        cmocka_unit_test(random_life_with_64k_pages),
+        cmocka_unit_test(random_life_with_low_thresholds),
+    };
+
+    return run_isolated(tests, COUNT_OF(tests));
+}

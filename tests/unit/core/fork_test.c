@@ -1,0 +1,215 @@
+/* fork: other threads go on while it lasts, the child works whatever they were doing, and nothing is lost. */
+#include "fork.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "arena.h"
+#include "core.h"
+#include "isolated.h"
+#include "large.h"
+#include "os_fake.h"
+#include "thread.h"
+
+#define KIB ((size_t)1 << 10)
+
+enum { BLOCKS = 400 };
+
+static unsigned char *blocks[BLOCKS];
+
+static size_t size_of(size_t index)
+{
+    return index % 5 == 0 ? 20000 + index * 10 : 10 + index * 7;
+}
+
+static void fill_blocks(void)
+{
+    for (size_t i = 0; i < BLOCKS; i++) {
+        blocks[i] = np_core_take(size_of(i));
+        EXPECT(blocks[i] != NULL);
+        memset(blocks[i], (int)(i % 255), size_of(i));
+    }
+}
+
+static void expect_and_free_blocks(size_t from, size_t step)
+{
+    for (size_t i = from; i < BLOCKS; i += step) {
+        for (size_t byte = 0; byte < size_of(i); byte++)
+            EXPECT(blocks[i][byte] == (unsigned char)(i % 255));
+        np_core_give(blocks[i]);
+    }
+}
+
+static void expect_all_free(void)
+{
+    (void)np_core_trim(0);
+    EXPECT_SOUND(np_core_audit());
+    EXPECT(np_large_totals().count == 0);
+    for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next)
+        EXPECT(atomic_load(&arena->free_granules) << NP_GRANULE_SHIFT ==
+               atomic_load(&arena->system_bytes));
+}
+
+/* Runs `body` in another thread between prepare and parent: it must end. */
+static void during_fork(void *(*body)(void *))
+{
+    pthread_t other;
+
+    np_fork_prepare();
+    pthread_create(&other, NULL, body, NULL);
+    pthread_join(other, NULL);
+    np_fork_parent();
+}
+
+static void *free_half_and_allocate(void *unused)
+{
+    void *more[60];
+
+    (void)unused;
+    expect_and_free_blocks(0, 2);
+    for (size_t i = 0; i < COUNT_OF(more); i++) {
+        more[i] = np_core_take(i * 900);
+        EXPECT(more[i] != NULL);
+        memset(more[i], 1, i * 900);
+    }
+    for (size_t i = 0; i < COUNT_OF(more); i++)
+        np_core_give(more[i]);
+    EXPECT_SOUND(np_core_audit());
+    return NULL;
+}
+
+static void other_threads_go_on(void **state)
+{
+    (void)state;
+    fill_blocks();
+    during_fork(free_half_and_allocate);
+    EXPECT_SOUND(np_core_audit());
+    expect_and_free_blocks(1, 2);
+    expect_all_free();
+}
+
+/* The forking thread allocates in handlers that run after ours. */
+static void the_forking_thread_goes_on(void **state)
+{
+    (void)state;
+    fill_blocks();
+    np_fork_prepare();
+    expect_and_free_blocks(0, 2);
+    np_core_give(np_core_take(50000));
+    np_fork_parent();
+    EXPECT_SOUND(np_core_audit());
+    expect_and_free_blocks(1, 2);
+    expect_all_free();
+}
+
+static int live_as_child(void)
+{
+    expect_and_free_blocks(0, 2);
+    EXPECT_SOUND(np_core_audit());
+    fill_blocks();
+    expect_and_free_blocks(0, 1);
+    EXPECT_SOUND(np_core_audit());
+    return 0;
+}
+
+static void a_real_child_has_a_working_heap(void **state)
+{
+    pid_t child;
+
+    (void)state;
+    fill_blocks();
+    child = fork(); /* through the handlers that were registered */
+    if (child == 0)
+        _exit(live_as_child());
+    assert_int_equal(wait_for_child(child), 0);
+    expect_and_free_blocks(0, 1);
+    expect_all_free();
+}
+
+/* ---- forks while threads work ---- */
+
+enum { THREADS = 3, FORKS = 60, KEPT = 100 };
+
+static _Atomic bool must_stop;
+
+static void *churn(void *argument)
+{
+    unsigned seed = (unsigned)(uintptr_t)argument;
+    unsigned char *kept[KEPT] = {NULL};
+
+    while (!atomic_load(&must_stop)) {
+        size_t index;
+
+        seed = seed * 1103515245 + 12345;
+        index = (seed >> 16) % KEPT;
+        if (kept[index] != NULL) {
+            EXPECT(kept[index][0] == (unsigned char)index);
+            np_core_give(kept[index]);
+            kept[index] = NULL;
+        } else {
+            kept[index] = np_core_take(1 + (seed >> 8) % 30000);
+            EXPECT(kept[index] != NULL);
+            kept[index][0] = (unsigned char)index;
+        }
+    }
+    for (size_t i = 0; i < KEPT; i++)
+        if (kept[i] != NULL)
+            np_core_give(kept[i]);
+    return NULL;
+}
+
+/* Only our own locks matter here: the fake os's mutex would be held for ever in a child, so children of a busy process
+ * use what needs no system call, and a sleeping lock shows as a time-out. */
+static int live_small_as_child(void)
+{
+    void *small[50];
+
+    alarm(20);
+    for (size_t i = 0; i < COUNT_OF(small); i++) {
+        small[i] = np_heap_try_take(np_thread_heap(), 40);
+        if (small[i] != NULL)
+            memset(small[i], 1, 40);
+    }
+    for (size_t i = 0; i < COUNT_OF(small); i++)
+        if (small[i] != NULL)
+            np_core_give(small[i]);
+    return 0;
+}
+
+static void forks_and_threads_get_along(void **state)
+{
+    pthread_t threads[THREADS];
+
+    (void)state;
+    (void)np_core_take(40);
+    for (size_t i = 0; i < THREADS; i++)
+        pthread_create(&threads[i], NULL, churn, (void *)(uintptr_t)(i + 1));
+    for (unsigned i = 0; i < FORKS; i++) {
+        pid_t child = fork();
+
+        if (child == 0)
+            _exit(live_small_as_child());
+        assert_int_equal(wait_for_child(child), 0);
+        usleep(500);
+    }
+    atomic_store(&must_stop, true);
+    for (size_t i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    assert_sound(np_core_audit());
+    assert_sound(np_large_audit());
+    (void)np_core_trim(0);
+    assert_sound(np_core_audit());
+    assert_int_equal(np_large_totals().count, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(other_threads_go_on),
+        cmocka_unit_test(the_forking_thread_goes_on),
+        cmocka_unit_test(a_real_child_has_a_working_heap),
+        cmocka_unit_test(forks_and_threads_get_along),
+    };
+
+    return run_isolated(tests, COUNT_OF(tests));
+}
