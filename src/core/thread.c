@@ -164,7 +164,8 @@ void np_thread_apply_knobs(void)
         np_heap_fast = np_tune_get(NP_KNOB_PERTURB) == 0 ? own_heap : &np_empty_heap;
 }
 
-/* A parked heap is nobody's, so whoever took it off the list may act as its thread. */
+/* A parked heap is nobody's, so whoever took it off the list may act as its thread, and so may the holder of the
+ * lock for the homeless one. */
 bool np_thread_trim_parked(void)
 {
     struct np_heap *taken = NULL;
@@ -180,6 +181,11 @@ bool np_thread_trim_parked(void)
         is_any |= np_heap_close_free(heap);
         while (!try_park(heap))
             np_heap_close_all(heap);
+    }
+    heap = np_thread_homeless_acquire();
+    if (heap != NULL) {
+        is_any |= np_heap_close_free(heap);
+        np_thread_homeless_release();
     }
     return is_any;
 }

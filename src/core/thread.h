@@ -32,7 +32,7 @@ void np_thread_apply_knobs(void);
 /* All heaps ever made, newest first; heaps are never freed. */
 struct np_heap *np_thread_heaps(void);
 
-/* Closes what parked heaps hold; true if they held anything entirely free. */
+/* Closes what parked heaps and the homeless one hold entirely free; true if there was any. */
 bool np_thread_trim_parked(void);
 
 /* Reads the environment, once it is there; cheap when done. */

@@ -3,7 +3,7 @@
 
 #include "tune.h"
 
-enum { STEPS = 3000 };
+enum { STEPS = 1500 };
 
 static size_t some_size(void)
 {
