@@ -178,25 +178,75 @@ void np_heap_notice(struct np_heap *heap, struct np_slab *slab)
     close_slab(heap, slab);
 }
 
-void np_heap_push(struct np_heap *heap, struct np_slab *slab, void *memory)
+static void push_now(struct np_heap *heap, struct np_slab *slab, void *memory,
+                     enum np_push_wish wish)
 {
-    enum np_push_wish wish = NP_PUSH_ONLY;
-
-    if (heap != NULL) {
-        /* The second free in a row into a closed slab: more will follow, and cost less if it is ours. */
-        wish = heap->last_pushed == slab ? NP_PUSH_AND_OPEN : NP_PUSH_ONLY;
-        heap->last_pushed = slab;
+    /* Opened since the slot joined the line: a plain free. */
+    if (atomic_load_explicit(&slab->owner, memory_order_relaxed) == heap) {
+        if (np_heap_give(slab, memory))
+            np_heap_notice(heap, slab);
+        return;
     }
     if (np_slab_push(slab, memory, wish) == NP_PUSH_DONE)
         return;
-    if (heap == NULL) {
-        np_depot_settle(slab);
-        return;
-    }
     np_slab_collect(slab);
     own(heap, slab);
     if (np_slab_used_count(slab) == 0)
         np_heap_notice(heap, slab);
+}
+
+/* The slot that joined the line last, if it is of this slab: out of the line again, or NULL. */
+static void *leave_line(struct np_heap *heap, const struct np_slab *slab)
+{
+    uint32_t newest = (heap->delayed_at + NP_DELAYED_COUNT - 1) % NP_DELAYED_COUNT;
+
+    if (heap->delayed[newest].slab != slab)
+        return NULL;
+    heap->delayed[newest].slab = NULL;
+    heap->delayed_at = newest;
+    return heap->delayed[newest].memory;
+}
+
+static void push_oldest(struct np_heap *heap)
+{
+    struct np_slab *slab = heap->delayed[heap->delayed_at].slab;
+
+    if (slab == NULL)
+        return;
+    heap->delayed[heap->delayed_at].slab = NULL;
+    push_now(heap, slab, heap->delayed[heap->delayed_at].memory, NP_PUSH_ONLY);
+}
+
+static void flush_delayed(struct np_heap *heap)
+{
+    for (unsigned i = 0; i < NP_DELAYED_COUNT; i++) {
+        push_oldest(heap);
+        heap->delayed_at = (heap->delayed_at + 1) % NP_DELAYED_COUNT;
+    }
+}
+
+void np_heap_push(struct np_heap *heap, struct np_slab *slab, void *memory)
+{
+    void *before;
+
+    if (heap == NULL) {
+        if (np_slab_push(slab, memory, NP_PUSH_ONLY) == NP_PUSH_CLAIMED)
+            np_depot_settle(slab);
+        return;
+    }
+    __builtin_prefetch(memory, 1);
+    __builtin_prefetch((const void *)&slab->word, 1);
+    before = leave_line(heap, slab);
+    if (before != NULL) {
+        /* The second free in a row into a closed slab: more will follow, and cost less if it is ours. */
+        push_now(heap, slab, before, NP_PUSH_AND_OPEN);
+        push_now(heap, slab, memory, NP_PUSH_ONLY);
+        return;
+    }
+    push_oldest(heap);
+    heap->delayed[heap->delayed_at].slab = slab;
+    heap->delayed[heap->delayed_at].memory = memory;
+    heap->delayed_at = (heap->delayed_at + 1) % NP_DELAYED_COUNT;
 }
 
 /* The slab that was current is not any more; an empty one is not kept for nothing. */
@@ -382,15 +432,16 @@ void *np_heap_take_aligned(struct np_heap *heap, size_t size_bytes, size_t align
 
 void np_heap_close_all(struct np_heap *heap)
 {
+    flush_delayed(heap);
     while (heap->open_count > 0)
         close_slab(heap, heap->open[heap->open_count - 1]);
-    heap->last_pushed = NULL;
 }
 
 bool np_heap_close_free(struct np_heap *heap)
 {
     bool is_any = false;
 
+    flush_delayed(heap);
     for (unsigned index = heap->open_count; index-- > 0;) {
         struct np_slab *slab = heap->open[index];
 

@@ -19,13 +19,24 @@
 #include "slab.h"
 #include "window.h"
 
+/* Frees into slabs that are not open here wait in a line this long. Freeing such a slot costs a locked instruction,
+ * which waits for all stores before it, the slot's own link among them; where the slot is not in the
+ * cache that is the whole latency of memory, once a free. In line, the slots' lines arrive together: a prefetch is
+ * begun when a slot joins, and it is pushed when so many more have joined. A sleeping thread withholds so
+ * many blocks at the most, which P1's 1 MiB a thread includes. */
+#define NP_DELAYED_COUNT 8
+
 /* Structural limit on slabs open in one heap; the limit in bytes comes before it mostly. */
 #define NP_OPEN_MAX 64
 
 struct np_heap {
     struct np_slab *direct[NP_DIRECT_COUNT];
     struct np_slab *current[NP_CLASS_TABLE_COUNT];
-    struct np_slab *last_pushed; /* compared only, never followed: it may be gone */
+    struct {
+        struct np_slab *slab; /* NULL: nothing waits here. A live slot keeps its record in place */
+        void *memory;
+    } delayed[NP_DELAYED_COUNT];
+    uint32_t delayed_at; /* the oldest, and where the next goes */
     struct np_arena *home;
     uint32_t split_pairs; /* bit p: classes 2p and 2p+1 have slabs of their own */
     uint32_t open_count;
@@ -100,10 +111,10 @@ void *np_heap_take_aligned(struct np_heap *heap, size_t size_bytes, size_t align
 /* A slab that this heap holds has reached its notice: it may have become empty, or worth closing. */
 void np_heap_notice(struct np_heap *heap, struct np_slab *slab);
 
-/* Frees a slot of a slab that this heap does not hold; heap is NULL in a thread that has none. */
+/* Frees a slot of a slab that this heap does not hold, soon; heap is NULL in a thread that has none: at once. */
 void np_heap_push(struct np_heap *heap, struct np_slab *slab, void *memory);
 
-/* Closes all slabs the heap holds. */
+/* Closes all slabs the heap holds; nothing waits to be freed afterwards. */
 void np_heap_close_all(struct np_heap *heap);
 
 /* Closes the entirely free slabs it holds, and returns whether any went. */

@@ -55,13 +55,17 @@ NP_INLINE void *np_window_record_fast(uintptr_t address)
 {
     uintptr_t number = address >> NP_WINDOW_SHIFT;
     size_t index = number % NP_WINDOW_TABLE_COUNT;
+    void *record;
 
     if (NP_UNLIKELY(atomic_load_explicit(&np_window_table.tags[index], memory_order_acquire) !=
                     number))
         return NULL;
-    return (void *)(atomic_load_explicit(&np_window_table.record_bases[index],
-                                         memory_order_relaxed) +
-                    ((address >> NP_UNIT_SHIFT) << NP_SLAB_RECORD_SHIFT));
+    record = (void *)(atomic_load_explicit(&np_window_table.record_bases[index],
+                                           memory_order_relaxed) +
+                      ((address >> NP_UNIT_SHIFT) << NP_SLAB_RECORD_SHIFT));
+    if (record == NULL)
+        __builtin_unreachable(); /* spares the caller's test a branch: records do not lie at 0 */
+    return record;
 }
 
 /* The same for all windows. */
