@@ -10,7 +10,7 @@
 #include "neap/region.h"
 #include "port.h"
 
-enum { BLOCK_COUNT = 32, BUFFER_BYTES = 1200, RANDOM_CALL_COUNT = 8000, LARGE_BYTES = 160 };
+enum { BLOCK_COUNT = 32, BUFFER_BYTES = 1200, RANDOM_CALL_COUNT = 5000, LARGE_BYTES = 160 };
 
 static unsigned char buffer[BUFFER_BYTES];
 static struct neap_region *heap;
