@@ -2,7 +2,7 @@
  * each block holds. The seeds are fixed, so that a failure comes again. */
 #include "api_test.h"
 
-enum { MOST_LIVE = 3000, OPERATIONS = 150000 };
+enum { MOST_LIVE = 3000, OPERATIONS = 100000 };
 
 struct block {
     unsigned char *start;
