@@ -76,6 +76,22 @@ struct np_tree_node *np_tree_first_from(const struct np_tree *tree, uint64_t key
     return best;
 }
 
+struct np_tree_node *np_tree_last_before(const struct np_tree *tree, uint64_t key)
+{
+    struct np_tree_node *best = NULL;
+    struct np_tree_node *node = tree->root;
+
+    while (node != NULL) {
+        if (node->key < key) {
+            best = node;
+            node = node->right;
+        } else {
+            node = node->left;
+        }
+    }
+    return best;
+}
+
 struct np_tree_node *np_tree_last(const struct np_tree *tree)
 {
     struct np_tree_node *node = tree->root;

@@ -30,6 +30,9 @@ void np_tree_remove(struct np_tree *tree, struct np_tree_node *node);
 /* The node with the smallest key >= key, or NULL. */
 struct np_tree_node *np_tree_first_from(const struct np_tree *tree, uint64_t key);
 
+/* The node with the largest key below this one, or NULL. */
+struct np_tree_node *np_tree_last_before(const struct np_tree *tree, uint64_t key);
+
 /* The node with the largest key, or NULL. */
 struct np_tree_node *np_tree_last(const struct np_tree *tree);
 

@@ -306,7 +306,7 @@ void np_core_knobs_changed(void)
     struct np_heap *heap = np_thread_heap_if_any();
 
     if (heap != NULL)
-        np_heap_rebuild_direct(heap);
+        np_heap_apply_knobs(heap);
     np_thread_apply_knobs();
 }
 

@@ -24,6 +24,9 @@ _Static_assert(NP_CLASS_TABLE_COUNT + 1 == 64, "every depot's lock has its rank"
  * taking it would cost more than its few slots save. It bounds what full slabs hide to 1/16. */
 #define ROOM_SHARE 16
 
+/* A key orders by room, then by address. */
+#define ROOM_SHIFT 48
+
 static unsigned room_to_list(const struct np_slab *slab)
 {
     unsigned room = slab->slot_count / ROOM_SHARE;
@@ -38,7 +41,7 @@ static unsigned room_of(const struct np_slab *slab)
 
 static void list(struct depot *depot, struct np_slab *slab)
 {
-    slab->node.key = (uint64_t)room_of(slab) << 48 | slab->start >> NP_UNIT_SHIFT;
+    slab->node.key = (uint64_t)room_of(slab) << ROOM_SHIFT | slab->start >> NP_UNIT_SHIFT;
     np_tree_insert(&depot->slabs, &slab->node);
     atomic_store_explicit(&slab->is_listed, true, memory_order_relaxed);
     atomic_fetch_add_explicit(&depot->count, 1, memory_order_relaxed);
@@ -173,17 +176,34 @@ void np_depot_settle(struct np_slab *slab)
     }
 }
 
-/* One entirely free slab of the class, opened and unlisted, or NULL. */
+void np_depot_stop_being_twin(struct np_slab *slab)
+{
+    struct depot *depot = &depots[NP_TWIN_CLASS];
+
+    if (atomic_load_explicit(&slab->is_listed, memory_order_relaxed)) {
+        if (!np_lock_acquire(&depot->lock))
+            return;
+        if (atomic_load_explicit(&slab->is_listed, memory_order_relaxed))
+            unlist(depot, slab);
+        np_lock_release(&depot->lock);
+    }
+    slab->class_index = (uint8_t)np_class_of(slab->slot_bytes);
+}
+
+/* One entirely free slab of the class, opened and unlisted, or NULL. A slab that is entirely free was listed with all
+ * its slots as room, when its last pusher settled it, so it is among the last in order. */
 static struct np_slab *take_free_slab(struct depot *depot)
 {
     struct np_slab *found = NULL;
 
     if (!np_lock_acquire(&depot->lock))
         return NULL;
-    for (struct np_tree_node *node = np_tree_first_from(&depot->slabs, 0);
-         node != NULL && found == NULL; node = np_tree_first_from(&depot->slabs, node->key + 1)) {
+    for (struct np_tree_node *node = np_tree_last(&depot->slabs); node != NULL;
+         node = np_tree_last_before(&depot->slabs, node->key)) {
         struct np_slab *slab = slab_of(node);
 
+        if (slab->node.key >> ROOM_SHIFT < slab->slot_count)
+            break;
         if (np_slab_shared_count(slab) == NP_OWNER_GET(slab->extended_count) &&
             np_slab_try_open(slab)) {
             unlist(depot, slab);

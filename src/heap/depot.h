@@ -23,6 +23,11 @@ void np_depot_settle(struct np_slab *slab);
 /* Settles the slabs that had to wait for a fork; to be called when all its locks are free. */
 void np_depot_settle_aside(void);
 
+/* Holder: a slab of the twin class becomes one of the class that has its slot size, because the limit of M_MXFAST
+ * has changed. It may be listed still, in the twin's depot: then it leaves it, unless a fork has the lock; then it
+ * stays a twin. */
+void np_depot_stop_being_twin(struct np_slab *slab);
+
 /* Slabs listed in a class, about. */
 size_t np_depot_count(unsigned class_index);
 

@@ -36,38 +36,38 @@ static bool is_pair_split(const struct np_heap *heap, unsigned class_index)
 static unsigned class_of_request(const struct np_heap *heap, size_t size_bytes)
 {
     unsigned class_index = np_class_of(size_bytes);
-    size_t held_bytes = np_mxfast_limit_bytes();
 
-    if (NP_UNLIKELY(held_bytes != 0))
-        return size_bytes <= held_bytes && class_index == np_class_of(held_bytes) ? NP_TWIN_CLASS
-                                                                                  : class_index;
+    if (NP_UNLIKELY(heap->held_bytes != 0))
+        return size_bytes <= heap->held_bytes && class_index == np_class_of(heap->held_bytes)
+                   ? NP_TWIN_CLASS
+                   : class_index;
     return is_pair_split(heap, class_index) ? class_index : class_index | 1;
 }
 
-/* The class whose slot size a class has. */
-static unsigned slot_class_of(unsigned class_index)
+/* The class whose slot size a class has. The twin's follows from the limit. */
+static unsigned slot_class_of(const struct np_heap *heap, unsigned class_index)
 {
-    return class_index == NP_TWIN_CLASS ? np_mxfast_mixed_class() : class_index;
+    return class_index == NP_TWIN_CLASS ? np_class_of(heap->held_bytes) : class_index;
 }
 
-void np_heap_rebuild_direct(struct np_heap *heap)
+static void rebuild_direct(struct np_heap *heap)
 {
     for (size_t granule = 0; granule < NP_DIRECT_COUNT; granule++)
         heap->direct[granule] =
             heap->current[class_of_request(heap, granule * NP_ALIGNMENT)];
     /* The granule in which the limit of M_MXFAST falls is decided byte by byte, on the slow path. */
-    if (NP_UNLIKELY(np_mxfast_limit_bytes() != 0))
-        heap->direct[np_mxfast_limit_bytes() / NP_ALIGNMENT + 1] = &np_empty_slab;
+    if (NP_UNLIKELY(heap->held_bytes != 0))
+        heap->direct[heap->held_bytes / NP_ALIGNMENT + 1] = &np_empty_slab;
 }
 
-/* The part of np_heap_rebuild_direct that a change of one current slab needs. */
+/* The part of rebuild_direct that a change of one current slab needs. */
 static void rebuild_direct_of(struct np_heap *heap, unsigned class_index)
 {
     size_t last;
     size_t granule;
 
-    if (NP_UNLIKELY(np_mxfast_limit_bytes() != 0)) {
-        np_heap_rebuild_direct(heap);
+    if (NP_UNLIKELY(heap->held_bytes != 0)) {
+        rebuild_direct(heap);
         return;
     }
     if (class_index >= NP_PAIRED_CLASS_COUNT ||
@@ -107,7 +107,7 @@ static void disown(struct np_heap *heap, struct np_slab *slab)
     heap->open[index] = heap->open[last];
     heap->open_class[index] = heap->open_class[last];
     heap->open[index]->open_index = (uint8_t)index;
-    heap->open_bytes -= np_slab_extended_bytes(slab);
+    heap->open_bytes -= np_slab_resident_bytes(slab);
     if (heap->current[slab->class_index] == slab)
         set_current(heap, slab->class_index, &np_empty_slab);
     /* Before the slab is closed: afterwards another heap may own it. */
@@ -118,6 +118,25 @@ static void close_slab(struct np_heap *heap, struct np_slab *slab)
 {
     disown(heap, slab);
     np_depot_settle(slab);
+}
+
+void np_heap_apply_knobs(struct np_heap *heap)
+{
+    size_t held_bytes = np_mxfast_limit_bytes();
+
+    if (NP_LIKELY(heap->held_bytes == held_bytes))
+        return;
+    for (unsigned index = heap->open_count; index-- > 0;) {
+        struct np_slab *slab = heap->open[index];
+
+        if (heap->open_class[index] != NP_TWIN_CLASS)
+            continue;
+        disown(heap, slab);
+        np_depot_stop_being_twin(slab);
+        np_depot_settle(slab);
+    }
+    heap->held_bytes = held_bytes;
+    rebuild_direct(heap);
 }
 
 /* An open slab that was not used since the search came by last, other than `except`; all were: the next. */
@@ -158,7 +177,7 @@ static void own(struct np_heap *heap, struct np_slab *slab)
 
     heap->open[index] = slab;
     heap->open_class[index] = slab->class_index;
-    heap->open_bytes += np_slab_extended_bytes(slab);
+    heap->open_bytes += np_slab_resident_bytes(slab);
     slab->open_index = (uint8_t)index;
     slab->used_when_passed = UINT16_MAX;
     np_slab_set_notice(slab, 0);
@@ -170,7 +189,7 @@ void np_heap_notice(struct np_heap *heap, struct np_slab *slab)
 {
     if (np_slab_used_count(slab) != 0)
         return;
-    /* The current slab is about to be used again, and what is held stays: look no more until it is not. */
+    /* The current slab is about to be used again, and what M_MXFAST holds stays: look no more until it is not. */
     if (heap->current[slab->class_index] == slab || np_mxfast_is_held(slab->class_index)) {
         np_slab_set_notice(slab, -1);
         return;
@@ -249,7 +268,7 @@ void np_heap_push(struct np_heap *heap, struct np_slab *slab, void *memory)
     heap->delayed_at = (heap->delayed_at + 1) % NP_DELAYED_COUNT;
 }
 
-/* The slab that was current is not any more; an empty one is not kept for nothing. */
+/* The slab that was current has no free slot left: exhausted, or only cold ones are. */
 static void retire_current(struct np_heap *heap, unsigned class_index)
 {
     struct np_slab *slab = heap->current[class_index];
@@ -296,21 +315,24 @@ static struct np_slab *find_open(const struct np_heap *heap, unsigned class_inde
 
 static void extend(struct np_heap *heap, struct np_slab *slab)
 {
-    size_t before = np_slab_extended_bytes(slab);
+    size_t before = np_slab_resident_bytes(slab);
 
     (void)np_slab_extend(slab, 0);
-    heap->open_bytes += np_slab_extended_bytes(slab) - before;
+    heap->open_bytes += np_slab_resident_bytes(slab) - before;
     close_surplus(heap, slab);
 }
 
 /* A slab that others have closed, with room. */
 static struct np_slab *take_listed(struct np_heap *heap, unsigned class_index)
 {
+    unsigned slot_bytes = np_classes[slot_class_of(heap, class_index)].slot_bytes;
     struct np_slab *slab;
 
     while ((slab = np_depot_take(class_index)) != NULL) {
         np_slab_collect(slab);
-        if (slab->free_slots != NULL || slab->extended_count < slab->slot_count) {
+        if (slab->slot_bytes != slot_bytes)
+            np_depot_stop_being_twin(slab); /* of another limit; settled below as what it is now */
+        else if (slab->free_slots != NULL || slab->extended_count < slab->slot_count) {
             own(heap, slab);
             return slab;
         }
@@ -323,7 +345,7 @@ static struct np_slab *make_slab(struct np_heap *heap, unsigned class_index,
                                  enum np_growth growth)
 {
     struct np_slab *slab =
-        np_slab_make(&heap->home, class_index, slot_class_of(class_index), growth);
+        np_slab_make(&heap->home, class_index, slot_class_of(heap, class_index), growth);
 
     if (slab == NULL)
         return NULL;
@@ -344,7 +366,7 @@ static bool split_pair(struct np_heap *heap, unsigned class_index, const struct 
         class_index == NP_TWIN_CLASS)
         return false;
     heap->split_pairs |= UINT32_C(1) << (class_index / 2);
-    np_heap_rebuild_direct(heap);
+    rebuild_direct(heap);
     return true;
 }
 
@@ -394,9 +416,12 @@ static void *take_of_class(struct np_heap *heap, unsigned class_index, enum np_g
 
 void *np_heap_take(struct np_heap *heap, size_t size_bytes, enum np_growth growth)
 {
-    unsigned class_index = class_of_request(heap, size_bytes);
-    struct np_slab *slab = heap->current[class_index];
+    unsigned class_index;
+    struct np_slab *slab;
 
+    np_heap_apply_knobs(heap);
+    class_index = class_of_request(heap, size_bytes);
+    slab = heap->current[class_index];
     if (slab->free_slots != NULL)
         return pop(slab);
     slab = refill(heap, class_index, growth);
@@ -468,7 +493,7 @@ const char *np_heap_audit(const struct np_heap *heap)
         if (slab->open_index != index || heap->open_class[index] != slab->class_index ||
             atomic_load(&slab->owner) != heap || !np_slab_is_open(slab))
             return "H3: a heap's list of open slabs has one that is not its own";
-        open_bytes += np_slab_extended_bytes(slab);
+        open_bytes += np_slab_resident_bytes(slab);
     }
     if (open_bytes != heap->open_bytes)
         return "H3: a heap's open bytes are miscounted";

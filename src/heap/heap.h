@@ -2,11 +2,12 @@
  *
  * The heap's thread alone touches it, except for the counts that walkers read. Slabs it holds open are its
  * own: taking and freeing their slots needs no atomic instruction. It holds few, so that a sleeping
- * thread withholds little (P1): their extended bytes are at most NEAP_OPEN_BYTES, 1 MiB unless set.
+ * thread withholds little (P1): the memory that may be behind them is at most NEAP_OPEN_BYTES, 1 MiB unless set.
  *
  * [H1] direct[g] is the slab that serves requests of granule g, or the empty slab; the slab is open here.
  * [H2] current[c] is an open slab of class c in this heap, or the empty slab.
- * [H3] open[0..open_count) are the slabs whose owner is this heap; open_bytes is the sum of their extended bytes.
+ * [H3] open[0..open_count) are the slabs whose owner is this heap; open_bytes is the sum of the bytes of theirs that
+ *      may be resident.
  *
  * Read next: heap.c for refilling and closing, slab.h for slabs, docs/life_of_an_allocation.md for all of it
  * in order.
@@ -38,6 +39,7 @@ struct np_heap {
     } delayed[NP_DELAYED_COUNT];
     uint32_t delayed_at; /* the oldest, and where the next goes */
     struct np_arena *home;
+    size_t held_bytes;    /* the limit of M_MXFAST that direct[] and the twin class's slabs here were made for */
     uint32_t split_pairs; /* bit p: classes 2p and 2p+1 have slabs of their own */
     uint32_t open_count;
     size_t open_bytes;
@@ -103,8 +105,8 @@ void np_heap_init(struct np_heap *heap);
  * NP_EXISTING_ONLY neither a slot nor a free run for a slab. */
 void *np_heap_take(struct np_heap *heap, size_t size_bytes, enum np_growth growth);
 
-/* The same where the slot must be aligned: a power of two up to NP_GRANULE_BYTES, above NP_ALIGNMENT. NULL also when
- * no class is so aligned and not too large. */
+/* The same where the slot must be aligned: a power of two up to NP_GRANULE_BYTES, above NP_ALIGNMENT. The smallest
+ * class whose slots are; NULL also when there is none. */
 void *np_heap_take_aligned(struct np_heap *heap, size_t size_bytes, size_t alignment_bytes,
                            enum np_growth growth);
 
@@ -120,8 +122,8 @@ void np_heap_close_all(struct np_heap *heap);
 /* Closes the entirely free slabs it holds, and returns whether any went. */
 bool np_heap_close_free(struct np_heap *heap);
 
-/* Recomputes the fast path's table after a knob has changed. */
-void np_heap_rebuild_direct(struct np_heap *heap);
+/* Makes a changed M_MXFAST hold in this heap at once; otherwise its next refill does. */
+void np_heap_apply_knobs(struct np_heap *heap);
 
 /* In the heap's thread: NULL, or the invariant that does not hold. */
 const char *np_heap_audit(const struct np_heap *heap);

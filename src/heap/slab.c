@@ -184,6 +184,12 @@ size_t np_slab_extended_bytes(const struct np_slab *slab)
                        np_page_bytes());
 }
 
+size_t np_slab_resident_bytes(const struct np_slab *slab)
+{
+    return np_max(np_slab_extended_bytes(slab),
+                  (size_t)slab->run->resident_to << NP_GRANULE_SHIFT);
+}
+
 /* How many slots end at or before this offset. */
 static unsigned slots_within(const struct np_slab *slab, size_t offset)
 {

@@ -38,7 +38,7 @@ struct np_slot {
 enum np_slab_kind {
     NP_SLAB_NONE, /* no slab has its first unit here; a zero record says so */
     NP_SLAB_FIRST,
-    NP_SLAB_CONTINUED /* second unit of the slab whose record is the one before */
+    NP_SLAB_CONTINUED /* second unit of a slab; its owner stays NULL, so its slots are freed the long way */
 };
 
 struct np_slab {
@@ -120,8 +120,11 @@ bool np_slab_try_close(struct np_slab *slab, unsigned notice);
 /* Holder: makes at least one more slot out of cold ones, at most slot_limit; false: there are none. */
 bool np_slab_extend(struct np_slab *slab, unsigned slot_limit);
 
-/* Bytes from the slab's start that its slots so far reach, rounded up to a system page. */
+/* Bytes from the slab's start that may have been written: what its slots so far reach, in system pages. */
 size_t np_slab_extended_bytes(const struct np_slab *slab);
+
+/* Bytes from the slab's start behind which there may be memory: those, and what its run had when it was lent. */
+size_t np_slab_resident_bytes(const struct np_slab *slab);
 
 /* A fresh slab, held by the caller; NULL: no memory. home as in np_run_take. */
 struct np_slab *np_slab_make(struct np_arena **home, unsigned class_index, unsigned slot_class,
