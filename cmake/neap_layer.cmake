@@ -1,10 +1,10 @@
 # neap_layer(NAME [DEPENDS layer...])
 #
 # Makes of src/NAME/*.c the object library np_NAME (of *.cc, np_NAME_cxx), and np_NAME_headers,
-# through which others include its headers. The layer is compiled with the include folders of itself and of the
-# layers it declares, not of those that they declare in turn: an include of any other layer is
-# "no such file". A layer without source files has headers only. The global property NEAP_LAYERS
-# has the names of all layers, bottom up, and NEAP_LAYER_<name>_DEPENDS what each declares.
+# through which others include its headers. The layer is compiled with the include folders of itself
+# and of the layers it declares, not of those that they declare in turn: an include of any other
+# layer is "no such file". A layer without source files has headers only. The global property
+# NEAP_LAYERS has the names of all layers, bottom up, NEAP_LAYER_<name>_DEPENDS what each declares.
 
 function(neap_layer name)
     cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "DEPENDS")

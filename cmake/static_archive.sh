@@ -1,11 +1,11 @@
 #!/bin/sh
 # Makes libneap.a.
-# Usage: AR= CC= LD= NM= OBJCOPY= static_archive.sh ARCHIVE NAMES_FILE C_OBJECT... -- [CXX_OBJECT...]
+# Usage: AR= CC= LD= NM= OBJCOPY= static_archive.sh ARCHIVE NAMES_FILE C_OBJECT... -- CXX_OBJECT...
 #
-# neap.o      Every object written in C, so that the first name a program needs brings all of malloc,
-#             and libc's own malloc.o is never pulled in beside it ("multiple definition").
-# neap_cxx.o  The C++ operators. libneap.so refers to the C++ library weakly, because a C program has
-#             none; a static linker, though, leaves a weak reference NULL rather than search an
+# neap.o      Every object written in C, so that the first name a program needs brings all of
+#             malloc, and libc's own malloc.o is never pulled in beside it ("multiple definition").
+# neap_cxx.o  The C++ operators. libneap.so refers to the C++ library weakly, because a C program
+#             has none; a static linker, though, leaves a weak reference NULL rather than search an
 #             archive for it. So here the references are strong, and only a C++ program pulls this.
 #
 # Both show no names but those of NAMES_FILE, except hidden ones that begin with neap_np_, by which

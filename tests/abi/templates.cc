@@ -5,7 +5,6 @@
 #include <map>
 #include <memory>
 #include <numeric>
-#include <regex>
 #include <sstream>
 #include <string>
 #include <tuple>
@@ -68,9 +67,5 @@ int main()
     std::cout << sort_all(std::make_index_sequence<6>{}) << '\n';
     any_number one = number<4>{{7}};
     std::cout << std::visit([](const auto &value) { return value.sum(); }, one) << '\n';
-    const std::string text = "a1 b22 c333";
-    const std::regex digits("([a-z])([0-9]+)");
-    for (std::sregex_iterator it(text.begin(), text.end(), digits), end; it != end; ++it)
-        std::cout << (*it)[2] << '\n';
     return 0;
 }
