@@ -93,6 +93,16 @@ static bool try_park(struct np_heap *heap)
     return is_parked;
 }
 
+static void detach(struct np_heap *heap)
+{
+    np_heap_fast = &np_empty_heap;
+    own_heap = NULL;
+    thread_state = THREAD_NEW;
+    (void)np_heap_close_free(heap);
+    while (!try_park(heap))
+        np_heap_close_all(heap);
+}
+
 /* Runs at the thread's end, before or after its other destructors. */
 static void end_thread(void)
 {
@@ -100,20 +110,28 @@ static void end_thread(void)
 
     if (heap == NULL)
         return;
-    np_heap_fast = &np_empty_heap;
-    own_heap = NULL;
+    detach(heap);
     thread_state = THREAD_OVER;
-    (void)np_heap_close_free(heap);
-    while (!try_park(heap))
-        np_heap_close_all(heap);
 }
 
 static void attach(struct np_heap *heap)
 {
     own_heap = heap;
     thread_state = THREAD_ATTACHED;
-    np_heap_rebuild_direct(heap);
+    np_heap_apply_knobs(heap);
     np_thread_apply_knobs();
+}
+
+/* Takes a slot of the size and gives it back: the next request of it is served without new memory. */
+static bool has_slot_for_registration(struct np_heap *heap)
+{
+    void *slot = np_heap_take(heap, NP_THREAD_END_BYTES, NP_MAY_GROW);
+
+    if (slot == NULL)
+        return false;
+    if (np_heap_give(np_slab_find((uintptr_t)slot), slot))
+        np_heap_notice(heap, np_slab_find((uintptr_t)slot));
+    return true;
 }
 
 struct np_heap *np_thread_heap(void)
@@ -131,9 +149,16 @@ struct np_heap *np_thread_heap(void)
     if (heap == NULL)
         return NULL;
     attach(heap);
-    /* This may allocate, which finds the heap attached. The first thread's heap lives as long as the process. */
-    if (!np_os_is_main_thread())
-        np_thread_at_end(end_thread);
+    /* The first thread's heap lives as long as the process. */
+    if (np_os_is_main_thread())
+        return heap;
+    /* Registering allocates, which finds the heap attached; libc ends the process if that fails, so first it is made
+     * sure that it will not. */
+    if (!has_slot_for_registration(heap)) {
+        detach(heap);
+        return NULL;
+    }
+    np_thread_at_end(end_thread);
     return heap;
 }
 
@@ -193,5 +218,9 @@ bool np_thread_trim_parked(void)
 void np_thread_fork(enum np_fork_phase phase)
 {
     np_lock_fork(&threads_lock, phase);
+}
+
+void np_thread_fork_pool(enum np_fork_phase phase)
+{
     np_pool_fork(&heap_pool, phase);
 }

@@ -38,6 +38,8 @@ bool np_thread_trim_parked(void);
 /* Reads the environment, once it is there; cheap when done. */
 void np_thread_read_environment(void);
 
+/* The lock of rank NP_RANK_THREADS; and, to be called after all locks of lower rank, that of the heaps' pool. */
 void np_thread_fork(enum np_fork_phase phase);
+void np_thread_fork_pool(enum np_fork_phase phase);
 
 #endif
