@@ -98,6 +98,9 @@ static void detach(struct np_heap *heap)
     np_heap_fast = &np_empty_heap;
     own_heap = NULL;
     thread_state = THREAD_NEW;
+    np_heap_prepare_to_park(heap);
+    if (try_park(heap))
+        return;
     (void)np_heap_close_free(heap);
     while (!try_park(heap))
         np_heap_close_all(heap);

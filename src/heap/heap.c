@@ -22,7 +22,7 @@ struct np_heap np_empty_heap = {
 
 NP_THREAD_LOCAL struct np_heap *np_heap_fast = &np_empty_heap;
 
-/* From the fifth slab of a class on, a heap is seen to grow: memory is then put behind a whole slab at once, at
+/* With four slabs of a class made and not emptied, a heap is seen to grow: memory is then put behind a whole slab at once, at
  * two thirds of the price. Before, a slab costs the pages it has used. */
 #define POPULATE_FROM_COUNT 4
 
@@ -194,6 +194,8 @@ void np_heap_notice(struct np_heap *heap, struct np_slab *slab)
         np_slab_set_notice(slab, -1);
         return;
     }
+    if (heap->made_count[slab->class_index] > 0)
+        heap->made_count[slab->class_index]--;
     close_slab(heap, slab);
 }
 
@@ -236,7 +238,7 @@ static void push_oldest(struct np_heap *heap)
     push_now(heap, slab, heap->delayed[heap->delayed_at].memory, NP_PUSH_ONLY);
 }
 
-static void flush_delayed(struct np_heap *heap)
+void np_heap_flush(struct np_heap *heap)
 {
     for (unsigned i = 0; i < NP_DELAYED_COUNT; i++) {
         push_oldest(heap);
@@ -457,16 +459,22 @@ void *np_heap_take_aligned(struct np_heap *heap, size_t size_bytes, size_t align
 
 void np_heap_close_all(struct np_heap *heap)
 {
-    flush_delayed(heap);
+    np_heap_flush(heap);
     while (heap->open_count > 0)
         close_slab(heap, heap->open[heap->open_count - 1]);
+}
+
+void np_heap_prepare_to_park(struct np_heap *heap)
+{
+    flush_delayed(heap);
+    memset(heap->made_count, 0, sizeof heap->made_count);
 }
 
 bool np_heap_close_free(struct np_heap *heap)
 {
     bool is_any = false;
 
-    flush_delayed(heap);
+    np_heap_flush(heap);
     for (unsigned index = heap->open_count; index-- > 0;) {
         struct np_slab *slab = heap->open[index];
 

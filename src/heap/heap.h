@@ -44,7 +44,7 @@ struct np_heap {
     uint32_t open_count;
     size_t open_bytes;
     uint32_t open_hand; /* where the search for an idle slab goes on */
-    uint16_t made_count[NP_CLASS_TABLE_COUNT]; /* slabs of the class made here, saturating */
+    uint16_t made_count[NP_CLASS_TABLE_COUNT]; /* slabs of the class made here, less those that emptied here */
     uint8_t open_class[NP_OPEN_MAX];           /* apart from the records: a search stays in one line */
     struct np_slab *open[NP_OPEN_MAX];
     struct np_heap *next;        /* of all heaps; fixed */
@@ -116,8 +116,14 @@ void np_heap_notice(struct np_heap *heap, struct np_slab *slab);
 /* Frees a slot of a slab that this heap does not hold, soon; heap is NULL in a thread that has none: at once. */
 void np_heap_push(struct np_heap *heap, struct np_slab *slab, void *memory);
 
+/* Frees what waits in the line. */
+void np_heap_flush(struct np_heap *heap);
+
 /* Closes all slabs the heap holds; nothing waits to be freed afterwards. */
 void np_heap_close_all(struct np_heap *heap);
+
+/* Frees what waits to be freed, and forgets how far the heap had grown: its next thread begins anew. */
+void np_heap_prepare_to_park(struct np_heap *heap);
 
 /* Closes the entirely free slabs it holds, and returns whether any went. */
 bool np_heap_close_free(struct np_heap *heap);
