@@ -7,6 +7,7 @@
 #include "meta.h"
 #include "mxfast.h"
 #include "slab.h"
+#include "thread.h"
 
 struct np_arena *np_stats_arena(unsigned index)
 {
@@ -14,6 +15,14 @@ struct np_arena *np_stats_arena(unsigned index)
         if (arena->index == index)
             return arena;
     return NULL;
+}
+
+void np_stats_settle(void)
+{
+    struct np_heap *heap = np_thread_heap_if_any();
+
+    if (heap != NULL)
+        np_heap_flush(heap);
 }
 
 static unsigned bin_of(size_t bytes)
@@ -150,6 +159,7 @@ void np_stats_sum(struct np_stats_sums *sums)
 {
     struct np_gathered gathered;
 
+    np_stats_settle();
     *sums = (struct np_stats_sums){0};
     for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next) {
         np_stats_gather(arena, &gathered);
