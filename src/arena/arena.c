@@ -15,14 +15,29 @@
 /* glibc's rule where M_ARENA_MAX is 0: this many arenas a processor. */
 #define ARENAS_PER_CPU 8
 
+static bool is_fork_under_way(void)
+{
+    return atomic_load_explicit(&np_is_fork_under_way, memory_order_relaxed);
+}
+
+/* Those that M_ARENA_MAX limits. */
+static size_t count_arenas(void)
+{
+    size_t count = 0;
+
+    for (const struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next)
+        count += !arena->is_for_forks;
+    return count;
+}
+
 static bool may_add_arena(void)
 {
-    size_t count = np_arena_list()->index + 1;
+    size_t count = count_arenas();
     size_t most = (size_t)np_tune_get(NP_KNOB_ARENA_MAX);
 
-    /* A thread that may not wait for a fork needs a place of its own, whatever the limit. */
-    if (atomic_load_explicit(&np_is_fork_under_way, memory_order_relaxed))
-        return true;
+    /* A child could not use it; there is one that serves during forks. */
+    if (is_fork_under_way())
+        return false;
     if (most == 0) {
         if (count < (size_t)np_tune_get(NP_KNOB_ARENA_TEST))
             return true;
@@ -69,16 +84,18 @@ static struct np_run *grow_and_carve(struct np_arena *arena, size_t granule_coun
 }
 
 /* The caller's arena with its lock held; when that is contended, another that is not, a new one if that is
- * allowed, or the same one after waiting. NULL: forks hold all there are, and there is no memory. */
+ * allowed, or the same one after waiting; while a fork holds them, the one for forks. NULL: there is no memory. */
 static struct np_arena *lock_some(struct np_arena **home)
 {
-    struct np_arena *arena = *home != NULL ? *home : np_arena_main();
+    struct np_arena *arena = *home;
 
+    if (arena == NULL || (arena->is_for_forks && !is_fork_under_way()))
+        arena = np_arena_main();
     *home = arena;
     if (NP_LIKELY(np_lock_try(&arena->lock)))
         return arena;
     for (struct np_arena *other = np_arena_list(); other != NULL; other = other->next)
-        if (other != arena && np_lock_try(&other->lock))
+        if (other != arena && !other->is_for_forks && np_lock_try(&other->lock))
             return *home = other;
     if (may_add_arena()) {
         struct np_arena *fresh = np_arena_make();
@@ -86,7 +103,10 @@ static struct np_arena *lock_some(struct np_arena **home)
         if (fresh != NULL && np_lock_acquire(&fresh->lock))
             return *home = fresh;
     }
-    return np_lock_acquire(&arena->lock) ? arena : NULL;
+    if (np_lock_acquire(&arena->lock))
+        return arena;
+    arena = np_arena_for_forks();
+    return arena != NULL && np_lock_acquire(&arena->lock) ? (*home = arena) : NULL;
 }
 
 /* The home arena could not grow: any other that has or gets room, at last a new one. */
@@ -96,7 +116,7 @@ static struct np_run *take_elsewhere(struct np_arena **home, size_t granule_coun
     struct np_run *run;
 
     for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next) {
-        if (arena == *home)
+        if (arena == *home || arena->is_for_forks)
             continue;
         run = carve(arena, granule_count, alignment_bytes, state);
         if (run == NULL)
@@ -107,7 +127,7 @@ static struct np_run *take_elsewhere(struct np_arena **home, size_t granule_coun
         }
     }
     /* The break may be blocked for good; then one arena on mmap is needed even if the limit is 1. */
-    if (may_add_arena() || np_arena_list()->index == 0) {
+    if (may_add_arena() || (count_arenas() == 1 && !is_fork_under_way())) {
         struct np_arena *arena = np_arena_make();
 
         if (arena != NULL) {

@@ -75,6 +75,7 @@ struct np_stretch {
 struct np_arena {
     struct np_lock lock;
     unsigned index; /* 0: the main arena */
+    bool is_for_forks; /* serves while a fork holds the others; a child has to do without it */
     struct np_arena *next; /* older; fixed */
     struct np_tree warm;
     struct np_tree cold;

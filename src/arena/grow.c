@@ -108,8 +108,10 @@ static bool append(struct np_arena *arena, uintptr_t start, uintptr_t end, uintp
             is_done = true;
         else
             is_done = begin_stretch(arena, start, limit);
-        if (is_done)
+        if (is_done) {
+            arena->stretches->limit = limit;
             np_run_append(arena, start, end, record);
+        }
         np_lock_release(&arena->lock);
     }
     if (is_done)
@@ -182,8 +184,6 @@ static bool grow_main(size_t granule_count, size_t alignment_bytes)
 
         if (bytes == 0)
             return true; /* somebody has made room meanwhile */
-        if (bytes == 0)
-            return true; /* somebody has grown it meanwhile */
         if (move_break(expected_end, bytes + pad_bytes, need_bytes + slack_bytes + pad_bytes, &start,
                        &end)) {
             if (append(&main_arena, start, end, end))
@@ -231,8 +231,6 @@ static bool grow_mapped(struct np_arena *arena, size_t granule_count, size_t ali
         bytes = missing_bytes(arena, stretch->end, granule_count, alignment_bytes);
         if (bytes == 0)
             return true; /* somebody has made room meanwhile */
-        if (bytes == 0)
-            return true; /* somebody has grown it meanwhile */
         bytes = np_align_up(bytes, COMMIT_STEP_BYTES);
         if (bytes <= stretch->limit - stretch->end)
             return np_os_commit((void *)stretch->end, bytes) &&
@@ -243,13 +241,8 @@ static bool grow_mapped(struct np_arena *arena, size_t granule_count, size_t ali
         return false;
     limit = start + bytes;
     bytes = np_min(np_align_up(need_bytes, COMMIT_STEP_BYTES), bytes);
-    if (np_os_commit((void *)start, bytes)) {
-        /* A reservation that continues the newest stretch where that was used up joins it. */
-        if (stretch != NULL && stretch->end == start)
-            stretch->limit = limit;
-        if (append(arena, start, start + bytes, limit))
-            return true;
-    }
+    if (np_os_commit((void *)start, bytes) && append(arena, start, start + bytes, limit))
+        return true;
     (void)np_os_release((void *)start, limit - start);
     return false;
 }
@@ -283,14 +276,14 @@ bool np_arena_grow(struct np_arena *arena, size_t granule_count, size_t alignmen
     return is_done;
 }
 
-struct np_arena *np_arena_make(void)
+static struct np_arena *make_arena(bool is_for_forks)
 {
     struct np_arena *arena = np_pool_take(&arena_pool);
     struct np_arena *newest;
 
     if (arena == NULL)
         return NULL;
-    *arena = (struct np_arena){.lock = NP_LOCK_INIT(NP_RANK_ARENA)};
+    *arena = (struct np_arena){.lock = NP_LOCK_INIT(NP_RANK_ARENA), .is_for_forks = is_for_forks};
     newest = np_arena_list();
     do {
         arena->next = newest;
@@ -301,23 +294,69 @@ struct np_arena *np_arena_make(void)
     return arena;
 }
 
-/* Arenas made during the fork are left out of the child: another thread was at work in them. */
+struct np_arena *np_arena_make(void)
+{
+    return make_arena(false);
+}
+
+/* Two threads may make one each at the same moment; the older one is then idle. */
+struct np_arena *np_arena_for_forks(void)
+{
+    struct np_arena *arena = np_arena_list();
+
+    while (arena != NULL && (!arena->is_for_forks || np_lock_is_held_for_fork(&arena->lock)))
+        arena = arena->next; /* another's, or left behind by the fork that this process is a child of */
+    return arena != NULL ? arena : make_arena(true);
+}
+
+/* In the child: other threads may have been at work there, so its runs stay as they are for ever. What is freed
+ * there is put aside. */
+static void abandon(struct np_arena *arena)
+{
+    np_lock_abandon(&arena->lock);
+    atomic_store(&arena->deferred, NULL);
+    atomic_store(&arena->retained_granules, 0);
+}
+
+/* A fork holds the locks of all arenas but those for forks; these, and what was made since, are left out of the child. */
+static void fork_arena(struct np_arena *arena, enum np_fork_phase phase)
+{
+    if (arena->is_for_forks) {
+        if (phase == NP_FORK_CHILD)
+            abandon(arena);
+        return;
+    }
+    if (phase == NP_FORK_CHILD)
+        atomic_store(&arena->deferred, NULL); /* may have been half pushed: lost to the child */
+    np_lock_fork(&arena->lock, phase);
+}
+
+/* What was given back while the fork had the locks. */
+static void settle_all_deferred(void)
+{
+    for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next)
+        np_run_settle_deferred(arena);
+    np_arena_return_excess();
+}
+
 void np_arena_fork(enum np_fork_phase phase)
 {
     if (phase == NP_FORK_PREPARE) {
         np_lock_fork(&np_break_lock, phase);
         newest_arena_at_fork = np_arena_list();
     } else if (phase == NP_FORK_CHILD) {
+        for (struct np_arena *arena = np_arena_list();
+             arena != newest_arena_at_fork && arena != NULL; arena = arena->next)
+            abandon(arena);
         atomic_store(&newest_arena, newest_arena_at_fork);
     }
-    for (struct np_arena *arena = newest_arena_at_fork; arena != NULL; arena = arena->next) {
-        if (phase == NP_FORK_CHILD)
-            atomic_store(&arena->deferred, NULL); /* may have been half pushed: lost to the child */
-        np_lock_fork(&arena->lock, phase);
-    }
+    for (struct np_arena *arena = newest_arena_at_fork; arena != NULL; arena = arena->next)
+        fork_arena(arena, phase);
     np_pool_fork(&np_run_pool, phase);
     np_pool_fork(&stretch_pool, phase);
     np_pool_fork(&arena_pool, phase);
     if (phase != NP_FORK_PREPARE)
         np_lock_fork(&np_break_lock, phase);
+    if (phase == NP_FORK_PARENT)
+        settle_all_deferred();
 }

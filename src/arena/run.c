@@ -423,6 +423,11 @@ void np_run_defer(struct np_run *run, size_t touched_count)
         run->node.left = first != NULL ? &first->node : NULL;
     while (!atomic_compare_exchange_weak_explicit(&arena->deferred, &first, run,
                                                   memory_order_release, memory_order_relaxed));
+    /* The fork may have looked at the list just before. The fences here and in np_run_settle_deferred keep each side's
+     * look behind its own store: one of the two sees the other's. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (!np_lock_is_held_for_fork(&arena->lock))
+        np_run_settle_deferred(arena);
 }
 
 /* The list is only pushed to and taken whole, so no push can be fooled by a head that went and came back. */
@@ -441,4 +446,14 @@ void np_run_collect_deferred(struct np_arena *arena)
         np_run_file(arena, run);
         run = next;
     }
+}
+
+void np_run_settle_deferred(struct np_arena *arena)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&arena->deferred, memory_order_relaxed) == NULL ||
+        !np_lock_acquire(&arena->lock))
+        return;
+    np_run_collect_deferred(arena);
+    np_lock_release(&arena->lock);
 }

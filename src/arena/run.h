@@ -61,16 +61,22 @@ bool np_run_is_stretch_start(const struct np_arena *arena, uintptr_t address);
 /* Points the map at the run's first and last granule. */
 void np_run_map(struct np_run *run);
 
-/* Puts a run aside that cannot be filed because a fork holds the lock. */
+/* Puts a run aside that cannot be filed because a fork holds the lock. The fork files it at its end. */
 void np_run_defer(struct np_run *run, size_t touched_count);
 
 /* Files the runs that were put aside. Under the lock. */
 void np_run_collect_deferred(struct np_arena *arena);
 
+/* The same without the lock; if there are any, and no fork has it. */
+void np_run_settle_deferred(struct np_arena *arena);
+
 /* Grows the arena so that a run of that size and alignment fits at its top. Called without locks. */
 bool np_arena_grow(struct np_arena *arena, size_t granule_count, size_t alignment_bytes);
 
-/* A new arena, published in the list, with one window reserved; NULL: no memory. */
+/* A new arena, published in the list, with no addresses yet; NULL: no memory. */
 struct np_arena *np_arena_make(void);
+
+/* The arena that serves while a fork holds the others, made if need be; NULL: no memory. */
+struct np_arena *np_arena_for_forks(void);
 
 #endif

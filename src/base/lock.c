@@ -5,6 +5,7 @@
  * 1 -> 0, 2 -> 0   release; from 2 it wakes one sleeper
  * 0 -> 3           the forking thread; it wakes all sleepers, who then see 3 and do without
  * 3 -> 0           the same thread after the fork, or the only thread of the child
+ * any -> 4         abandoned, by the only thread of a child; for ever
  *
  * Why it is right: only compare-and-swap leaves state 0, so there is one holder. A sleeper sleeps
  * on the value 2 only, and whoever moves the word away from 2 wakes somebody, so none sleeps for
@@ -25,7 +26,7 @@ _Atomic bool np_is_fork_under_way;
 
 static NP_THREAD_LOCAL uint32_t ranks_held; /* bit r: this thread holds a lock of rank r */
 
-enum { FREE, HELD, HELD_AWAITED, HELD_FOR_FORK };
+enum { FREE, HELD, HELD_AWAITED, HELD_FOR_FORK, ABANDONED };
 
 /* A critical section of ours lasts some 100 ns; spinning that long is cheaper than sleeping. */
 #define SPIN_COUNT 200
@@ -59,14 +60,14 @@ static bool try_spinning(struct np_lock *lock)
 
         if (word == FREE && try_from_free(lock, HELD))
             return true;
-        if (word == HELD_FOR_FORK)
+        if (word >= HELD_FOR_FORK)
             return false;
         np_spin_pause();
     }
     return false;
 }
 
-/* Sleeps until the lock is ours in state `to`; false when a fork has it. */
+/* Sleeps until the lock is ours in state `to`; false when a fork has it, or nobody can. */
 static bool wait_for(struct np_lock *lock, uint32_t to)
 {
     for (;;) {
@@ -77,7 +78,7 @@ static bool wait_for(struct np_lock *lock, uint32_t to)
                 return true;
             continue;
         }
-        if (word == HELD_FOR_FORK)
+        if (word >= HELD_FOR_FORK)
             return false;
         if (word == HELD &&
             !atomic_compare_exchange_strong_explicit(&lock->word, &word, HELD_AWAITED,
@@ -101,7 +102,7 @@ bool np_lock_acquire(struct np_lock *lock)
     if (np_lock_try(lock))
         return true;
     if (!wait_for(lock, HELD_AWAITED))
-        return np_thread_is_forking;
+        return np_thread_is_forking && atomic_load(&lock->word) == HELD_FOR_FORK;
     note_held(lock);
     return true;
 }
@@ -118,8 +119,14 @@ void np_lock_release(struct np_lock *lock)
 
 bool np_lock_is_held_for_fork(const struct np_lock *lock)
 {
-    return atomic_load_explicit(&lock->word, memory_order_relaxed) == HELD_FOR_FORK &&
-           !np_thread_is_forking;
+    uint32_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
+
+    return word == ABANDONED || (word == HELD_FOR_FORK && !np_thread_is_forking);
+}
+
+void np_lock_abandon(struct np_lock *lock)
+{
+    atomic_store(&lock->word, ABANDONED);
 }
 
 void np_lock_fork(struct np_lock *lock, enum np_fork_phase phase)

@@ -23,7 +23,7 @@ enum np_lock_rank {
 };
 
 struct np_lock {
-    _Atomic uint32_t word; /* 0 free, 1 held, 2 held and somebody sleeps, 3 held for a fork */
+    _Atomic uint32_t word; /* 0 free, 1 held, 2 held and somebody sleeps, 3 held for a fork, 4 abandoned */
     uint32_t rank;         /* enum np_lock_rank; 0 in debug builds: unchecked */
 };
 
@@ -43,13 +43,17 @@ void np_lock_release(struct np_lock *lock);
  * and CHILD free it. Call for all locks in rising rank. */
 void np_lock_fork(struct np_lock *lock, enum np_fork_phase phase);
 
+/* In the child of a fork, for a lock that was not kept for it: a thread that is not in the child may have held it,
+ * amid changes. From now on nobody gets it: np_lock_acquire answers false. */
+void np_lock_abandon(struct np_lock *lock);
+
 /* True in the thread that is between PREPARE and PARENT or CHILD. */
 extern NP_THREAD_LOCAL bool np_thread_is_forking;
 
 /* True while some thread of the process forks: callers may then exceed their usual limits. */
 extern _Atomic bool np_is_fork_under_way;
 
-/* True when this lock is held for a fork by another thread. */
+/* True when this lock is held for a fork by another thread, or abandoned. */
 bool np_lock_is_held_for_fork(const struct np_lock *lock);
 
 #endif
