@@ -9,15 +9,15 @@
 /* Address space asked for at a time; the kernel backs what is touched only. */
 #define CHUNK_BYTES ((size_t)256 << 10)
 
-static void *take_locked(struct np_pool *pool)
+static void *take_locked(struct np_pool *pool, struct np_pool_part *part)
 {
-    void *record = pool->free_records;
+    void *record = part->free_records;
 
     if (record != NULL) {
-        pool->free_records = *(void **)record;
+        part->free_records = *(void **)record;
         return record;
     }
-    if ((size_t)(pool->fresh_end - pool->fresh) < pool->record_bytes) {
+    if ((size_t)(part->fresh_end - part->fresh) < pool->record_bytes) {
         /* The lock is held across this one system call, once in thousands of records; nobody who
          * holds it waits for anything else. */
         char *chunk = np_os_map(CHUNK_BYTES);
@@ -25,37 +25,69 @@ static void *take_locked(struct np_pool *pool)
         if (chunk == NULL)
             return NULL;
         atomic_fetch_add_explicit(&pool->mapped_bytes, CHUNK_BYTES, memory_order_relaxed);
-        pool->fresh = chunk;
-        pool->fresh_end = chunk + CHUNK_BYTES;
+        part->fresh = chunk;
+        part->fresh_end = chunk + CHUNK_BYTES;
     }
-    record = pool->fresh;
-    pool->fresh += pool->record_bytes;
+    record = part->fresh;
+    part->fresh += pool->record_bytes;
     return record;
+}
+
+/* The part that serves now, its lock held. The second one's is never held for a fork, so it is waited for. */
+static struct np_pool_part *lock_part(struct np_pool *pool)
+{
+    if (NP_LIKELY(np_lock_acquire(&pool->usual.lock)))
+        return &pool->usual;
+    (void)np_lock_acquire(&pool->for_forks.lock);
+    return &pool->for_forks;
 }
 
 void *np_pool_take(struct np_pool *pool)
 {
-    void *record;
+    struct np_pool_part *part = lock_part(pool);
+    void *record = take_locked(pool, part);
 
-    if (NP_UNLIKELY(!np_lock_acquire(&pool->lock)))
-        return np_os_map(np_align_up(pool->record_bytes, np_os_page_bytes()));
-    record = take_locked(pool);
-    np_lock_release(&pool->lock);
+    np_lock_release(&part->lock);
     return record;
 }
 
 void np_pool_give(struct np_pool *pool, void *record)
 {
-    if (NP_UNLIKELY(!np_lock_acquire(&pool->lock)))
+    struct np_pool_part *part = lock_part(pool);
+
+    *(void **)record = part->free_records;
+    part->free_records = record;
+    np_lock_release(&part->lock);
+}
+
+/* Brings what was given back during a fork to the usual part. */
+static void join_parts(struct np_pool *pool)
+{
+    struct np_pool_part *part = &pool->for_forks;
+    void **last;
+    void *first;
+
+    (void)np_lock_acquire(&part->lock);
+    first = part->free_records;
+    part->free_records = NULL;
+    np_lock_release(&part->lock);
+    if (first == NULL)
         return;
-    *(void **)record = pool->free_records;
-    pool->free_records = record;
-    np_lock_release(&pool->lock);
+    for (last = first; *last != NULL; last = *last)
+        ;
+    (void)np_lock_acquire(&pool->usual.lock); /* forks are one at a time, and this one is over */
+    *last = pool->usual.free_records;
+    pool->usual.free_records = first;
+    np_lock_release(&pool->usual.lock);
 }
 
 void np_pool_fork(struct np_pool *pool, enum np_fork_phase phase)
 {
-    np_lock_fork(&pool->lock, phase);
+    np_lock_fork(&pool->usual.lock, phase);
+    if (phase == NP_FORK_PARENT)
+        join_parts(pool);
+    else if (phase == NP_FORK_CHILD) /* another thread may have been at work there: its records are lost */
+        pool->for_forks = (struct np_pool_part)NP_POOL_PART_INIT;
 }
 
 size_t np_page_bytes(void)

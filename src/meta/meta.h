@@ -4,8 +4,8 @@
  * used for the same type again, so a late reader of one sees an old or a newer record of that type,
  * never a stranger's bytes. A pool never gives memory back: its records are reused.
  *
- * Each pool has a lock of rank NP_RANK_META. When a fork holds it, a record is carved from fresh
- * pages of its own, so taking one never waits for a fork.
+ * Each pool has a lock of rank NP_RANK_META. While a fork holds it, a second part of the pool with a lock of its
+ * own serves, so nobody waits for a fork; its records come to the first when the fork is over.
  */
 #ifndef NP_META_META_H
 #define NP_META_META_H
@@ -13,23 +13,28 @@
 #include "attr.h"
 #include "lock.h"
 
-struct np_pool {
+struct np_pool_part {
     struct np_lock lock;
-    size_t record_bytes;       /* a multiple of 16, at least that of a pointer */
-    void *free_records;        /* linked through their first word */
-    char *fresh;               /* the part of the newest chunk that was never handed out */
+    void *free_records; /* linked through their first word */
+    char *fresh;        /* the rest of the newest chunk, never handed out */
     char *fresh_end;
-    _Atomic size_t mapped_bytes; /* of all chunks, for statistics */
 };
 
-#define NP_POOL_INIT(type) { NP_LOCK_INIT(NP_RANK_META), (sizeof(type) + 15) & ~(size_t)15, NULL, \
-                             NULL, NULL, 0 }
+struct np_pool {
+    size_t record_bytes;         /* a multiple of 16, at least that of a pointer */
+    _Atomic size_t mapped_bytes; /* of all chunks, for statistics */
+    struct np_pool_part usual;
+    struct np_pool_part for_forks; /* serves while a fork holds the usual one */
+};
+
+#define NP_POOL_PART_INIT { NP_LOCK_INIT(NP_RANK_META), NULL, NULL, NULL }
+#define NP_POOL_INIT(type) { (sizeof(type) + 15) & ~(size_t)15, 0, NP_POOL_PART_INIT, NP_POOL_PART_INIT }
 
 /* A record, its bytes zero if it was never used and otherwise as they were given back except for the
  * first word; NULL: no memory. */
 void *np_pool_take(struct np_pool *pool);
 
-/* The record's first word is overwritten at once. Lost, harmlessly, if a fork holds the lock. */
+/* The record's first word is overwritten at once. */
 void np_pool_give(struct np_pool *pool, void *record);
 
 void np_pool_fork(struct np_pool *pool, enum np_fork_phase phase);
