@@ -351,12 +351,11 @@ static struct np_slab *make_slab(struct np_heap *heap, unsigned class_index,
 
     if (slab == NULL)
         return NULL;
-    if (heap->made_count[class_index] >= POPULATE_FROM_COUNT) {
+    if (heap->made_count[class_index] >= POPULATE_FROM_COUNT)
         NP_OWNER_SET(slab->is_populated,
                      slab->run->resident_count == 0 && np_run_populate(slab->run));
-    } else {
+    if (heap->made_count[class_index] < UINT16_MAX)
         heap->made_count[class_index]++;
-    }
     own(heap, slab);
     return slab;
 }
@@ -466,7 +465,7 @@ void np_heap_close_all(struct np_heap *heap)
 
 void np_heap_prepare_to_park(struct np_heap *heap)
 {
-    flush_delayed(heap);
+    np_heap_flush(heap);
     memset(heap->made_count, 0, sizeof heap->made_count);
 }
 

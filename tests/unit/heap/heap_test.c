@@ -435,18 +435,17 @@ static void every_small_request_is_served_by_the_table(void **state)
 {
     (void)state;
     init_heaps();
-    for (unsigned split = 0; split < 2; split++) {
-        heaps[0].split_pairs = split == 0 ? 0 : UINT32_MAX;
-        np_heap_rebuild_direct(&heaps[0]);
+    heaps[1].split_pairs = UINT32_MAX;
+    for (struct np_heap *heap = &heaps[0]; heap <= &heaps[1]; heap++) {
         for (size_t bytes = 0; bytes <= NP_DIRECT_MAX_BYTES; bytes++) {
-            void *memory = take(&heaps[0], bytes);
+            void *memory = take(heap, bytes);
             void *again;
 
-            give(&heaps[0], memory);
-            again = np_heap_try_take(&heaps[0], bytes);
+            give(heap, memory);
+            again = np_heap_try_take(heap, bytes);
             assert_ptr_equal(again, memory);
-            give(&heaps[0], again);
-            assert_sound(np_heap_audit(&heaps[0]));
+            give(heap, again);
+            assert_sound(np_heap_audit(heap));
         }
     }
 }
@@ -467,7 +466,7 @@ static void held_requests_have_a_twin_class(void **state)
     (void)state;
     assert_true(np_tune_set(NP_KNOB_MXFAST, 120));
     init_heaps();
-    np_heap_rebuild_direct(&heaps[0]);
+    np_heap_apply_knobs(&heaps[0]);
     add_block(&heaps[0], 120);
     add_block(&heaps[0], 121);
     add_block(&heaps[0], 113);
@@ -517,7 +516,7 @@ static size_t lent_after_life(size_t bytes, int64_t mxfast)
 {
     assert_true(np_tune_set(NP_KNOB_MXFAST, mxfast));
     init_heaps();
-    np_heap_rebuild_direct(&heaps[0]);
+    np_heap_apply_knobs(&heaps[0]);
     while (block_count * bytes < 4 * MIB)
         add_block(&heaps[0], bytes);
     while (block_count > 0)
@@ -564,6 +563,52 @@ static void the_second_free_in_a_row_opens_the_slab(void **state)
     assert_ptr_equal(np_slab_find((uintptr_t)take(&heaps[1], SIZE)), slab);
 }
 
+/* Pushes into slabs that are not open here wait in a short line, and no longer. */
+static void a_push_waits_for_so_many_others(void **state)
+{
+    enum { SLABS = 3 * NP_DELAYED_COUNT };
+    struct np_slab *slabs[SLABS];
+
+    (void)state;
+    init_heaps();
+    for (unsigned i = 0; i < SLABS * PER_SLAB + 1; i++)
+        add_block(&heaps[0], SIZE);
+    for (unsigned i = 0; i < SLABS; i++) {
+        slabs[i] = slab_of(i * PER_SLAB);
+        give(&heaps[1], blocks[i * PER_SLAB].memory);
+        for (unsigned k = 0; k <= i; k++)
+            assert_int_equal(np_slab_shared_count(slabs[k]), i - k >= NP_DELAYED_COUNT ? 1 : 0);
+        expect_sound();
+    }
+    np_heap_flush(&heaps[1]);
+    for (unsigned i = 0; i < SLABS; i++)
+        assert_int_equal(np_slab_shared_count(slabs[i]) +
+                             (np_slab_is_open(slabs[i]) ? np_slab_free_count(slabs[i]) : 0),
+                         1);
+    expect_sound();
+}
+
+/* What waits when a slab has come to be open here is freed the plain way, once. */
+static void a_slot_in_line_of_a_slab_opened_since_is_freed_once(void **state)
+{
+    struct np_slab *slab;
+
+    (void)state;
+    init_heaps();
+    for (unsigned i = 0; i < 2 * PER_SLAB + 1; i++)
+        add_block(&heaps[0], SIZE);
+    slab = slab_of(0);
+    give(&heaps[1], blocks[0].memory);          /* waits */
+    give(&heaps[1], blocks[PER_SLAB].memory);   /* of another slab: waits behind it */
+    give(&heaps[1], blocks[1].memory);
+    give(&heaps[1], blocks[2].memory);          /* the second in a row: opens */
+    assert_ptr_equal(atomic_load(&slab->owner), &heaps[1]);
+    np_heap_flush(&heaps[1]);
+    assert_int_equal(np_slab_free_count(slab), 3);
+    assert_int_equal(np_slab_shared_count(slab), 0);
+    expect_sound();
+}
+
 static void a_push_into_a_held_slab_waits_for_its_holder(void **state)
 {
     struct np_slab *slab;
@@ -575,6 +620,7 @@ static void a_push_into_a_held_slab_waits_for_its_holder(void **state)
     slab = slab_of(0);
     for (unsigned i = 0; i < 3; i++)
         give(&heaps[1], blocks[i].memory);
+    np_heap_flush(&heaps[1]);
     assert_ptr_equal(atomic_load(&slab->owner), &heaps[0]);
     assert_int_equal(np_slab_shared_count(slab), 3);
     np_heap_close_all(&heaps[0]);
@@ -662,6 +708,8 @@ int main(void)
         cmocka_unit_test(blocks_to_120_bytes_are_held_and_larger_ones_not),
         cmocka_unit_test(blocks_of_100_bytes_are_held),
         cmocka_unit_test(the_second_free_in_a_row_opens_the_slab),
+        cmocka_unit_test(a_push_waits_for_so_many_others),
+        cmocka_unit_test(a_slot_in_line_of_a_slab_opened_since_is_freed_once),
         cmocka_unit_test(a_push_into_a_held_slab_waits_for_its_holder),
         cmocka_unit_test(aligned_slots_are_aligned),
         cmocka_unit_test(existing_only_asks_the_system_for_nothing),
