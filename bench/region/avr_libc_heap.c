@@ -1,6 +1,6 @@
 /*
- * avr_libc_heap.c: avr-libc's malloc under the scenarios. What it keeps outside the heap, 10 bytes of
- * variables, is not counted against it.
+ * avr_libc_heap.c: avr-libc's malloc under the scenarios. What it keeps outside the heap, 10 bytes
+ * of variables, is not counted against it.
  */
 #include "allocator.h"
 

@@ -1,9 +1,10 @@
 /*
- * cycles.c: the most cycles that alloc, realloc in place and free were ever seen to take with 32 blocks
- * in the heap, live and free ones together; on an ATmega328P.
+ * cycles.c: the most cycles that alloc, realloc in place and free were ever seen to take with 32
+ * blocks in the heap, live and free ones together; on an ATmega328P.
  *
- * Two searches look for the worst: heaps built to be bad (every second block free, the one to work on
- * at any place), and random calls. Timer 1 counts cycles; what an empty measurement costs is taken off.
+ * Two searches look for the worst: heaps built to be bad (every second block free, the one to work
+ * on at any place), and random calls. Timer 1 counts cycles; what an empty measurement costs is
+ * taken off.
  */
 #include <avr/io.h>
 

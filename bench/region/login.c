@@ -36,8 +36,8 @@ static void sha1_expand(uint32_t *schedule, const unsigned char *chunk)
         schedule[i] = (uint32_t)chunk[4 * i] << 24 | (uint32_t)chunk[4 * i + 1] << 16 |
                       (uint32_t)chunk[4 * i + 2] << 8 | chunk[4 * i + 3];
     for (; i < SCHEDULE_WORDS; i++)
-        schedule[i] = rotate_left(
-            schedule[i - 3] ^ schedule[i - 8] ^ schedule[i - 14] ^ schedule[i - 16], 1);
+        schedule[i] =
+            rotate_left(schedule[i - 3] ^ schedule[i - 8] ^ schedule[i - 14] ^ schedule[i - 16], 1);
 }
 
 static uint32_t sha1_mix(unsigned round, uint32_t b, uint32_t c, uint32_t d)

@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 /* Steps of one login. The first six allocate, in this order: 50 bytes for the name, 50 for the
- * password, and for SHA-1 20 (state), 320 (message schedule), 128 (padded message) and 41 (digest as
- * text): 609 bytes that are all live at once. */
+ * password, and for SHA-1 20 (state), 320 (message schedule), 128 (padded message) and 41 (digest
+ * as text): 609 bytes that are all live at once. */
 enum login_step {
     LOGIN_NAME,
     LOGIN_PASSWORD,

@@ -1,10 +1,10 @@
 /*
  * newlib_heap.c: newlib's malloc, or newlib-nano's, under the scenarios, on a Cortex-M3.
  *
- * It owns sbrk and the memory above the program's variables. newlib cannot be told to forget its heap,
- * so all variables of the program are put back to what they were at the first start; whoever searches
- * must keep what it knows on the stack. What newlib keeps in those variables (over 1 KB; nano: 8
- * bytes) is not counted against it.
+ * It owns sbrk and the memory above the program's variables. newlib cannot be told to forget its
+ * heap, so all variables of the program are put back to what they were at the first start; whoever
+ * searches must keep what it knows on the stack. What newlib keeps in those variables (over 1 KB;
+ * nano: 8 bytes) is not counted against it.
  */
 #include "allocator.h"
 

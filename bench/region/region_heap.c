@@ -1,6 +1,6 @@
 /*
- * region_heap.c: neap's region heap under the scenarios. The buffer is the whole heap: its own words
- * and all headers are counted.
+ * region_heap.c: neap's region heap under the scenarios. The buffer is the whole heap: its own
+ * words and all headers are counted.
  */
 #include "allocator.h"
 

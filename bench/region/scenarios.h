@@ -1,6 +1,6 @@
 /*
- * scenarios.h: what a small system does to its heap. Each function starts the heap anew with so many
- * bytes, and says whether they were enough.
+ * scenarios.h: what a small system does to its heap. Each function starts the heap anew with so
+ * many bytes, and says whether they were enough.
  */
 #ifndef BENCH_REGION_SCENARIOS_H
 #define BENCH_REGION_SCENARIOS_H

@@ -2,8 +2,9 @@
  * smallest_heap.c: searches the smallest heap that survives each scenario, under whatever allocator
  * it is linked with, and prints a line for each: allocator, scenario, bytes.
  *
- * A heap counts only if all larger ones that are tried survive too: a size that fits by luck is of no
- * use to anybody. Tried is every size up to FINE_BYTES above the smallest, then every COARSE_STEPth.
+ * A heap counts only if all larger ones that are tried survive too: a size that fits by luck is of
+ * no use to anybody. Tried is every size up to FINE_BYTES above the smallest, then every
+ * COARSE_STEPth.
  */
 #include "allocator.h"
 #include "port.h"

@@ -1,10 +1,10 @@
 /*
  * firmware_avr.c: a small system on an ATmega2560 that gives its processes memory from one region.
  *
- * Three processes run one after the other in 1,300 bytes of heap: one works and ends, one hangs and is
- * ended from outside, one writes past the end of a block and is caught. After each, the free table
- * goes out on the serial line. Build it with region.c and NEAP_REGION_GUARDS=1; docs/region.md says
- * how, and how to run it in QEMU.
+ * Three processes run one after the other in 1,300 bytes of heap: one works and ends, one hangs and
+ * is ended from outside, one writes past the end of a block and is caught. After each, the free
+ * table goes out on the serial line. Build it with region.c and NEAP_REGION_GUARDS=1;
+ * docs/region.md says how, and how to run it in QEMU.
  */
 #include <avr/interrupt.h>
 #include <avr/io.h>
@@ -36,8 +36,8 @@ static void say(const char *text)
         send(*text++, NULL);
 }
 
-/* Called for every fault that a call on the heap comes upon. The one to blame is who owns the block;
- * here every fault is the running process's. */
+/* Called for every fault that a call on the heap comes upon. The one to blame is who owns the
+ * block; here every fault is the running process's. */
 void neap_region_on_fault(struct neap_region *region, enum neap_region_fault fault,
                           const void *address)
 {

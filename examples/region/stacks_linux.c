@@ -1,8 +1,9 @@
 /*
  * stacks_linux.c: three coroutines on neighbouring stacks of one buffer, with ucontext.
  *
- * The first two take turns. The third recurses deeper than its stack is, over its guard and into the
- * stack below. What each one used is then read from the fill pattern, and the check names the third.
+ * The first two take turns. The third recurses deeper than its stack is, over its guard and into
+ * the stack below. What each one used is then read from the fill pattern, and the check names the
+ * third.
  */
 #include <stdio.h>
 #include <ucontext.h>

@@ -1,10 +1,9 @@
 /*
  * stacks_m3.c: cooperative processes on conjoined stacks of 256 and 64 bytes, on a Cortex-M3.
  *
- * Two processes take turns on a stack of 256 bytes and on one of 320, made of a 256 and a 64, for it
- * needs more than 256. A third has 256 and needs more: it runs over its guard, and the check names it
- * and not the stack below.
- * Start-up and serial line are those of tests/region/port.
+ * Two processes take turns on a stack of 256 bytes and on one of 320, made of a 256 and a 64, for
+ * it needs more than 256. A third has 256 and needs more: it runs over its guard, and the check
+ * names it and not the stack below. Start-up and serial line are those of tests/region/port.
  */
 #include "neap/region.h"
 #include "port.h"

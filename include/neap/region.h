@@ -7,11 +7,13 @@
  * firmware; only <stdbool.h>, <stddef.h> and <stdint.h> are needed.
  *
  * Every call walks the heap and looks at each header. Nothing changes a damaged heap, nor does a
- * pointer that is not a block's: the call says so to neap_region_on_fault and returns NULL or false.
- * Without guards that finds damage if a size becomes impossible; with them it finds any overflow.
+ * pointer that is not a block's: the call says so to neap_region_on_fault and returns NULL or
+ * false. Without guards that finds damage if a size becomes impossible; with them it finds any
+ * overflow.
  *
  * Nothing here locks. A heap belongs to one thread, or to whoever holds the caller's lock or has
- * interrupts off; every call but the printer is short enough for that (docs/region.md gives cycles).
+ * interrupts off; every call but the printer is short enough for that (docs/region.md gives
+ * cycles).
  *
  * A block costs a header of 2 bytes, spent like this (bit 0 is the lowest):
  *
@@ -21,14 +23,14 @@
  *
  * so a buffer may have 2,048 units: 4,096 bytes on AVR (unit 2), 8,192 on 32-bit machines (unit 4),
  * 16,384 on 64-bit ones (unit 8). Without owners the size has 15 bits: 32 KiB on AVR, 128 KiB and
- * 256 KiB. With NEAP_REGION_WIDE the header has 4 bytes and the size 27 bits (31 without owners), but
- * no heap has more than half the address space. The heap itself keeps two such words at the start of
- * the buffer, 4 bytes (8 when wide).
+ * 256 KiB. With NEAP_REGION_WIDE the header has 4 bytes and the size 27 bits (31 without owners),
+ * but no heap has more than half the address space. The heap itself keeps two such words at the
+ * start of the buffer, 4 bytes (8 when wide).
  *
  * Choices are made when region.c is compiled; all files of a program must agree on them:
  *
- *     NEAP_REGION_ALIGN      2 | 4 | 8   bytes that a block is aligned to; default: a pointer's size
- *     NEAP_REGION_MIN_BYTES  4 | 8       least room in a block; default: 4 on 8-bit machines, else 8
+ *     NEAP_REGION_ALIGN      2 | 4 | 8   alignment of blocks, bytes; default: a pointer's size
+ *     NEAP_REGION_MIN_BYTES  4 | 8       least room in a block; default: 8, or 4 where ALIGN is 2
  *     NEAP_REGION_OWNERS     1 (0)       4 bits of every header name an owner
  *     NEAP_REGION_GUARDS     0 (1)       at least 2 guard bytes end every block
  *     NEAP_REGION_WIDE       0 (1)       4-byte headers for larger buffers
@@ -98,8 +100,8 @@ void *neap_region_aligned_alloc(struct neap_region *region, size_t alignment, si
 
 /* Resizes `block`; what it held is kept up to the smaller size. A shrink returns the tail to the
  * heap. A growth takes from the free neighbour above, else moves down into the one below, else
- * moves elsewhere; NULL if none of it is possible, and then the block is as it was. The owner stays.
- * A NULL `block` is an allocation; zero bytes leave a block of the least size. */
+ * moves elsewhere; NULL if none of it is possible, and then the block is as it was. The owner
+ * stays. A NULL `block` is an allocation; zero bytes leave a block of the least size. */
 void *neap_region_realloc(struct neap_region *region, void *block, size_t bytes);
 
 /* Frees `block` and merges it with its free neighbours. NULL is nothing to do. False, with the heap
@@ -109,7 +111,7 @@ bool neap_region_free(struct neap_region *region, void *block);
 
 /* The hook: called for each fault that a call comes upon. The library has a weak one that does
  * nothing; a program that defines this function has its own called instead. It may call
- * neap_region_check and the statistics; the heap is consistent, or as consistent as it was found. */
+ * neap_region_check and the statistics; the heap is as sound as it was found. */
 void neap_region_on_fault(struct neap_region *region, enum neap_region_fault fault,
                           const void *address);
 
@@ -120,8 +122,8 @@ enum neap_region_fault neap_region_check(const struct neap_region *region, const
 /* Fills `stats` by walking the heap; on a damaged one, as far as the damage. */
 void neap_region_stats(const struct neap_region *region, struct neap_region_stats *stats);
 
-/* Prints the free table, a line of titles and a line of numbers, through `put_char`, which is handed
- * `context`. */
+/* Prints the free table, a line of titles and a line of numbers, through `put_char`, which is
+ * handed `context`. */
 void neap_region_print(const struct neap_region *region, void (*put_char)(char c, void *context),
                        void *context);
 
@@ -150,7 +152,7 @@ size_t neap_region_free_owner(struct neap_region *region, unsigned owner);
  */
 
 /* Bytes that a stack and its guard are aligned to, and that a guard takes out of each stack. */
-#define NEAP_STACK_ALIGN                                                                            \
+#define NEAP_STACK_ALIGN                                                                           \
     (sizeof(void *) < 4 ? (size_t)2 : sizeof(void *) < 8 ? (size_t)8 : (size_t)16)
 
 struct neap_stack_pool {
@@ -159,32 +161,32 @@ struct neap_stack_pool {
     unsigned count;
 };
 
-/* Cuts `buffer` into `count` stacks, stack 0 lowest, of the sizes in `sizes` (bytes, guard included,
- * each a multiple of NEAP_STACK_ALIGN and more than that). False if a size is unfit or the buffer
- * too small. */
+/* Cuts `buffer` into `count` stacks, stack 0 lowest, of the sizes in `sizes` (bytes, guard
+ * included, each a multiple of NEAP_STACK_ALIGN and more than that). False if a size is unfit or
+ * the buffer too small. */
 bool neap_stack_pool_init(struct neap_stack_pool *pool, void *buffer, size_t bytes, uint16_t *sizes,
                           unsigned count);
 
 /* Joins stack `index` and the one above it, both idle, to one stack that has the lower one's number
- * and both sizes; the upper number is without a stack from then on. So chunks of 256 and of 64 bytes
- * serve as 256, as 64 or as 320. False if there is none above or the sum is over 65,535. */
+ * and both sizes; the upper number is without a stack from then on. So chunks of 256 and of 64
+ * bytes serve as 256, as 64 or as 320. False if there is none above or the sum is over 65,535. */
 bool neap_stack_pool_join(struct neap_stack_pool *pool, unsigned index);
 
-/* Cuts idle stack `index` again, so that it keeps `bytes` and the next number, which must be without
- * a stack, has the rest. False if that cannot be. */
+/* Cuts idle stack `index` again, so that it keeps `bytes` and the next number, which must be
+ * without a stack, has the rest. False if that cannot be. */
 bool neap_stack_pool_split(struct neap_stack_pool *pool, unsigned index, size_t bytes);
 
-/* Makes a stack as new: fills it and writes its guard. For a stack that is handed to another user. */
+/* Makes a stack as new, for another user: fills it and writes its guard. */
 void neap_stack_pool_refill(struct neap_stack_pool *pool, unsigned index);
 
-/* Lowest usable byte of stack `index` (just above its guard), its usable bytes, and the address just
- * above it, where a stack pointer starts. */
+/* Lowest usable byte of stack `index` (just above its guard), its usable bytes, and the address
+ * just above it, where a stack pointer starts. */
 void *neap_stack_pool_stack(const struct neap_stack_pool *pool, unsigned index);
 size_t neap_stack_pool_usable_bytes(const struct neap_stack_pool *pool, unsigned index);
 void *neap_stack_pool_top(const struct neap_stack_pool *pool, unsigned index);
 
-/* How many bytes of stack `index` were ever used: all above the lowest one that has changed. (A user
- * whose deepest bytes happen to be the pattern looks that much shallower.) */
+/* How many bytes of stack `index` were ever used: all above the lowest one that has changed. (A
+ * user whose deepest bytes happen to be the pattern looks that much shallower.) */
 size_t neap_stack_pool_maxused_bytes(const struct neap_stack_pool *pool, unsigned index);
 
 /* The number of the first stack that has run over its lower end, or -1. The one named is the one

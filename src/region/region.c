@@ -1,18 +1,20 @@
 /*
  * region.c: a heap in the caller's buffer (include/neap/region.h says how to use it).
  *
- * It owns nothing but the buffer, and nothing guards it: the caller sees to that. It leaves out what
- * a list of free blocks would buy. The blocks tile the buffer, each begins with its size, and every
- * call walks them from the bottom: with some dozens of blocks that is cheap, it costs no byte beyond
- * the header, it leaves no link to break, and it is what lets a wild pointer be told from a block
- * exactly. docs/decisions/region-header.md weighs this. stack_pool.c is the other half of the header.
+ * It owns nothing but the buffer, and nothing guards it: the caller sees to that. It leaves out
+ * what a list of free blocks would buy. The blocks tile the buffer, each begins with its size, and
+ * every call walks them from the bottom: with some dozens of blocks that is cheap, it costs no byte
+ * beyond the header, it leaves no link to break, and it is what lets a wild pointer be told from a
+ * block exactly. docs/decisions/region-header.md weighs this. stack_pool.c is the other half of the
+ * header.
  *
  * [G1] The blocks tile the heap: each starts where the one below ends, the last ends with the heap.
  * [G2] Two free blocks never touch.
  * [G3] Live blocks never had more than the peak or what they have now, whichever is more.
  *
- * One file, freestanding C11, for AVR, Cortex-M and hosts alike; written to be small with -Os. That is
- * why one walk (struct survey) serves all calls and why alloc, realloc and free are one function.
+ * One file, freestanding C11, for AVR, Cortex-M and hosts alike; written to be small with -Os. That
+ * is why one walk (struct survey) serves all calls and why alloc, realloc and free are one
+ * function.
  */
 #include "neap/region.h"
 
@@ -45,17 +47,17 @@ struct neap_region {
     word peak; /* the most units that live blocks had, as of the last time they may have had less */
 };
 
-#define ALIGN ((size_t)NEAP_REGION_ALIGN)
-#define OWNER_BITS (NEAP_REGION_OWNERS ? 4 : 0)
-#define SIZE_BITS ((int)sizeof(word) * 8 - 1 - OWNER_BITS)
+#define ALIGN       ((size_t)NEAP_REGION_ALIGN)
+#define OWNER_BITS  (NEAP_REGION_OWNERS ? 4 : 0)
+#define SIZE_BITS   ((int)sizeof(word) * 8 - 1 - OWNER_BITS)
 #define OWNER_SHIFT (NEAP_REGION_OWNERS ? SIZE_BITS + 1 : 0)
 
-#define FREE ((word)((word)1 << SIZE_BITS))
-#define SIZE_MASK ((word)(FREE - 1))
+#define FREE       ((word)((word)1 << SIZE_BITS))
+#define SIZE_MASK  ((word)(FREE - 1))
 #define OWNER_MASK ((word) ~(word)(FREE | SIZE_MASK))
 
 /* Half of the address space at most, so that no sum of a few sizes overflows. */
-#define REACH_BYTES \
+#define REACH_BYTES                                                                                \
     ((size_t)SIZE_MASK > SIZE_MAX / 2 / ALIGN ? SIZE_MAX / 2 / ALIGN * ALIGN : SIZE_MASK * ALIGN)
 
 #define ROUND_UP(bytes) (((bytes) + (ALIGN - 1)) / ALIGN * ALIGN)
@@ -63,9 +65,9 @@ struct neap_region {
 /* The last byte of a guard says how long it is. An overflow by one that met that byte could forge
  * the length; with a second byte before it, it always meets a plain one. */
 #define GUARD_MIN_BYTES ((size_t)2)
-#define GUARD_FILL 0xA7
+#define GUARD_FILL      0xA7
 
-#define OVERHEAD_BYTES (sizeof(struct block) + (NEAP_REGION_GUARDS ? GUARD_MIN_BYTES : 0))
+#define OVERHEAD_BYTES  (sizeof(struct block) + (NEAP_REGION_GUARDS ? GUARD_MIN_BYTES : 0))
 #define MIN_BLOCK_BYTES ROUND_UP(sizeof(struct block) + NEAP_REGION_MIN_BYTES)
 
 _Static_assert((ALIGN & (ALIGN - 1)) == 0, "an alignment is a power of two");
@@ -162,9 +164,9 @@ __attribute__((weak)) void neap_region_on_fault(struct neap_region *region,
 
 /* What one walk over the heap finds out; every call begins with one. */
 struct survey {
-    size_t need_bytes;   /* asked: the least block that `best` may be */
-    uintptr_t address;   /* asked: where `found` is to begin */
-    struct block *best;  /* the smallest free block of at least `need_bytes`, the lowest of equals */
+    size_t need_bytes;  /* asked: the least block that `best` may be */
+    uintptr_t address;  /* asked: where `found` is to begin */
+    struct block *best; /* the smallest free block of at least `need_bytes`, the lowest of equals */
     struct block *found; /* the last block whose payload is not above `address`, or NULL */
     struct block *below; /* the one below that; never NULL if `found` is not */
     struct block *end;   /* the end of the heap */
@@ -172,7 +174,7 @@ struct survey {
     struct neap_region_stats stats;
 };
 
-/* Below the first block the heap's own last word stands in: it reads as a block that is not free. */
+/* Below the first block the heap's own last word stands in: it reads as a block in use. */
 static struct block *below_first(const struct neap_region *region)
 {
     return (struct block *)(uintptr_t)&region->peak;
@@ -323,8 +325,8 @@ static struct block *release(const struct survey *survey)
     return survey->below;
 }
 
-/* Resizes the live block at `address`: from nothing if that is NULL, to nothing if `bytes` is 0. What
- * comes back is NULL if it cannot be done. */
+/* Resizes the live block at `address`: from nothing if that is NULL, to nothing if `bytes` is 0.
+ * What comes back is NULL if it cannot be done. */
 static void *resize(struct neap_region *region, void *address, size_t need_bytes)
 {
     struct survey survey;
@@ -518,8 +520,8 @@ bool neap_region_give(struct neap_region *region, void *address, unsigned owner)
     return true;
 }
 
-/* The block after this one, or the end of the heap; NULL if this one's size is impossible. For walks
- * that go on past a broken guard. */
+/* The block after this one, or the end of the heap; NULL if this one's size is impossible. For
+ * walks that go on past a broken guard. */
 static struct block *next_of(const struct neap_region *region, const struct block *block)
 {
     size_t bytes = bytes_of(block->head);
@@ -628,7 +630,7 @@ static void print_number(const struct printer *printer, size_t number, unsigned 
     }
 }
 
-#define FOUR_LETTERS(a, b, c, d)                                                                    \
+#define FOUR_LETTERS(a, b, c, d)                                                                   \
     ((uint32_t)(a) << 24 | (uint32_t)(b) << 16 | (uint32_t)(c) << 8 | (uint32_t)(d))
 
 /* Titles are numbers in the code, for a string would be data, which AVR keeps in its RAM. */

@@ -5,13 +5,13 @@
  * switching between stacks, which belongs to whoever runs on them. region.c is the other half of
  * the header.
  *
- * [P1] The stacks tile the pool, lowest first: each starts where the one below ends. A size of 0 is a
- *      number without a stack.
- * [P2] The lowest NEAP_STACK_ALIGN bytes of a stack are its guard, and hold GUARD until it overflows.
+ * [P1] The stacks tile the pool, lowest first: each starts where the one below ends. A size of 0 is
+ * a number without a stack. [P2] The lowest NEAP_STACK_ALIGN bytes of a stack are its guard, and
+ * hold GUARD until it overflows.
  */
 #include "neap/region.h"
 
-#define GUARD 0x5C
+#define GUARD  0x5C
 #define UNUSED 0xA5
 
 static unsigned char *lower_end(const struct neap_stack_pool *pool, unsigned index)

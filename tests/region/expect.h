@@ -11,10 +11,10 @@
 /* Notes and prints that an expectation of the running case is not met. */
 void expect_failed(unsigned line);
 
-#define EXPECT(condition)            \
-    do {                             \
-        if (!(condition))            \
-            expect_failed(__LINE__); \
+#define EXPECT(condition)                                                                          \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            expect_failed(__LINE__);                                                               \
     } while (0)
 
 /* Runs one case and prints its verdict. */
@@ -43,9 +43,9 @@ void expect_print_number(uint32_t number);
 #define NEAP_REGION_WIDE 0
 #endif
 
-#define ALIGN ((size_t)NEAP_REGION_ALIGN)
-#define HEAD_BYTES ((size_t)(NEAP_REGION_WIDE ? 4 : 2))
-#define GUARD_BYTES ((size_t)(NEAP_REGION_GUARDS ? 2 : 0))
+#define ALIGN           ((size_t)NEAP_REGION_ALIGN)
+#define HEAD_BYTES      ((size_t)(NEAP_REGION_WIDE ? 4 : 2))
+#define GUARD_BYTES     ((size_t)(NEAP_REGION_GUARDS ? 2 : 0))
 #define ROUND_UP(bytes) (((bytes) + ALIGN - 1) / ALIGN * ALIGN)
 #define MIN_BLOCK_BYTES ROUND_UP(HEAD_BYTES + NEAP_REGION_MIN_BYTES)
 

@@ -246,9 +246,8 @@ static void realloc_grows_upwards(void)
     EXPECT(is_block_filled(block, 20, 5));
     EXPECT(fixture_stats().used_bytes == block_bytes(40) + block_bytes(10));
     /* To the last byte of the neighbour. */
-    EXPECT(neap_region_realloc(
-               heap, block,
-               largest_request_bytes(block_bytes(20) + block_bytes(60))) == block);
+    EXPECT(neap_region_realloc(heap, block,
+                               largest_request_bytes(block_bytes(20) + block_bytes(60))) == block);
     EXPECT(is_block_filled(block, 20, 5));
     EXPECT(fixture_stats().free_count == 1);
     EXPECT(is_sound());
@@ -474,8 +473,7 @@ static void check_blames_the_block_below(void)
 static void check_finds_unmerged_neighbours(void)
 {
     void *blocks[3];
-    uint32_t free_bit = (uint32_t)1 << (NEAP_REGION_WIDE ? 31 : 15) >>
-                        (NEAP_REGION_OWNERS ? 4 : 0);
+    uint32_t free_bit = (uint32_t)1 << (NEAP_REGION_WIDE ? 31 : 15) >> (NEAP_REGION_OWNERS ? 4 : 0);
     unsigned i;
 
     fixture_start();

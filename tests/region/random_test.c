@@ -1,10 +1,10 @@
 /*
  * random_test.c: a long run of random calls against a shadow model.
  *
- * The model knows every live block: where it is, how much was asked for, what was written into it and
- * whose it is. Each new block must lie in the heap, be aligned and touch no other; each block must
- * still hold what was written when it is resized or freed; the heap must check sound all along. With
- * the same geometry, every machine must print the same digest of all addresses.
+ * The model knows every live block: where it is, how much was asked for, what was written into it
+ * and whose it is. Each new block must lie in the heap, be aligned and touch no other; each block
+ * must still hold what was written when it is resized or freed; the heap must check sound all
+ * along. With the same geometry, every machine must print the same digest of all addresses.
  */
 #include "fixture.h"
 

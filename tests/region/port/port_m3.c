@@ -8,19 +8,15 @@
 #include <stdint.h>
 
 /* CMSDK UART 0 of the board. */
-#define UART_DATA (*(volatile uint32_t *)0x40004000)
-#define UART_STATE (*(volatile uint32_t *)0x40004004)
-#define UART_CONTROL (*(volatile uint32_t *)0x40004008)
+#define UART_DATA         (*(volatile uint32_t *)0x40004000)
+#define UART_STATE        (*(volatile uint32_t *)0x40004004)
+#define UART_CONTROL      (*(volatile uint32_t *)0x40004008)
 #define UART_BAUD_DIVIDER (*(volatile uint32_t *)0x40004010)
 
 enum { UART_IS_FULL = 1, UART_SENDS = 1, UART_LEAST_DIVIDER = 16 };
 
 /* Semihosting: the debugger, here QEMU, serves a breakpoint with this number. */
-enum {
-    SEMIHOST_EXIT = 0x18,
-    SEMIHOST_EXIT_SUCCESS = 0x20026,
-    SEMIHOST_EXIT_FAILURE = 0x20023
-};
+enum { SEMIHOST_EXIT = 0x18, SEMIHOST_EXIT_SUCCESS = 0x20026, SEMIHOST_EXIT_FAILURE = 0x20023 };
 
 extern uint32_t m3_stack_top[], m3_data_source[], m3_data_start[], m3_data_end[];
 extern uint32_t m3_bss_start[], m3_bss_end[];
