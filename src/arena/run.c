@@ -90,7 +90,7 @@ static size_t each_bit(const struct np_run *run, size_t from, size_t to, enum bi
             atomic_fetch_or_explicit(word, mask, memory_order_relaxed);
         else if (action == BITS_CLEAR && (bits & mask) != 0)
             atomic_fetch_and_explicit(word, ~mask, memory_order_relaxed);
-        count += (size_t)__builtin_popcountll(bits & mask);
+        count += np_bit_count(bits & mask);
         granule += length;
     }
     return count;

@@ -37,6 +37,20 @@ NP_INLINE unsigned np_log2_floor(size_t value)
     return (unsigned)(8 * sizeof(long long) - 1) - (unsigned)__builtin_clzll(value);
 }
 
+/* How many bits are set. Inline: without a machine option the compiler calls a function for it; and most words that
+ * we count are all or nothing. */
+NP_INLINE unsigned np_bit_count(uint64_t value)
+{
+    if (value == 0)
+        return 0;
+    if (value == UINT64_MAX)
+        return 64;
+    value -= value >> 1 & UINT64_C(0x5555555555555555);
+    value = (value & UINT64_C(0x3333333333333333)) + (value >> 2 & UINT64_C(0x3333333333333333));
+    value = (value + (value >> 4)) & UINT64_C(0x0F0F0F0F0F0F0F0F);
+    return (unsigned)(value * UINT64_C(0x0101010101010101) >> 56);
+}
+
 /* A well-mixed image of a word: the finaliser of a multiplicative hash (odd constant from the
  * golden ratio), for tree priorities, table slots and the keys that encode free-list links. */
 NP_INLINE uint64_t np_mix(uint64_t value)

@@ -228,6 +228,15 @@ static void *leave_line(struct np_heap *heap, const struct np_slab *slab)
     return heap->delayed[newest].memory;
 }
 
+static unsigned count_delayed(const struct np_heap *heap, const struct np_slab *slab)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < NP_DELAYED_COUNT; i++)
+        count += heap->delayed[i].slab == slab;
+    return count;
+}
+
 static void push_oldest(struct np_heap *heap)
 {
     struct np_slab *slab = heap->delayed[heap->delayed_at].slab;
@@ -261,6 +270,13 @@ void np_heap_push(struct np_heap *heap, struct np_slab *slab, void *memory)
     if (before != NULL) {
         /* The second free in a row into a closed slab: more will follow, and cost less if it is ours. */
         push_now(heap, slab, before, NP_PUSH_AND_OPEN);
+        push_now(heap, slab, memory, NP_PUSH_ONLY);
+        return;
+    }
+    /* What would make the slab free, or worth a look, does not wait: nobody else would come by. The word lies
+     * in the line that the owner was read from. */
+    if (NP_UNLIKELY(np_slab_is_push_claim(slab, count_delayed(heap, slab) + 1))) {
+        np_heap_flush(heap);
         push_now(heap, slab, memory, NP_PUSH_ONLY);
         return;
     }

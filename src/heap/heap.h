@@ -23,8 +23,8 @@
 /* Frees into slabs that are not open here wait in a line this long. Freeing such a slot costs a locked instruction,
  * which waits for all stores before it, the slot's own link among them; where the slot is not in the
  * cache that is the whole latency of memory, once a free. In line, the slots' lines arrive together: a prefetch is
- * begun when a slot joins, and it is pushed when so many more have joined. A sleeping thread withholds so
- * many blocks at the most, which P1's 1 MiB a thread includes. */
+ * begun when a slot joins, and it is pushed when so many more have joined. A slot whose push would bring its
+ * slab to its notice does not wait, so a sleeping thread keeps no slab from going back by this. */
 #define NP_DELAYED_COUNT 8
 
 /* Structural limit on slabs open in one heap; the limit in bytes comes before it mostly. */

@@ -72,6 +72,13 @@ enum np_push np_slab_push(struct np_slab *slab, void *memory, enum np_push_wish 
     }
 }
 
+bool np_slab_is_push_claim(const struct np_slab *slab, unsigned more)
+{
+    uint64_t word = atomic_load_explicit(&slab->word, memory_order_relaxed);
+
+    return (word & OPEN_BIT) == 0 && word_count(word) + more >= word_notice(word);
+}
+
 /* Walks a collected list onto the private one, when that has slots already. The list's length bounds the walk, so
  * a damaged link ends in a message, not in a loop. */
 static void prepend(struct np_slab *slab, struct np_slot *slot, unsigned count)

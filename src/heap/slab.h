@@ -107,6 +107,9 @@ enum np_push_wish { NP_PUSH_ONLY, NP_PUSH_AND_OPEN };
 /* Frees a slot of a slab that the caller does not hold. */
 enum np_push np_slab_push(struct np_slab *slab, void *slot, enum np_push_wish wish);
 
+/* Whether pushing so many more slots would open the slab, as things stand: it is closed, and they reach its notice. */
+bool np_slab_is_push_claim(const struct np_slab *slab, unsigned more);
+
 /* Holder: takes what others have pushed. False: nothing was there. */
 bool np_slab_collect(struct np_slab *slab);
 
