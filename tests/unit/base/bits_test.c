@@ -93,9 +93,28 @@ static void limits_agree_with_each_other(void **state)
     assert_int_equal(NP_PURGE_BATCH_BYTES, 4 << 20);             /* P1's constant */
 }
 
+static void set_bits_are_counted(void **state)
+{
+    uint64_t random = 1;
+
+    (void)state;
+    assert_int_equal(np_bit_count(0), 0);
+    assert_int_equal(np_bit_count(UINT64_MAX), 64);
+    for (unsigned round = 0; round < 1000; round++) {
+        unsigned count = 0;
+
+        random = np_mix(random + round);
+        for (unsigned bit = 0; bit < 64; bit++)
+            count += (unsigned)(random >> bit & 1);
+        assert_int_equal(np_bit_count(random), count);
+        assert_int_equal(np_bit_count(UINT64_C(1) << round % 64), 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(set_bits_are_counted),
         cmocka_unit_test(alignment_is_the_nearest_multiple),
         cmocka_unit_test(powers_of_two_have_one_bit),
         cmocka_unit_test(logarithm_is_the_highest_bit),
