@@ -60,34 +60,58 @@ void np_pool_give(struct np_pool *pool, void *record)
     np_lock_release(&part->lock);
 }
 
-/* Brings what was given back during a fork to the usual part. */
+static void append(void **list, void *records)
+{
+    while (*list != NULL)
+        list = *list;
+    *list = records;
+}
+
+/* Before a fork: what is free is for the other threads, so that forks cost no fresh records. The list that is walked is
+ * what they gave since the usual lock was taken. */
+static void lend_free_records(struct np_pool *pool)
+{
+    (void)np_lock_acquire(&pool->for_forks.lock);
+    append(&pool->for_forks.free_records, pool->usual.free_records);
+    pool->usual.free_records = NULL;
+    np_lock_release(&pool->for_forks.lock);
+}
+
+/* After it: back to the usual part, whose list has only what was given meanwhile. */
 static void join_parts(struct np_pool *pool)
 {
-    struct np_pool_part *part = &pool->for_forks;
-    void **last;
-    void *first;
+    void *records;
 
-    (void)np_lock_acquire(&part->lock);
-    first = part->free_records;
-    part->free_records = NULL;
-    np_lock_release(&part->lock);
-    if (first == NULL)
-        return;
-    for (last = first; *last != NULL; last = *last)
-        ;
+    (void)np_lock_acquire(&pool->for_forks.lock);
+    records = pool->for_forks.free_records;
+    pool->for_forks.free_records = NULL;
+    np_lock_release(&pool->for_forks.lock);
     (void)np_lock_acquire(&pool->usual.lock); /* forks are one at a time, and this one is over */
-    *last = pool->usual.free_records;
-    pool->usual.free_records = first;
+    append(&pool->usual.free_records, records);
     np_lock_release(&pool->usual.lock);
 }
 
 void np_pool_fork(struct np_pool *pool, enum np_fork_phase phase)
 {
+    if (phase == NP_FORK_PREPARE)
+        np_lock_fork(&pool->usual.lock, phase);
+    /* A signal handler forks inside this very thread's critical section: all stays as it is. */
+    if (!np_lock_is_held_for_fork(&pool->usual.lock))
+        return;
+    if (phase == NP_FORK_PREPARE) {
+        lend_free_records(pool);
+        return;
+    }
     np_lock_fork(&pool->usual.lock, phase);
-    if (phase == NP_FORK_PARENT)
-        join_parts(pool);
-    else if (phase == NP_FORK_CHILD) /* another thread may have been at work there: its records are lost */
-        pool->for_forks = (struct np_pool_part)NP_POOL_PART_INIT;
+    if (phase == NP_FORK_CHILD) {
+        /* A thread that is not here any more was at work there: its records are lost. */
+        if (!np_lock_try(&pool->for_forks.lock)) {
+            pool->for_forks = (struct np_pool_part)NP_POOL_PART_INIT;
+            return;
+        }
+        np_lock_release(&pool->for_forks.lock);
+    }
+    join_parts(pool);
 }
 
 size_t np_page_bytes(void)

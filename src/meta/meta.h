@@ -5,7 +5,8 @@
  * never a stranger's bytes. A pool never gives memory back: its records are reused.
  *
  * Each pool has a lock of rank NP_RANK_META. While a fork holds it, a second part of the pool with a lock of its
- * own serves, so nobody waits for a fork; its records come to the first when the fork is over.
+ * own serves, so nobody waits for a fork; free records go there for the time of
+ * the fork, and all come back after it.
  */
 #ifndef NP_META_META_H
 #define NP_META_META_H

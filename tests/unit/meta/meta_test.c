@@ -101,6 +101,73 @@ static void a_fork_is_not_waited_for(void **state)
     assert_non_null(np_pool_take(&pool));
 }
 
+static void *take_and_give_many(void *unused)
+{
+    struct record *taken[500];
+
+    (void)unused;
+    for (size_t i = 0; i < COUNT_OF(taken); i++) {
+        taken[i] = np_pool_take(&pool);
+        assert_non_null(taken[i]);
+        memset(taken[i], 1, sizeof *taken[i]);
+    }
+    for (size_t i = 0; i < COUNT_OF(taken); i++)
+        np_pool_give(&pool, taken[i]);
+    return NULL;
+}
+
+/* Records taken and given while forks go on are not lost, in the parent or in the child. */
+static void forks_cost_no_records(void **state)
+{
+    size_t mapped_bytes = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < 100; i++) {
+        pthread_t other;
+
+        np_pool_fork(&pool, NP_FORK_PREPARE);
+        pthread_create(&other, NULL, take_and_give_many, NULL);
+        pthread_join(other, NULL);
+        np_pool_fork(&pool, i % 2 == 0 ? NP_FORK_PARENT : NP_FORK_CHILD);
+        (void)take_and_give_many(NULL);
+        if (i == 1)
+            mapped_bytes = pool.mapped_bytes;
+    }
+    assert_int_equal(pool.mapped_bytes, mapped_bytes);
+    assert_int_equal(os_fake_committed_bytes(), mapped_bytes);
+}
+
+/* The other thread was inside the pool when the process forked: its lock will never be freed. */
+static void a_child_does_without_what_another_thread_held(void **state)
+{
+    (void)state;
+    (void)take_and_give_many(NULL);
+    np_pool_fork(&pool, NP_FORK_PREPARE);
+    atomic_store(&pool.for_forks.lock.word, 1);
+    np_pool_fork(&pool, NP_FORK_CHILD);
+    (void)take_and_give_many(NULL); /* would hang, or find a broken list */
+    np_pool_fork(&pool, NP_FORK_PREPARE);
+    np_pool_fork(&pool, NP_FORK_PARENT);
+    (void)take_and_give_many(NULL);
+}
+
+/* A signal handler forks in the middle of a critical section of its own thread. */
+static void a_fork_inside_the_pool_leaves_it_alone(void **state)
+{
+    (void)state;
+    (void)take_and_give_many(NULL);
+    for (enum np_fork_phase after = NP_FORK_PARENT; after <= NP_FORK_CHILD; after++) {
+        void *free_records = pool.usual.free_records;
+
+        assert_true(np_lock_acquire(&pool.usual.lock));
+        np_pool_fork(&pool, NP_FORK_PREPARE);
+        np_pool_fork(&pool, after);
+        assert_ptr_equal(pool.usual.free_records, free_records);
+        np_lock_release(&pool.usual.lock);
+    }
+    (void)take_and_give_many(NULL);
+}
+
 static void pools_touch_what_they_hand_out(void **state)
 {
     struct record *first = np_pool_take(&pool);
@@ -131,6 +198,9 @@ int main(void)
         cmocka_unit_test(a_record_given_back_keeps_all_but_its_first_word),
         cmocka_unit_test(no_memory_is_null_and_passes),
         cmocka_unit_test(a_fork_is_not_waited_for),
+        cmocka_unit_test(forks_cost_no_records),
+        cmocka_unit_test(a_child_does_without_what_another_thread_held),
+        cmocka_unit_test(a_fork_inside_the_pool_leaves_it_alone),
         cmocka_unit_test(pools_touch_what_they_hand_out),
         cmocka_unit_test(the_secret_stays_and_is_not_zero),
     };
