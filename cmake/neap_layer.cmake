@@ -46,7 +46,9 @@ function(neap_layer_objects target dependencies name sources)
     endif()
     if(NEAP_LTO AND CMAKE_C_COMPILER_ID STREQUAL "GNU")
         # Fat objects: libneap.so is linked from the bytecode, libneap.a from the machine code.
-        target_compile_options(${target} PRIVATE -flto=auto -ffat-lto-objects)
+        # Not the C++: its assembler lines that make references weak would be lost.
+        target_compile_options(${target} PRIVATE
+            $<$<COMPILE_LANGUAGE:C>:-flto=auto> $<$<COMPILE_LANGUAGE:C>:-ffat-lto-objects>)
     endif()
 endfunction()
 
