@@ -341,12 +341,11 @@ static void growth_without_bookkeeping_is_undone(void **state)
 }
 
 /* No memory for a record: the take fails, and nothing else happens. Nor does the break creep up. */
-static void without_records_nothing_is_lent_or_grown(void **state)
+static void run_out_of_records(int64_t pad_bytes)
 {
     uintptr_t end;
 
-    (void)state;
-    assert_true(np_tune_set(NP_KNOB_TOP_PAD, 0));
+    assert_true(np_tune_set(NP_KNOB_TOP_PAD, pad_bytes));
     (void)model_take(1, NP_GRANULE_BYTES, 0, NP_MAY_GROW);
     os_fake_limit_break(4 * MIB);
     (void)model_take(WANTED, NP_GRANULE_BYTES, 0, NP_MAY_GROW);
@@ -361,6 +360,18 @@ static void without_records_nothing_is_lent_or_grown(void **state)
     os_fake_reset();
     assert_non_null(model_take(2, NP_GRANULE_BYTES, 0, NP_MAY_GROW));
     expect_all_in_order();
+}
+
+static void without_records_nothing_is_lent_or_grown(void **state)
+{
+    (void)state;
+    run_out_of_records(0);
+}
+
+static void without_records_the_pad_does_not_grow(void **state)
+{
+    (void)state;
+    run_out_of_records(128 << 10);
 }
 
 int main(void)
@@ -384,6 +395,7 @@ int main(void)
         cmocka_unit_test(without_a_limit_there_are_eight_a_processor),
         cmocka_unit_test(growth_without_bookkeeping_is_undone),
         cmocka_unit_test(without_records_nothing_is_lent_or_grown),
+        cmocka_unit_test(without_records_the_pad_does_not_grow),
     };
 
     return run_isolated(tests, COUNT_OF(tests));

@@ -28,6 +28,14 @@ static struct np_tree_node *expected_from(uint64_t key)
     return NULL;
 }
 
+static struct np_tree_node *expected_before(uint64_t key)
+{
+    for (size_t i = KEYS; i-- > 0;)
+        if (is_in[i] && key_of(i) < key)
+            return &nodes[i];
+    return NULL;
+}
+
 static struct np_tree_node *expected_last(void)
 {
     for (size_t i = KEYS; i-- > 0;)
@@ -54,6 +62,7 @@ static void behaves_like_a_set(void **state)
         is_in[index] = !is_in[index];
         assert_null(np_tree_audit(&tree));
         assert_ptr_equal(np_tree_first_from(&tree, asked), expected_from(asked));
+        assert_ptr_equal(np_tree_last_before(&tree, asked), expected_before(asked));
         assert_ptr_equal(np_tree_last(&tree), expected_last());
     }
 }
