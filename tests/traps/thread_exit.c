@@ -96,11 +96,75 @@ static void *live_and_die(void *argument)
     return argument;
 }
 
+/* Allocates and frees a while; if another thread takes the same slots meanwhile, it shows. */
+static void churn(unsigned char own)
+{
+    enum { LIVE = 64, OPERATIONS = 60000 };
+    unsigned char *live[LIVE] = {NULL};
+
+    for (size_t i = 0; i < OPERATIONS; i++) {
+        size_t at = i * 37 % LIVE;
+
+        if (live[at] != NULL)
+            REQUIRE(live[at][0] == own && live[at][19] == own);
+        free(live[at]);
+        live[at] = malloc(20 + i % 4 * 20);
+        REQUIRE(live[at] != NULL);
+        memset(live[at], own, 20);
+    }
+    for (size_t i = 0; i < LIVE; i++)
+        free(live[i]);
+}
+
+static pthread_barrier_t heir_is_there;
+
+/* The heap of the ending thread may have been given to another by now. */
+static void churn_beside_the_heir(void *value)
+{
+    free(value);
+    destructor_calls++;
+    pthread_barrier_wait(&heir_is_there); /* the ending thread's heap may be taken over ... */
+    pthread_barrier_wait(&heir_is_there); /* ... and has been */
+    churn(1);
+}
+
+static void *end_slowly(void *argument)
+{
+    churn(3);
+    REQUIRE(pthread_setspecific(*(pthread_key_t *)argument, malloc(10)) == 0);
+    return NULL;
+}
+
+static void *inherit(void *argument)
+{
+    pthread_barrier_wait(&heir_is_there);
+    free(malloc(10));
+    pthread_barrier_wait(&heir_is_there);
+    churn(2);
+    return argument;
+}
+
+static void require_heirs_are_apart(void)
+{
+    pthread_key_t key;
+    pthread_t ending;
+    pthread_t heir;
+
+    REQUIRE(pthread_key_create(&key, churn_beside_the_heir) == 0);
+    REQUIRE(pthread_barrier_init(&heir_is_there, NULL, 2) == 0);
+    for (unsigned i = 0; i < 10; i++) {
+        REQUIRE(pthread_create(&ending, NULL, end_slowly, &key) == 0);
+        REQUIRE(pthread_create(&heir, NULL, inherit, NULL) == 0);
+        REQUIRE(pthread_join(ending, NULL) == 0);
+        REQUIRE(pthread_join(heir, NULL) == 0);
+    }
+}
+
 /* The first thing that a thread does with malloc happens in a destructor. */
 static void first_use_in_destructor(void *value)
 {
+    (void)value; /* the key itself */
     destructor_calls++;
-    free(value);
     for (size_t i = 0; i < 1000; i++)
         free(malloc(i));
 }
@@ -109,12 +173,6 @@ static void *never_allocate(void *argument)
 {
     REQUIRE(pthread_setspecific(*(pthread_key_t *)argument, argument) == 0);
     return NULL;
-}
-
-static void first_use_after_main_part(void *value)
-{
-    (void)value;
-    first_use_in_destructor(NULL);
 }
 
 int main(void)
@@ -126,7 +184,7 @@ int main(void)
     alarm(60);
     for (size_t i = 0; i < KEYS; i++)
         REQUIRE(pthread_key_create(&keys[i], destroy_key) == 0);
-    REQUIRE(pthread_key_create(&late_key, first_use_after_main_part) == 0);
+    REQUIRE(pthread_key_create(&late_key, first_use_in_destructor) == 0);
     for (uintptr_t i = 0; i < THREADS; i += 8) {
         for (size_t k = 0; k < 8; k++)
             REQUIRE(pthread_create(&threads[k], NULL, live_and_die, (void *)(i + k)) == 0);
@@ -140,5 +198,7 @@ int main(void)
         REQUIRE(pthread_join(threads[0], NULL) == 0);
     }
     REQUIRE(destructor_calls == threads_run * 9 + 20);
+    require_heirs_are_apart();
+    REQUIRE(destructor_calls == threads_run * 9 + 30);
     return 0;
 }
