@@ -1,6 +1,7 @@
-/* The walk. Every granule of an arena is counted as exactly one of live, free and resident, or cold, which is how
- * A1 comes to hold. Nothing here is written by others meanwhile except what a slab's holder counts:
- * those words are read once each, and bounded, because two of them may be of different moments. */
+/* The walk. Every granule of an arena is counted as exactly one of live, free and resident, or
+ * cold, which is how A1 comes to hold. Nothing here is written by others meanwhile except what a
+ * slab's holder counts: those words are read once each, and bounded, because two of them may be
+ * of different moments. */
 #include "gather.h"
 
 #include "bits.h"
@@ -52,8 +53,8 @@ static void add_free_run(struct np_gathered *gathered, const struct np_run *run)
     bool is_filed = atomic_load_explicit(&run->state, memory_order_relaxed) == NP_RUN_FREE;
     size_t resident_bytes;
 
-    /* The run's own count leaves out parts of system pages; and of a run that is being purged it is the purger's,
-     * while its bits may be read by all. */
+    /* The run's own count leaves out parts of system pages; and of a run that is being purged it
+     * is the purger's, while its bits may be read by all. */
     if (is_filed && np_page_bytes() == NP_GRANULE_BYTES)
         resident_bytes = (size_t)run->resident_count << NP_GRANULE_SHIFT;
     else
@@ -79,7 +80,8 @@ static void add_slab(struct np_gathered *gathered, const struct np_run *run,
     /* S2 and S3: not on the private list, and not on the shared one. */
     size_t used = np_min(np_slab_used_count(slab), extended);
     size_t live = used - np_min(np_slab_shared_count(slab), used);
-    size_t behind_bytes = /* never reached by a slot, and yet there: from an earlier life of the run */
+    /* Never reached by a slot, and yet there: from an earlier life of the run. */
+    size_t behind_bytes =
         np_run_count_resident(run, reached_bytes >> NP_GRANULE_SHIFT, run->granule_count)
         << NP_GRANULE_SHIFT;
 

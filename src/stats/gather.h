@@ -6,8 +6,8 @@
 #include "classes.h"
 #include "stats.h"
 
-/* Free pieces by size: up to NP_SMALL_MAX_BYTES a bin for each class, a bin for each doubling above.
- * 2^48 bytes are all addresses there are. */
+/* Free pieces by size: up to NP_SMALL_MAX_BYTES a bin for each class, a bin for each doubling
+ * above. 2^48 bytes are all addresses there are. */
 #define NP_BIN_COUNT (NP_CLASS_COUNT + 48 - 14)
 
 /* [B1] least * count <= bytes <= most * count, and no size lies in two bins. */
@@ -26,8 +26,8 @@ struct np_gathered {
 /* Overwrites *gathered with what the arena holds. Takes and releases the arena's lock. */
 void np_stats_gather(struct np_arena *arena, struct np_gathered *gathered);
 
-/* To be called first: blocks that this thread has freed, and whose slots wait in its line, are free then. Those of
- * other threads, a few each, are told as live. */
+/* To be called first: blocks that this thread has freed, and whose slots wait in its line, are
+ * free then. Those of other threads, a few each, are told as live. */
 void np_stats_settle(void);
 
 /* Adds the second to the first. */

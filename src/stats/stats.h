@@ -1,8 +1,9 @@
-/* Questions about the whole allocator, answered by walking it: arenas, runs, slabs. Nothing is pushed here
- * by the layers below, so asking costs, and not asking costs nothing.
+/* Questions about the whole allocator, answered by walking it: arenas, runs, slabs. Nothing is
+ * pushed here by the layers below, so asking costs, and not asking costs nothing.
  *
- * Walks take one arena's lock at a time; heaps go on meanwhile, so figures of slabs in use may be a few blocks old.
- * Memory that was returned is neither in use nor free: it is counted as cold.
+ * Walks take one arena's lock at a time; heaps go on meanwhile, so figures of slabs in use may
+ * be a few blocks old. Memory that was returned is neither in use nor free: it is counted as
+ * cold.
  */
 #ifndef NP_STATS_STATS_H
 #define NP_STATS_STATS_H
@@ -12,15 +13,16 @@
 /* Sums over one arena or all. Bytes but for the counts.
  * [A1] system = live + free_resident + cold, in each arena. */
 struct np_stats_sums {
-    size_t system_bytes;      /* of address space from the system, mappings of large objects not included */
+    size_t system_bytes; /* address space from the system, without mappings of large objects */
     size_t system_max_bytes;
-    size_t live_bytes;        /* in slots and runs in the program's hands */
+    size_t live_bytes; /* in slots and runs in the program's hands; whole slots, whole granules */
     size_t live_count;
-    size_t free_resident_bytes; /* free, and may have memory behind it */
-    size_t cold_bytes;        /* no memory behind it */
-    size_t free_slot_count;
-    size_t free_run_count;
-    size_t held_count;        /* free slots kept because of M_MXFAST, part of free_slot_count */
+    size_t free_resident_bytes; /* free, and may have memory behind it; ends of pages too that
+                                   no slot fits into */
+    size_t cold_bytes;          /* no memory behind it */
+    size_t free_slot_count;     /* handed out before, or about to be; not the cold ones */
+    size_t free_run_count;      /* with memory behind them */
+    size_t held_count; /* free slots kept because of M_MXFAST, part of free_slot_count */
     size_t held_bytes;
     size_t top_resident_bytes;
 };

@@ -1,5 +1,5 @@
-/* malloc_stats, in glibc's words and columns. glibc prints 32 bits of each number; these are whole, and make
- * the column wider where they must. */
+/* malloc_stats, in glibc's words and columns. glibc prints 32 bits of each number; these are
+ * whole, and make the column wider where they must. */
 #include "gather.h"
 #include "large.h"
 #include "text.h"

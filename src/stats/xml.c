@@ -1,7 +1,8 @@
-/* malloc_info: glibc's elements, in glibc's order, and a few of our own that parsers of glibc's pass over.
+/* malloc_info: glibc's elements, in glibc's order, and a few of our own that parsers of glibc's
+ * pass over.
  *
- * An arena is walked under its lock into numbers, then written without it: the stream behind `write` may
- * allocate. The totals are the sums of what was written, not of a second walk. */
+ * An arena is walked under its lock into numbers, then written without it: the stream behind
+ * `write` may allocate. The totals are the sums of what was written, not of a second walk. */
 #include "gather.h"
 #include "large.h"
 #include "text.h"
@@ -29,8 +30,8 @@ struct attribute {
     size_t value;
 };
 
-/* <start name="value" ... />; `start` is the element's name and, mostly, its type. Attributes end with a name
- * that is NULL. */
+/* <start name="value" ... />; `start` is the element's name and, mostly, its type. Attributes
+ * end with a name that is NULL. */
 static void put_element(const struct writer *writer, const char *start,
                         const struct attribute *attributes)
 {
@@ -89,7 +90,8 @@ static void put_free_totals(const struct writer *writer, const struct np_stats_s
                        sums->free_resident_bytes - sums->held_bytes);
 }
 
-/* What an arena got from the system is usable at once, so both of glibc's kinds of address space are that. */
+/* What an arena got from the system is usable at once, so both of glibc's kinds of address space
+ * are that. */
 static void put_system(const struct writer *writer, const struct np_stats_sums *sums)
 {
     put_size(writer, "system type=\"current\"", sums->system_bytes);

@@ -1,10 +1,10 @@
-/* Every failure of every call of the system, in every scenario: the nth call alone, and all from the nth on. After every
- * step all audits run, and whatever was handed out still has its contents; a later step may mend what an earlier
- * one broke, so nothing waits until the end. When the failures are over, everything works again and, in the end,
- * everything goes back.
+/* Every failure of every call of the system, in every scenario: the nth call alone, and all from
+ * the nth on. After every step all audits run, and whatever was handed out still has its
+ * contents; a later step may mend what an earlier one broke, so nothing waits until the end.
+ * When the failures are over, everything works again and, in the end, everything goes back.
  *
- * Each trial is a process of its own. A scenario is done with when it makes fewer calls than the one that is to
- * fail. */
+ * Each trial is a process of its own. A scenario is done with when it makes fewer calls than the
+ * one that is to fail. */
 #include <pthread.h>
 #include <string.h>
 
@@ -313,7 +313,8 @@ static int try_one(unsigned nth)
     return has_failed ? 0 : STATUS_ALL_TRIED;
 }
 
-/* Each of the first 60 calls, and then, where the same few come over and over, every few of them. */
+/* Each of the first 60 calls, and then, where the same few come over and over, every few of
+ * them. */
 static void try_all(size_t scenario_index, enum way way, size_t page_bytes)
 {
     unsigned nth = 1;

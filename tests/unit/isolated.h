@@ -1,7 +1,9 @@
-/* Tests that need a process of their own: the layers' state is the process's, and cannot be put back.
+/* Tests that need a process of their own: the layers' state is the process's, and cannot be put
+ * back.
  *
- * run_isolated forks for each test; the child runs it as a cmocka group of one. Fault tests, which run one scenario
- * many times, do the same with run_in_child; there a failed expectation ends the child. */
+ * run_isolated forks for each test; the child runs it as a cmocka group of one. Fault tests,
+ * which run one scenario many times, do the same with run_in_child; there a failed expectation
+ * ends the child. */
 #ifndef NP_TESTS_ISOLATED_H
 #define NP_TESTS_ISOLATED_H
 

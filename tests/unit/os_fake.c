@@ -1,4 +1,5 @@
-/* See os_fake.h. Areas of the process that are the layers' lie in one sorted table; every call is looked up in it. */
+/* See os_fake.h. Areas of the process that are the layers' lie in one sorted table; every call
+ * is looked up in it. */
 #include "os_fake.h"
 
 #include <errno.h>
@@ -18,7 +19,8 @@
 
 enum { REAL_PAGE_BYTES = 4096, AREA_MAX = 1 << 17 };
 
-/* Address space in which the fake break moves: 64 GiB, more than a window table reaches without wrapping. */
+/* Address space in which the fake break moves: 64 GiB, more than a window table reaches without
+ * wrapping. */
 #define BREAK_RANGE_BYTES ((size_t)64 << 30)
 
 struct area {

@@ -1,13 +1,13 @@
-/* The fake kernel: src/os/os.h for tests, on real memory, with every call counted, checked against the contract, and made
- * to fail on demand.
+/* The fake kernel: src/os/os.h for tests, on real memory, with every call counted, checked
+ * against the contract, and made to fail on demand.
  *
- * It dies (abort, with a sentence) when a layer breaks the contract: a range that is not whole system pages, or
- * that is not ours, purging what is not committed. It never changes errno. Purged memory really is gone,
- * and os_fake_resident_bytes asks the real kernel what is there, so what the layers believe can be compared with
- * the truth.
+ * It dies (abort, with a sentence) when a layer breaks the contract: a range that is not whole
+ * system pages, or that is not ours, purging what is not committed. It never changes errno.
+ * Purged memory really is gone, and os_fake_resident_bytes asks the real kernel what is there,
+ * so what the layers believe can be compared with the truth.
  *
- * Owns all of its state; a mutex guards it, so layers may be tested with threads. Not usable across a fork that
- * another thread is inside of.
+ * Owns all of its state; a mutex guards it, so layers may be tested with threads. Not usable
+ * across a fork that another thread is inside of.
  */
 #ifndef NP_TESTS_OS_FAKE_H
 #define NP_TESTS_OS_FAKE_H
@@ -32,7 +32,8 @@ enum os_fake_call {
     OS_FAKE_CALL_COUNT
 };
 
-/* Before the first call of a layer: bytes of a system page, 4096, 16384 or 65536. 4096 unless set. */
+/* Before the first call of a layer: bytes of a system page, 4096, 16384 or 65536. 4096 unless
+ * set. */
 void os_fake_set_page_bytes(size_t bytes);
 
 /* Forgets failures to come and those that were, and starts counting at 0. Memory stays. */
@@ -78,7 +79,8 @@ void os_fake_lock_memory(const void *address, size_t bytes);
 uintptr_t os_fake_break(void);
 void *os_fake_foreign_sbrk(intptr_t delta_bytes);
 
-/* Other code moves the break by this just before the next np_os_break_move with a delta other than 0. */
+/* Other code moves the break by this just before the next np_os_break_move with a delta other
+ * than 0. */
 void os_fake_foreign_sbrk_before_move(intptr_t delta_bytes);
 
 /* The break may not come above its start plus this. */

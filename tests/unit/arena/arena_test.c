@@ -89,7 +89,8 @@ static void what_cannot_be_done_during_a_fork_is_declined(void **state)
     expect_all_in_order();
 }
 
-/* In the child the others are gone, wherever they were; what they had stays lent, what was ours works. */
+/* In the child the others are gone, wherever they were; what they had stays lent, what was ours
+ * works. */
 static void the_child_goes_on(void **state)
 {
     (void)state;

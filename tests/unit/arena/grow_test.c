@@ -1,4 +1,5 @@
-/* Where arenas get address space: the break, its pad, other users of it, and mappings where there is none. */
+/* Where arenas get address space: the break, its pad, other users of it, and mappings where
+ * there is none. */
 #include <pthread.h>
 #include <sched.h>
 #include <unistd.h>
@@ -288,8 +289,8 @@ static void arena_max_is_a_limit(void **state)
     assert_int_equal(np_arena_list()->index, 0);
 }
 
-/* Arenas made when every one that exists is contended, again and again: each word says "held" and is never
- * released until the end, and nobody may wait, since a new arena is allowed. */
+/* Arenas made when every one that exists is contended, again and again: each word says "held"
+ * and is never released until the end, and nobody may wait, since a new arena is allowed. */
 static unsigned arenas_up_to_limit(unsigned limit)
 {
     for (unsigned count = 1; count < limit; count++) {

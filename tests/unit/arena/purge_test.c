@@ -212,7 +212,8 @@ static void the_break_is_not_lowered_after_a_foreign_move(void **state)
     assert_int_equal(really_retained_bytes(), 0); /* by madvise instead */
 }
 
-/* Other code takes its memory off the top between two of our calls, and even while nobody of us looks. */
+/* Other code takes its memory off the top between two of our calls, and even while nobody of us
+ * looks. */
 static void a_foreign_move_just_before_trimming_is_seen(void **state)
 {
     char *foreign;
@@ -251,7 +252,8 @@ static void a_refused_lowering_still_returns_the_memory(void **state)
     expect_all_in_order();
 }
 
-/* mlock: EINVAL from madvise. It stays resident, is known to be used, and does not keep the rest from going. */
+/* mlock: EINVAL from madvise. It stays resident, is known to be used, and does not keep the rest
+ * from going. */
 static void locked_memory_is_left_alone(void **state)
 {
     uintptr_t locked;
@@ -259,7 +261,8 @@ static void locked_memory_is_left_alone(void **state)
     (void)state;
     assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, 0));
     (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
-    (void)model_take(600, NP_GRANULE_BYTES, 600, NP_MAY_GROW); /* the largest, so it is tried first */
+    /* The largest, so it is tried first. */
+    (void)model_take(600, NP_GRANULE_BYTES, 600, NP_MAY_GROW);
     (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
     for (unsigned i = 0; i < 10; i++) {
         (void)model_take(20, NP_GRANULE_BYTES, 20, NP_MAY_GROW);

@@ -1,5 +1,6 @@
-/* A shadow of what the arenas have lent: every run that is out, with a stamp in it, and the checks that hold after every
- * step whatever the step was. The truth about memory comes from the real kernel. */
+/* A shadow of what the arenas have lent: every run that is out, with a stamp in it, and the
+ * checks that hold after every step whatever the step was. The truth about memory comes from the
+ * real kernel. */
 #ifndef NP_TESTS_RUN_MODEL_H
 #define NP_TESTS_RUN_MODEL_H
 
@@ -137,7 +138,8 @@ static inline void expect_bounded(void)
     assert_true(np_arena_retained_bytes() <= np_arena_retained_max_bytes());
 }
 
-/* Takes a run, checks it, clears some of it and checks that, stamps the first touched_count granules. NULL: refused. */
+/* Takes a run, checks it, clears some of it and checks that, stamps the first touched_count
+ * granules. NULL: refused. */
 static inline struct lent *model_take(size_t granule_count, size_t alignment_bytes,
                                       size_t touched_count, enum np_growth growth)
 {

@@ -1,4 +1,5 @@
-/* Runs are taken, given, grown and shrunk at random, against the model, for every system page size. */
+/* Runs are taken, given, grown and shrunk at random, against the model, for every system page
+ * size. */
 #include "run_model.h"
 
 #include "tune.h"
@@ -133,7 +134,8 @@ static size_t free_runs(void)
     return count_of_free_runs;
 }
 
-/* Free runs with a live one between them, of these sizes, in address order; the first live one is lent[0]. */
+/* Free runs with a live one between them, of these sizes, in address order; the first live one
+ * is lent[0]. */
 static void make_holes(const size_t *sizes, uintptr_t *starts, size_t count, bool is_touched)
 {
     struct np_run *holes[16];
@@ -218,7 +220,8 @@ static void neighbours_merge(void **state)
 {
     enum { COUNT = 6 };
     uintptr_t start;
-    static const size_t order[COUNT] = {1, 3, 2, 0, 5, 4}; /* alone, alone, both sides, after, ... */
+    /* Alone, alone, between two, before one, alone, between two. */
+    static const size_t order[COUNT] = {1, 3, 2, 0, 5, 4};
     static const size_t expected[COUNT] = {2, 3, 2, 2, 3, 2};
     struct np_run *runs[COUNT];
 
@@ -267,7 +270,8 @@ static void only_starts_of_lent_runs_are_found(void **state)
     assert_null(np_run_find(start + 1));
     assert_null(np_run_find(start + 16));
     assert_null(np_run_find(start + NP_GRANULE_BYTES));
-    assert_null(np_run_find(start + 9 * NP_GRANULE_BYTES)); /* its last granule has a map entry too */
+    /* Its last granule has a map entry too. */
+    assert_null(np_run_find(start + 9 * NP_GRANULE_BYTES));
     assert_null(np_run_find(0));
     assert_null(np_run_find(UINTPTR_MAX));
     assert_null(np_run_find((uintptr_t)1 << 47));

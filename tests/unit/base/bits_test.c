@@ -59,7 +59,8 @@ static void smaller_and_larger(void **state)
     assert_int_equal(np_max(SIZE_MAX, 2), SIZE_MAX);
 }
 
-/* Window and slab addresses differ in few, high bits; the low bits of their images must differ all the same. */
+/* Window and slab addresses differ in few, high bits; the low bits of their images must differ
+ * all the same. */
 static void mixing_spreads_addresses(void **state)
 {
     enum { COUNT = 4096, SHIFT = 16 };

@@ -145,7 +145,8 @@ static void nobody_waits_for_a_fork(void **state)
         np_lock_fork(&lock, NP_FORK_PREPARE);
         np_thread_is_forking = true;
         assert_int_equal(attempts_of_another_thread(), 4);
-        /* The forking thread itself passes, and its critical sections do not end the fork's hold. */
+        /* The forking thread itself passes, and its critical sections do not end the fork's
+         * hold. */
         assert_true(np_lock_acquire(&lock));
         np_lock_release(&lock);
         assert_true(np_lock_try(&lock));
@@ -184,7 +185,8 @@ static void *acquire_and_tell(void *answer)
     return NULL;
 }
 
-/* Threads sleep on a held lock, and a fork takes it next or one of them does; either way all of them end. */
+/* Threads sleep on a held lock, and a fork takes it next or one of them does; either way all of
+ * them end. */
 static void sleepers_do_not_sleep_through_a_fork(void **state)
 {
     (void)state;

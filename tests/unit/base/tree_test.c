@@ -1,4 +1,5 @@
-/* The tree against an array of flags, audited after every step; and that the audit sees what it is for. */
+/* The tree against an array of flags, audited after every step; and that the audit sees what it
+ * is for. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* Which layer serves a request, realloc between all of them, zeroing, and the retry when memory is short. */
+/* Which layer serves a request, realloc between all of them, zeroing, and the retry when memory
+ * is short. */
 #include <string.h>
 
 #include "arena.h"
@@ -245,7 +246,8 @@ static void a_mapping_is_remapped_not_copied(void **state)
 
 static void resizing_goes_between_all_layers(void **state)
 {
-    static const size_t sizes[] = {10, 3000, 50, 16384, 16385, 100, 100000, 400000, 17000, 5000000, 1};
+    static const size_t sizes[] = {10,  3000,   50,     16384, 16385,  100,
+                                   100000, 400000, 17000, 5000000, 1};
 
     (void)state;
     for (size_t from = 0; from < COUNT_OF(sizes); from++) {
@@ -288,7 +290,8 @@ static void resizing_without_memory_leaves_the_block(void **state)
 
 /* ---- short of memory ---- */
 
-/* Everything is free, but as slabs that the heap keeps and holds: they go, and the request is served. */
+/* Everything is free, but as slabs that the heap keeps and holds: they go, and the request is
+ * served. */
 static void what_is_free_in_another_shape_is_used(void **state)
 {
     static void *small[80000];

@@ -1,4 +1,5 @@
-/* fork: other threads go on while it lasts, the child works whatever they were doing, and nothing is lost. */
+/* fork: other threads go on while it lasts, the child works whatever they were doing, and
+ * nothing is lost. */
 #include "fork.h"
 
 #include <pthread.h>
@@ -158,8 +159,9 @@ static void *churn(void *argument)
     return NULL;
 }
 
-/* Only our own locks matter here: the fake os's mutex would be held for ever in a child, so children of a busy process
- * use what needs no system call, and a sleeping lock shows as a time-out. */
+/* Only our own locks matter here: the fake os's mutex would be held for ever in a child, so
+ * children of a busy process use what needs no system call, and a sleeping lock shows as a
+ * time-out. */
 static int live_small_as_child(void)
 {
     void *small[50];

@@ -1,4 +1,5 @@
-/* Threads come and go: heaps are parked and reused, hold little while parked, and a thread that is over still works. */
+/* Threads come and go: heaps are parked and reused, hold little while parked, and a thread that
+ * is over still works. */
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>

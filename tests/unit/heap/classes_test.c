@@ -131,7 +131,8 @@ static void slots_lie_apart_inside_their_slab(void **state)
     }
 }
 
-/* free() of anything but the start of a slot is an error that is seen: for every address of every class. */
+/* free() of anything but the start of a slot is an error that is seen: for every address of
+ * every class. */
 static void only_starts_of_slots_have_an_index(void **state)
 {
     (void)state;
@@ -139,7 +140,9 @@ static void only_starts_of_slots_have_an_index(void **state)
         struct np_slab slab = slab_of_class(i);
         unsigned next = 0;
 
-        for (uintptr_t at = slab.start; at < slab.start + slab.unit_count * NP_UNIT_BYTES; at += 8) {
+        uintptr_t end = slab.start + slab.unit_count * NP_UNIT_BYTES;
+
+        for (uintptr_t at = slab.start; at < end; at += 8) {
             int index = np_slab_slot_index(&slab, at);
 
             if (next < slab.slot_count && at == np_slab_slot_at(&slab, next))

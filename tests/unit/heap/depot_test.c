@@ -1,4 +1,5 @@
-/* Closed slabs with room: what is listed, in which order it is taken, and what goes back instead. */
+/* Closed slabs with room: what is listed, in which order it is taken, and what goes back
+ * instead. */
 #include <pthread.h>
 #include <string.h>
 
@@ -146,7 +147,8 @@ static void a_full_slab_is_listed_when_it_has_room(void **state)
     expect_sound();
 }
 
-/* A few slots, all of a page's, in a slab that was never extended further: the rest is cold, and is room. */
+/* A few slots, all of a page's, in a slab that was never extended further: the rest is cold, and
+ * is room. */
 static void cold_slots_are_room(void **state)
 {
     struct np_slab *slab = np_slab_make(&home, CLASS_2048, CLASS_2048, NP_MAY_GROW);
@@ -227,7 +229,8 @@ static void *settle_and_take(void *unused)
     return NULL;
 }
 
-/* Nobody waits for a fork; what could not be listed stays open, aside, until the forking thread settles it. */
+/* Nobody waits for a fork; what could not be listed stays open, aside, until the forking thread
+ * settles it. */
 static void a_fork_is_not_waited_for(void **state)
 {
     pthread_t other;
@@ -256,7 +259,8 @@ static void a_fork_is_not_waited_for(void **state)
     assert_null(np_depot_take(CLASS_64));
 }
 
-/* In the child the slabs that another thread put aside are lost with that thread; what was listed is there. */
+/* In the child the slabs that another thread put aside are lost with that thread; what was
+ * listed is there. */
 static void the_child_keeps_the_lists(void **state)
 {
     pthread_t other;
@@ -299,8 +303,8 @@ enum { THREADS = 4, STEPS = 4000 };
 
 static _Atomic(void *) mailbox[64];
 
-/* Each takes slabs, takes slots of them and leaves those for the others, and frees what it finds, as a thread without
- * a heap does. */
+/* Each takes slabs, takes slots of them and leaves those for the others, and frees what it
+ * finds, as a thread without a heap does. */
 static void *work(void *argument)
 {
     unsigned seed = (unsigned)(uintptr_t)argument;

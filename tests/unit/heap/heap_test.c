@@ -1,5 +1,5 @@
-/* Heaps: refill order, what is held open, pairs, twins, other threads' frees; and a random life of several heaps,
- * audited after every step. */
+/* Heaps: refill order, what is held open, pairs, twins, other threads' frees; and a random life
+ * of several heaps, audited after every step. */
 #include <string.h>
 
 #include "bits.h"
@@ -232,8 +232,8 @@ static size_t really_resident_bytes(uintptr_t from)
     return os_fake_resident_bytes((void *)from, os_fake_break() - from);
 }
 
-/* A worker allocates and sleeps for ever; others free what it had, or it frees all itself and sleeps then. What stays
- * resident is the threshold and what each thread holds open. */
+/* A worker allocates and sleeps for ever; others free what it had, or it frees all itself and
+ * sleeps then. What stays resident is the threshold and what each thread holds open. */
 static void expect_return_after(struct np_heap *freeing_heap, size_t bytes)
 {
     uintptr_t start = np_align_up(os_fake_break(), 4096);
@@ -491,8 +491,9 @@ static void held_requests_have_a_twin_class(void **state)
     expect_sound();
 }
 
-/* The knob's unit is ptmalloc's: what malloc_init and mallopt of glibc make of it decides which chunks are fast, and a
- * request of r bytes has a chunk of r + 8, rounded up to 16 and at least 32. */
+/* The knob's unit is ptmalloc's: what malloc_init and mallopt of glibc make of it decides which
+ * chunks are fast, and a request of r bytes has a chunk of r + 8, rounded up to 16 and at least
+ * 32. */
 static void the_limit_of_held_requests_is_ptmallocs(void **state)
 {
     (void)state;

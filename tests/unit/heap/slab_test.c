@@ -326,8 +326,8 @@ static void *push_all(void *argument)
     return NULL;
 }
 
-/* All slots are dealt to pushers, who push them while the holder collects, closes and is robbed; all come back, each
- * once. */
+/* All slots are dealt to pushers, who push them while the holder collects, closes and is robbed;
+ * all come back, each once. */
 static void no_slot_is_lost_or_doubled(void **state)
 {
     static bool is_seen[1024];

@@ -1,5 +1,5 @@
-/* Large objects: the table through its levels, the limit, resizing, what goes back; and a random life against a
- * shadow, audited after every step. */
+/* Large objects: the table through its levels, the limit, resizing, what goes back; and a random
+ * life against a shadow, audited after every step. */
 #include <pthread.h>
 #include <string.h>
 
@@ -104,7 +104,8 @@ static void alignments_are_kept(void **state)
     expect_counts();
 }
 
-/* 60,000 mapped blocks are asked of neap; the table takes a tenth of an entry more for each, and gives it back. */
+/* 60,000 mapped blocks are asked of neap; the table takes a tenth of an entry more for each, and
+ * gives it back. */
 static void the_table_grows_and_shrinks(void **state)
 {
     size_t most_table_bytes;

@@ -1,4 +1,5 @@
-/* From addresses to windows and slab records: for any address, with windows that share a place in the table. */
+/* From addresses to windows and slab records: for any address, with windows that share a place
+ * in the table. */
 #include <string.h>
 
 #include "isolated.h"
@@ -134,7 +135,8 @@ static void records_go_back_by_pages_of_16k(void **state)
     purge_some_of_a_window(16384);
 }
 
-/* Header and bitmap, 128 KiB of map, and the records of slabs and runs, of which nothing is touched at first. */
+/* Header and bitmap, 128 KiB of map, and the records of slabs and runs, of which nothing is
+ * touched at first. */
 static void a_fresh_window_costs_a_page(void **state)
 {
     struct np_window *window = np_window_ensure(SOME_WINDOW);

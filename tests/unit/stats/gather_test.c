@@ -162,7 +162,8 @@ static void figures_follow_held_blocks(void **state)
     assert_int_equal(sums().held_count, 0);
 }
 
-/* P3: a statistic never counts returned memory as free and resident. The kernel says what there is. */
+/* P3: a statistic never counts returned memory as free and resident. The kernel says what there
+ * is. */
 static void returned_memory_is_cold(void **state)
 {
     uintptr_t start = np_align_up(os_fake_break(), 4096);

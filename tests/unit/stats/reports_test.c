@@ -1,4 +1,5 @@
-/* malloc_stats and malloc_info, to the byte where the heap is empty, and by their figures where it is not. */
+/* malloc_stats and malloc_info, to the byte where the heap is empty, and by their figures where
+ * it is not. */
 #include <fcntl.h>
 #include <string.h>
 
@@ -169,7 +170,8 @@ static void figures_are_those_of_the_walk(void **state)
     assert_true(sums.free_slot_count >= 100);
 }
 
-/* The stream behind the report may allocate, from the very heap that is being told about: no lock is held. */
+/* The stream behind the report may allocate, from the very heap that is being told about: no
+ * lock is held. */
 static void allocate_between(void *context, const char *bytes, size_t byte_count)
 {
     static void *last;
