@@ -1,5 +1,5 @@
-"""Runs report_dump in all its states and checks malloc_info or malloc_stats against glibc's shape and
-against mallinfo2.
+"""Runs report_dump in all its states and checks malloc_info or malloc_stats against glibc's shape
+and against mallinfo2.
 
 Usage: check_report.py info|stats PROGRAM neap|glibc
 neap may say more than glibc does; glibc may not.

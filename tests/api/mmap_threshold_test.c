@@ -1,6 +1,6 @@
-/* M_MMAP_THRESHOLD and M_MMAP_MAX to the letter: a threshold of 64 maps blocks of 100 bytes, as many as
- * M_MMAP_MAX or the kernel allows, and the rest live in an arena without anything failing. In the
- * order of the tests: each leaves its settings to the next. */
+/* M_MMAP_THRESHOLD and M_MMAP_MAX to the letter: a threshold of 64 maps blocks of 100 bytes, as
+ * many as M_MMAP_MAX or the kernel allows, and the rest live in an arena without anything failing.
+ * In the order of the tests: each leaves its settings to the next. */
 #include "api_test.h"
 
 enum { BLOCKS = 70000, BLOCK_BYTES = 100 };

@@ -1,5 +1,5 @@
-// Every form of operator new and delete, under interposition: whether it is ours, aligned, honours the
-// new-handler, and throws or not as the standard says ([new.delete], C++17).
+// Every form of operator new and delete, under interposition: whether it is ours, aligned, honours
+// the new-handler, and throws or not as the standard says ([new.delete], C++17).
 #include <csetjmp>
 #include <cstdarg>
 #include <cstddef>
@@ -21,7 +21,7 @@ namespace {
 
 constexpr std::size_t sizes[] = {0, 1, 8, 16, 24, 100, 1000, 5000, 16384, 70000, 300000, 5000000};
 
-// The compiler knows no size that it reads from here, and leaves out no call whose result goes there.
+// The compiler knows no size that it reads here, and leaves out no call whose result goes there.
 volatile std::size_t huge = SIZE_MAX / 2 - 100;
 volatile std::size_t largest = SIZE_MAX;
 void *volatile sink;
@@ -198,30 +198,34 @@ template <typename Function> int handler_calls_of(Function function)
     return handler_calls;
 }
 
-// It is called until it succeeds or is gone, and only then does the operator throw or return null.
+// It is called until it succeeds or is gone, and only then does the operator throw ...
 void new_handler_is_called_until_it_gives_up(void **)
 {
     std::align_val_t align{64};
+    auto one = [] { sink = ::operator new(huge); };
+    auto array = [] { sink = ::operator new[](huge); };
+    auto aligned_one = [&] { sink = ::operator new(huge, align); };
+    auto aligned_array = [&] { sink = ::operator new[](huge, align); };
 
-    assert_int_equal(
-        handler_calls_of([] { assert_true(throws_bad_alloc([] { sink = ::operator new(huge); })); }), 3);
-    assert_int_equal(
-        handler_calls_of([] { assert_true(throws_bad_alloc([] { sink = ::operator new[](huge); })); }),
-        3);
-    assert_int_equal(handler_calls_of([&] {
-                         assert_true(throws_bad_alloc([&] { sink = ::operator new(huge, align); }));
-                     }),
-                     3);
-    assert_int_equal(handler_calls_of([&] {
-                         assert_true(throws_bad_alloc([&] { sink = ::operator new[](huge, align); }));
-                     }),
-                     3);
-    assert_int_equal(handler_calls_of([] { assert_null(::operator new(huge, std::nothrow)); }), 3);
-    assert_int_equal(handler_calls_of([] { assert_null(::operator new[](huge, std::nothrow)); }), 3);
-    assert_int_equal(handler_calls_of([&] { assert_null(::operator new(huge, align, std::nothrow)); }),
-                     3);
-    assert_int_equal(
-        handler_calls_of([&] { assert_null(::operator new[](huge, align, std::nothrow)); }), 3);
+    assert_int_equal(handler_calls_of([&] { assert_true(throws_bad_alloc(one)); }), 3);
+    assert_int_equal(handler_calls_of([&] { assert_true(throws_bad_alloc(array)); }), 3);
+    assert_int_equal(handler_calls_of([&] { assert_true(throws_bad_alloc(aligned_one)); }), 3);
+    assert_int_equal(handler_calls_of([&] { assert_true(throws_bad_alloc(aligned_array)); }), 3);
+}
+
+// ... or return null.
+void new_handler_is_called_by_nothrow_too(void **)
+{
+    std::align_val_t align{64};
+    auto one = [] { assert_null(::operator new(huge, std::nothrow)); };
+    auto array = [] { assert_null(::operator new[](huge, std::nothrow)); };
+    auto aligned_one = [&] { assert_null(::operator new(huge, align, std::nothrow)); };
+    auto aligned_array = [&] { assert_null(::operator new[](huge, align, std::nothrow)); };
+
+    assert_int_equal(handler_calls_of(one), 3);
+    assert_int_equal(handler_calls_of(array), 3);
+    assert_int_equal(handler_calls_of(aligned_one), 3);
+    assert_int_equal(handler_calls_of(aligned_array), 3);
 }
 
 void what_the_handler_throws_comes_through(void **)
@@ -291,6 +295,7 @@ int main()
         cmocka_unit_test(too_much_throws_bad_alloc),
         cmocka_unit_test(too_much_is_null_for_nothrow),
         cmocka_unit_test(new_handler_is_called_until_it_gives_up),
+        cmocka_unit_test(new_handler_is_called_by_nothrow_too),
         cmocka_unit_test(what_the_handler_throws_comes_through),
         cmocka_unit_test(nothrow_swallows_the_handlers_bad_alloc),
         cmocka_unit_test(expressions_and_containers),

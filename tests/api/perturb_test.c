@@ -1,6 +1,6 @@
 /* M_PERTURB: fresh blocks hold the complement of the byte, freed ones the byte, calloc's zeros.
  *
- * glibc, from which this comes, leaves out the blocks of its thread cache; neap has no exception. */
+ * glibc, from which this comes, leaves out the blocks of its thread cache; neap leaves out none. */
 #include "api_test.h"
 
 enum { FREED = 0x5a, FRESH = 0xa5, BLOCKS = 50 };
@@ -47,7 +47,7 @@ static void callocs_blocks_are_zero(void **state)
     }
 }
 
-/* The first 16 bytes may hold a link; what lies behind is the byte, or zero if the page has gone. */
+/* The first 16 bytes may hold a link; behind them is the byte, or zero if the page has gone. */
 static void freed_blocks_hold_the_byte(void **state)
 {
     size_t seen = 0;

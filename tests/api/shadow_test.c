@@ -1,5 +1,5 @@
-/* Random operations beside a model that knows what must be true: which addresses are taken, and what
- * each block holds. The seeds are fixed, so that a failure comes again. */
+/* Random operations beside a model that knows what must be true: which addresses are taken, and
+ * what each block holds. The seeds are fixed, so that a failure comes again. */
 #include "api_test.h"
 
 enum { MOST_LIVE = 3000, OPERATIONS = 100000 };
@@ -104,7 +104,8 @@ static void resize_one(uint64_t *random, unsigned max_shift)
     enter(block.start, size, block.seed);
 }
 
-/* The number of live blocks swings between none and all, for growth and shrinkage are not one test. */
+/* The number of live blocks swings between none and all, for growth and shrinkage are not one
+ * test. */
 static void run(uint64_t seed, unsigned max_shift)
 {
     uint64_t random = seed;

@@ -73,7 +73,8 @@ static void live_blocks_are_not_hurt(void **state)
         pattern_fill(blocks[i], size, i);
     }
     resident_when_full = resident_bytes();
-    /* One in a hundred stays, side by side: a run is what goes back, not a page between live slots. */
+    /* One in a hundred stays, side by side: a run is what goes back, not a page between live
+     * slots. */
     for (size_t i = 0; i < count; i++) {
         if (i % 10000 >= 100)
             api_free(blocks[i]);

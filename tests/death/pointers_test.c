@@ -1,5 +1,5 @@
-/* Pointers that are not neap's to free: each ends the process with SIGABRT and one sentence on standard
- * error that names the crime and the address. Every attempt is made in a child. */
+/* Pointers that are not neap's to free: each ends the process with SIGABRT and one sentence on
+ * standard error that names the crime and the address. Every attempt is made in a child. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -37,8 +37,8 @@ static void *free_on_thread(void *pointer)
     return NULL;
 }
 
-/* On another thread than the one that holds the slab: the owner's own fast path does not look where in
- * a slab a pointer points. */
+/* On another thread than the one that holds the slab: the owner's own fast path does not look
+ * where in a slab a pointer points. */
 static void do_free_elsewhere(void *pointer)
 {
     pthread_t thread;

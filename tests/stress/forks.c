@@ -1,5 +1,5 @@
-/* Forks while parcels are exchanged. In the child the other threads are gone; what lay in the mailboxes
- * at that moment is whole, and can be checked, resized and freed. */
+/* Forks while parcels are exchanged. In the child the other threads are gone; what lay in the
+ * mailboxes at that moment is whole, and can be checked, resized and freed. */
 #include <sys/wait.h>
 
 #include "stress.h"

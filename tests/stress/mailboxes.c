@@ -1,5 +1,5 @@
-/* Every thread leaves parcels in mailboxes and takes out what others left there: nearly every block is
- * freed or resized by a thread that did not allocate it, in any order. */
+/* Every thread leaves parcels in mailboxes and takes out what others left there: nearly every
+ * block is freed or resized by a thread that did not allocate it, in any order. */
 #include "stress.h"
 
 enum { THREADS = 4, MAILBOXES = 2048, MAX_SHIFT = 15 };

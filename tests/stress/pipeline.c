@@ -1,6 +1,6 @@
-/* One thread allocates, the next resizes, the next frees: rings of parcels between them. What is freed
- * was always allocated elsewhere, the producer never frees and the consumer never allocates; the load
- * swings, so that slabs empty, fill and empty while their owner looks away. */
+/* One thread allocates, the next resizes, the next frees: rings of parcels between them. What is
+ * freed was always allocated elsewhere, the producer never frees and the consumer never allocates;
+ * the load swings, so that slabs empty, fill and empty while their owner looks away. */
 #include <sched.h>
 
 #include "stress.h"

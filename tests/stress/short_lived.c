@@ -1,6 +1,6 @@
-/* Threads come and go: each takes over what others left behind, leaves parcels of its own, and ends,
- * some after a few operations. Some sleep for a while with their slabs half full, and their parcels are
- * freed meanwhile. */
+/* Threads come and go: each takes over what others left behind, leaves parcels of its own, and
+ * ends, some after a few operations. Some sleep for a while with their slabs half full, and their
+ * parcels are freed meanwhile. */
 #include "stress.h"
 
 enum { AT_A_TIME = 6, MAILBOXES = 1024, MAX_SHIFT = 14 };

@@ -1,7 +1,7 @@
-/* What the stress programs share: parcels, that is blocks whose contents can be checked by whoever holds
- * them, the time that a run may take, and the seed that brings it back.
+/* What the stress programs share: parcels, that is blocks whose contents can be checked by whoever
+ * holds them, the time that a run may take, and the seed that brings it back.
  *
- *   PROGRAM [SECONDS [SEED]]
+ * PROGRAM [SECONDS [SEED]]
  *
  * A run is as random as its threads' timing; the seed fixes what each of them does, not when. */
 #ifndef NEAP_TESTS_STRESS_STRESS_H

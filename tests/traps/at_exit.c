@@ -1,5 +1,5 @@
-/* Trap: there is no time at which malloc has ended. Blocks are freed and allocated in atexit functions,
- * in destructors, and by a thread that outlives main. */
+/* Trap: there is no time at which malloc has ended. Blocks are freed and allocated in atexit
+ * functions, in destructors, and by a thread that outlives main. */
 #include <pthread.h>
 
 #include "trap.h"

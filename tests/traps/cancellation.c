@@ -1,5 +1,5 @@
-/* Trap: a thread that is cancelled must not end inside malloc, holding a lock. Only at the point where
- * it asks may it go; the blocks it had are freed by its cleanup handler. */
+/* Trap: a thread that is cancelled must not end inside malloc, holding a lock. Only at the point
+ * where it asks may it go; the blocks it had are freed by its cleanup handler. */
 #include <pthread.h>
 #include <stdatomic.h>
 

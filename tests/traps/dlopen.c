@@ -1,5 +1,5 @@
-/* Trap: libneap.so is loaded late, by dlopen, into a program whose malloc is another, and unloaded: its
- * code and its blocks must stay, for threads still have to end through it. */
+/* Trap: libneap.so is loaded late, by dlopen, into a program whose malloc is another, and
+ * unloaded: its code and its blocks must stay, for threads still have to end through it. */
 #include <dlfcn.h>
 #include <pthread.h>
 

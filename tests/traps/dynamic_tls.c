@@ -1,5 +1,5 @@
-/* Trap: the loader itself calls malloc, under its own lock, for the thread-local storage of libraries
- * that are opened late, and for its tables of them. */
+/* Trap: the loader itself calls malloc, under its own lock, for the thread-local storage of
+ * libraries that are opened late, and for its tables of them. */
 #include <dlfcn.h>
 #include <pthread.h>
 

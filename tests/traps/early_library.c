@@ -1,5 +1,6 @@
-/* A library for preload.sh: loaded beside libneap.so and after it, so that the loader initialises it
- * first and finalises it last. It allocates before our constructors and frees when main has ended. */
+/* A library for preload.sh: loaded beside libneap.so and after it, so that the loader initialises
+ * it first and finalises it last. It allocates before our constructors and frees when main has
+ * ended. */
 #include <stdio.h>
 
 #include "trap.h"

@@ -1,5 +1,5 @@
-/* Trap: the program, or a library of it, moves the break itself: up, and takes what lies there for its
- * own; up and down again; and below what it took. */
+/* Trap: the program, or a library of it, moves the break itself: up, and takes what lies there for
+ * its own; up and down again; and below what it took. */
 #include <malloc.h>
 #include <stdint.h>
 
@@ -47,8 +47,9 @@ static unsigned char *take(size_t size, unsigned char value)
     return foreign;
 }
 
-/* What others took stays theirs, whatever is allocated, freed and trimmed around it. And from the first
- * such move on neap never lowers the break: libc does not lock it, so the next might be under way. */
+/* What others took stays theirs, whatever is allocated, freed and trimmed around it. And from the
+ * first such move on neap never lowers the break: libc does not lock it, so the next might be
+ * under way. */
 static void gaps_are_respected(void)
 {
     static const size_t sizes[] = {1, 5000, 16, 4096, 100000, 4097};

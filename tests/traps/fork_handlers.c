@@ -1,5 +1,5 @@
-/* Trap: the program has atfork handlers of its own, registered before and after neap's, which allocate
- * and free: in prepare, in the parent and in the child. */
+/* Trap: the program has atfork handlers of its own, registered before and after neap's, which
+ * allocate and free: in prepare, in the parent and in the child. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -1,7 +1,8 @@
 /* Trap: fork runs the handlers of pthread_atfork first and takes stdio's locks after that. If our
- * handlers hold our locks from then on, a thread that holds stdio's and waits for ours waits for ever,
- * and so does fork. One thread here writes to a stream whose write function allocates, in fflush(NULL),
- * which holds the lock on the list of streams; another allocates while it holds stdout's. */
+ * handlers hold our locks from then on, a thread that holds stdio's and waits for ours waits for
+ * ever, and so does fork. One thread here writes to a stream whose write function allocates, in
+ * fflush(NULL), which holds the lock on the list of streams; another allocates while it holds
+ * stdout's. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>

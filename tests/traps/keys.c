@@ -1,5 +1,5 @@
-/* Trap: POSIX promises 1024 pthread keys to the program, so neap must not take one; and a value for a
- * key above the first 32 makes libc call calloc, which must not need a key itself. */
+/* Trap: POSIX promises 1024 pthread keys to the program, so neap must not take one; and a value
+ * for a key above the first 32 makes libc call calloc, which must not need a key itself. */
 #include <limits.h>
 #include <pthread.h>
 #include <stdint.h>

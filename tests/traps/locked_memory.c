@@ -1,5 +1,5 @@
-/* Trap: madvise refuses memory that the program has locked, and may not be believed to have cleared it.
- * calloc's blocks must be zero there, and free must neither fail nor touch errno. */
+/* Trap: madvise refuses memory that the program has locked, and may not be believed to have
+ * cleared it. calloc's blocks must be zero there, and free must neither fail nor touch errno. */
 #include <errno.h>
 #include <malloc.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* Trap: a process may have only so many mappings (vm.max_map_count), and munmap in the middle of
- * neighbours that the kernel has joined needs one more. When it refuses, free must cope and nobody's
- * block may suffer. */
+ * neighbours that the kernel has joined needs one more. When it refuses, free must cope and
+ * nobody's block may suffer. */
 #include <malloc.h>
 
 #include "trap.h"

@@ -1,5 +1,5 @@
-/* An ordinary program for the scripts to preload neap into: it allocates, and says whose malloc it has
- * by the name of the file that malloc lies in. */
+/* An ordinary program for the scripts to preload neap into: it allocates, and says whose malloc it
+ * has by the name of the file that malloc lies in. */
 #include <dlfcn.h>
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
-/* Trap: malloc is called before our constructors, and before libc's. A function in .preinit_array runs
- * ahead of those of every library. */
+/* Trap: malloc is called before our constructors, and before libc's. A function in .preinit_array
+ * runs ahead of those of every library. */
 #include <malloc.h>
 
 #include "trap.h"

@@ -4,7 +4,7 @@
 set -eu
 . "$(dirname "$0")/expect.sh"
 
-# run LIBRARIES PROGRAM: its lines in order; which comes first is a matter of who flushes stdout when.
+# run LIBRARIES PROGRAM: its lines, sorted; which comes first depends on who flushes stdout when.
 run() {
     lines=$(LD_PRELOAD=$1 "$2" 2>&1) || lines="$lines (failed)"
     printf '%s\n' "$lines" | sort

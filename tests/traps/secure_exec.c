@@ -1,8 +1,8 @@
 /* Runs a program as if it were setuid: secure_exec PROGRAM [ARGUMENT...]
  *
- * What makes a process "secure" for libc and the loader is one word that the kernel puts on its stack,
- * AT_SECURE. This starts the program under ptrace and sets the word before its first instruction, so
- * that no setuid file and no root is needed. Exits as the program does. */
+ * What makes a process "secure" for libc and the loader is one word that the kernel puts on its
+ * stack, AT_SECURE. This starts the program under ptrace and sets the word before its first
+ * instruction, so that no setuid file and no root is needed. Exits as the program does. */
 #include <elf.h>
 #include <errno.h>
 #include <sys/ptrace.h>
@@ -35,7 +35,7 @@ static unsigned long stack_pointer_of(pid_t child)
 #endif
 }
 
-/* The stack of a new program: argc, argv, NULL, the environment, NULL, pairs of auxiliary values. */
+/* The stack of a new program: argc, argv, NULL, environment, NULL, pairs of auxiliary values. */
 static void make_secure(pid_t child)
 {
     unsigned long at = stack_pointer_of(child);

@@ -1,5 +1,5 @@
-/* Prints which settings from outside reached us: a block of 1,000,000 bytes is "mapped" by the built-in
- * threshold of 128 KiB, and "not mapped" if somebody has raised that to 4,000,000. */
+/* Prints which settings from outside reached us: a block of 1,000,000 bytes is "mapped" by the
+ * built-in threshold of 128 KiB, and "not mapped" if somebody has raised that to 4,000,000. */
 #include <malloc.h>
 #include <stdio.h>
 

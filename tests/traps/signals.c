@@ -1,5 +1,5 @@
-/* Trap: a program with a timer: every system call of ours may be interrupted, at any place. The handler
- * itself allocates nothing. */
+/* Trap: a program with a timer: every system call of ours may be interrupted, at any place. The
+ * handler itself allocates nothing. */
 #include <errno.h>
 #include <signal.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
-/* Trap: in a static program libc has called sbrk before us and left the break inside a page, where its
- * thread-local storage lies; and shrinking the break inside a page keeps that page's bytes. */
+/* Trap: in a static program libc has called sbrk before us and left the break inside a page, where
+ * its thread-local storage lies; and shrinking the break inside a page keeps that page's bytes. */
 #include <stdint.h>
 
 #include "trap.h"

@@ -1,6 +1,6 @@
-/* Trap: libc.a's own malloc object is pulled in by any symbol of it that we lack, and then all others
- * are defined twice. This program needs every one, weak ones too, and some of libc that allocates;
- * that it links at all is half of the test. */
+/* Trap: libc.a's own malloc object is pulled in by any symbol of it that we lack, and then all
+ * others are defined twice. This program needs every one, weak ones too, and some of libc that
+ * allocates; that it links at all is half of the test. */
 #include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>

@@ -44,8 +44,8 @@ static void check_and_free(struct load *load)
     }
 }
 
-/* Frees what the thread, or the round before, allocated; and comes again for as many rounds as POSIX
- * promises, so that some of them run after neap's own. */
+/* Frees what the thread, or the round before, allocated; and comes again for as many rounds as
+ * POSIX promises, so that some of them run after neap's own. */
 static void destroy_key(void *value)
 {
     struct load *load = value;

@@ -1,5 +1,5 @@
-/* A library with so much thread-local storage that it cannot lie in the static block: the loader calls
- * malloc when a thread touches it first, and free when the thread ends. For dynamic_tls.c. */
+/* A library with so much thread-local storage that it cannot lie in the static block: the loader
+ * calls malloc when a thread touches it first, and free when the thread ends. For dynamic_tls.c. */
 #include <stddef.h>
 
 char *tls_library_bytes(size_t *size_bytes);

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Trap: GLIBC_TUNABLES holds settings for all of glibc. Those of other components pass silently, ours
-# are obeyed beside them.
+# Trap: GLIBC_TUNABLES holds settings for all of glibc. Those of other components pass silently,
+# ours are obeyed beside them.
 #   tunables.sh SHOW_THRESHOLD_PROGRAM
 set -eu
 . "$(dirname "$0")/expect.sh"
