@@ -1,4 +1,4 @@
-/* Where blocks may begin: 16 bytes for all of them, and what the aligned functions are asked for. */
+/* Where blocks may begin: 16 bytes for all, and what the aligned functions were asked for. */
 #include "api_test.h"
 
 enum { SIDE_BY_SIDE = 9 };

@@ -1,5 +1,5 @@
-/* M_MXFAST = 120 brings back what glibc does by default: freed blocks of up to 120 bytes stay, those
- * of 121 go. This is the experiment that neap began with; glibc passes it too. */
+/* M_MXFAST = 120 brings back what glibc does by default: freed blocks of up to 120 bytes stay,
+ * those of 121 go. This is the experiment that neap began with; glibc passes it too. */
 #include "api_test.h"
 
 enum { MOST_BLOCKS = 700000 };
