@@ -101,6 +101,10 @@ bool np_lock_acquire(struct np_lock *lock)
 {
     if (np_lock_try(lock))
         return true;
+    /* In the child, before our handler has run, the holder of what was not held for the fork (the locks of the arena for
+     * forks) is not there to release it. */
+    if (np_thread_is_forking)
+        return false;
     if (!wait_for(lock, HELD_AWAITED))
         return np_thread_is_forking && atomic_load(&lock->word) == HELD_FOR_FORK;
     note_held(lock);

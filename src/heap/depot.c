@@ -151,15 +151,22 @@ void np_depot_settle(struct np_slab *slab)
 
     for (;;) {
         bool has_room;
+        bool is_listed;
 
         np_slab_collect(slab);
         has_room = room_of(slab) >= room_to_list(slab);
         /* Only we, the holder, could make is_listed true, so false is certain; a taker may make it false. */
-        if (has_room || atomic_load_explicit(&slab->is_listed, memory_order_relaxed)) {
+        is_listed = atomic_load_explicit(&slab->is_listed, memory_order_acquire);
+        if (has_room || is_listed) {
             bool is_closed;
 
             if (!np_lock_acquire(&depot->lock)) {
-                put_aside(depot, slab);
+                /* A taker that had just unlisted it, and may have been about to try and open it, had the lock before
+                 * the fork; it is done. So nobody else knows a slab that was not listed before we asked. */
+                if (!is_listed && may_be_given_back(slab))
+                    np_slab_destroy(slab);
+                else
+                    put_aside(depot, slab);
                 return;
             }
             if (!has_room && atomic_load_explicit(&slab->is_listed, memory_order_relaxed))

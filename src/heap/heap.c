@@ -160,6 +160,9 @@ static void close_surplus(struct np_heap *heap, const struct np_slab *except)
 {
     size_t most_bytes = (size_t)np_tune_get(NP_KNOB_OPEN_BYTES);
 
+    /* While a fork has the depots' locks, a closed slab could not be used again: rather too many are kept. */
+    if (atomic_load_explicit(&np_is_fork_under_way, memory_order_relaxed))
+        most_bytes = SIZE_MAX;
     while (heap->open_count > 1 &&
            (heap->open_bytes > most_bytes || heap->open_count == NP_OPEN_MAX)) {
         struct np_slab *idle = find_idle(heap, except);
