@@ -164,4 +164,7 @@ extern struct np_returned np_arena_returned;
 
 void np_arena_fork(enum np_fork_phase phase);
 
+/* Files the runs that were given back while a fork had the locks; to be called when all its locks are free. */
+void np_arena_settle_deferred(void);
+
 #endif

@@ -331,14 +331,6 @@ static void fork_arena(struct np_arena *arena, enum np_fork_phase phase)
     np_lock_fork(&arena->lock, phase);
 }
 
-/* What was given back while the fork had the locks. */
-static void settle_all_deferred(void)
-{
-    for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next)
-        np_run_settle_deferred(arena);
-    np_arena_return_excess();
-}
-
 void np_arena_fork(enum np_fork_phase phase)
 {
     if (phase == NP_FORK_PREPARE) {
@@ -357,6 +349,4 @@ void np_arena_fork(enum np_fork_phase phase)
     np_pool_fork(&arena_pool, phase);
     if (phase != NP_FORK_PREPARE)
         np_lock_fork(&np_break_lock, phase);
-    if (phase == NP_FORK_PARENT)
-        settle_all_deferred();
 }

@@ -321,6 +321,13 @@ void np_arena_return_excess(void)
     }
 }
 
+void np_arena_settle_deferred(void)
+{
+    for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next)
+        np_run_settle_deferred(arena);
+    np_arena_return_excess();
+}
+
 bool np_arena_trim(size_t pad_bytes)
 {
     bool is_any = false;

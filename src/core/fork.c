@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 
+#include "arena.h"
 #include "depot.h"
 #include "lock.h"
 #include "thread.h"
@@ -38,6 +39,7 @@ void np_fork_parent(void)
     each_lock(NP_FORK_PARENT);
     atomic_store(&np_is_fork_under_way, false);
     np_depot_settle_aside();
+    np_arena_settle_deferred();
     pthread_mutex_unlock(&one_fork);
 }
 

@@ -18,7 +18,7 @@ namespace std {
 
 // What catching an exception refers to; weak for the same reason.
 __asm__(".weak __gxx_personality_v0\n.weak __cxa_begin_catch\n.weak __cxa_end_catch\n"
-        ".weak _Unwind_Resume");
+        ".weak _Unwind_Resume\n.weak _ZSt9terminatev");
 
 namespace {
 
