@@ -24,7 +24,9 @@
  * which waits for all stores before it, the slot's own link among them; where the slot is not in the
  * cache that is the whole latency of memory, once a free. In line, the slots' lines arrive together: a prefetch is
  * begun when a slot joins, and it is pushed when so many more have joined. A slot whose push would bring its
- * slab to its notice does not wait, so a sleeping thread keeps no slab from going back by this. */
+ * slab to its notice does not wait, so a sleeping thread keeps no slab from going back by itself; only where the
+ * last slots of one slab wait in the lines of two sleeping threads, it stays, and of such slabs there are no more
+ * than places in the lines. */
 #define NP_DELAYED_COUNT 8
 
 /* Structural limit on slabs open in one heap; the limit in bytes comes before it mostly. */
