@@ -189,8 +189,8 @@ void *neap_stack_pool_top(const struct neap_stack_pool *pool, unsigned index);
  * user whose deepest bytes happen to be the pattern looks that much shallower.) */
 size_t neap_stack_pool_maxused_bytes(const struct neap_stack_pool *pool, unsigned index);
 
-/* The number of the first stack that has run over its lower end, or -1. The one named is the one
- * that overflowed; the one harmed is the one below it. */
+/* The number of the highest stack that has run over its lower end, or -1. The one named is the one
+ * that overflowed; those harmed are below it, and their guards may be broken too. */
 int neap_stack_pool_check(const struct neap_stack_pool *pool);
 
 #ifdef __cplusplus

@@ -92,9 +92,9 @@ bool neap_stack_pool_join(struct neap_stack_pool *pool, unsigned index)
 
 bool neap_stack_pool_split(struct neap_stack_pool *pool, unsigned index, size_t bytes)
 {
-    size_t whole_bytes = pool->sizes[index];
+    size_t whole_bytes = index < pool->count ? pool->sizes[index] : 0;
 
-    if (index + 1 >= pool->count || pool->sizes[index + 1] != 0 || bytes >= whole_bytes ||
+    if (bytes >= whole_bytes || index + 1 >= pool->count || pool->sizes[index + 1] != 0 ||
         !is_fit(bytes) || !is_fit(whole_bytes - bytes))
         return false;
     pool->sizes[index] = (uint16_t)bytes;
@@ -129,11 +129,13 @@ size_t neap_stack_pool_maxused_bytes(const struct neap_stack_pool *pool, unsigne
     return maxused_bytes;
 }
 
+/* From the top down: a stack that ran through all of the one below broke that one's guard too, but
+ * the highest broken guard can only be its own stack's doing. */
 int neap_stack_pool_check(const struct neap_stack_pool *pool)
 {
-    unsigned index;
+    unsigned index = pool->count;
 
-    for (index = 0; index < pool->count; index++) {
+    while (index-- != 0) {
         const unsigned char *guard = lower_end(pool, index);
         unsigned byte;
 

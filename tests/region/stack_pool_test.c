@@ -120,6 +120,10 @@ static void the_overflowing_stack_is_named(void)
     EXPECT(neap_stack_pool_maxused_bytes(&pool, 1) == 20);
     neap_stack_pool_refill(&pool, 2);
     EXPECT(neap_stack_pool_check(&pool) == -1);
+    /* Through all of the small neighbour, whose guard is broken too. */
+    start();
+    run_on(2, neap_stack_pool_usable_bytes(&pool, 2) + NEAP_STACK_ALIGN + sizes[1]);
+    EXPECT(neap_stack_pool_check(&pool) == 2);
 }
 
 static void chunks_join_and_part(void)
