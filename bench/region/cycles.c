@@ -2,9 +2,9 @@
  * cycles.c: the most cycles that alloc, realloc in place and free were ever seen to take with 32
  * blocks in the heap, live and free ones together; on an ATmega328P.
  *
- * Two searches look for the worst: heaps built to be bad (every second block free, the one to work
- * on at any place), and random calls. Timer 1 counts cycles; what an empty measurement costs is
- * taken off.
+ * Three searches look for the worst: heaps built to be bad (every second block free, the one to
+ * work on at any place), heaps of live blocks whose guards are as long as they get, and random
+ * calls. Timer 1 counts cycles; what an empty measurement costs is taken off.
  */
 #include <avr/io.h>
 
@@ -84,6 +84,13 @@ static void timed_free(void *block)
     note(&worst_free_cycles);
 }
 
+static void timed_shrink(void *block)
+{
+    start_timer();
+    neap_region_realloc(heap, block, 0);
+    note(&worst_realloc_cycles);
+}
+
 static void timed_check(void)
 {
     const void *address;
@@ -125,10 +132,35 @@ static void measure_bad_heaps(void)
         }
         for (i = 1; i < BLOCK_COUNT - 1; i += 2) {
             build_bad_heap(is_best_last != 0);
-            start_timer();
-            neap_region_realloc(heap, blocks[i], 0);
-            note(&worst_realloc_cycles);
+            timed_shrink(blocks[i]);
         }
+    }
+}
+
+/* 31 live blocks, all but the last of 3 bytes and of 4 more that were too few for another block. */
+static void build_long_guards(void)
+{
+    unsigned i;
+
+    heap = neap_region_init(buffer, BUFFER_BYTES);
+    for (i = 0; i < BLOCK_COUNT - 1; i++)
+        blocks[i] = neap_region_alloc(heap, 8);
+    for (i = 0; i < BLOCK_COUNT - 2; i++)
+        blocks[i] = neap_region_realloc(heap, blocks[i], 3);
+}
+
+static void measure_long_guards(void)
+{
+    unsigned i;
+
+    for (i = 0; i < BLOCK_COUNT - 1; i++) {
+        build_long_guards();
+        timed_check();
+        timed_alloc(i);
+        build_long_guards();
+        timed_free(blocks[i]);
+        build_long_guards();
+        timed_shrink(blocks[i]);
     }
 }
 
@@ -166,6 +198,7 @@ int main(void)
     start_timer();
     note(&idle_cycles);
     measure_bad_heaps();
+    measure_long_guards();
     measure_random_calls();
     put_line("alloc ", worst_alloc_cycles);
     put_line("free ", worst_free_cycles);
