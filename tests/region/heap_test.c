@@ -204,6 +204,7 @@ static void calloc_clears_and_counts(void)
     EXPECT(neap_region_calloc(heap, SIZE_MAX / 2 + 1, 2) == NULL);
     EXPECT(neap_region_calloc(heap, 2, SIZE_MAX / 2 + 1) == NULL);
     EXPECT(neap_region_calloc(heap, SIZE_MAX, SIZE_MAX) == NULL);
+    EXPECT(neap_region_calloc(heap, 3, SIZE_MAX / 2 + 1) == NULL);
     EXPECT(neap_region_calloc(heap, SIZE_MAX / 16 + 2, 16) == NULL);
     EXPECT(fixture_stats().used_count == 1);
     EXPECT(neap_region_calloc(heap, 0, SIZE_MAX) != NULL);
