@@ -1,0 +1,275 @@
+"""Medians, ratios, tables and sentences, computed from a results object."""
+
+import math
+import statistics
+
+import runs  # puts bench/experiments on the path
+
+from tables import markdown, number, plain
+
+MIB = 1 << 20
+# Below this, peak memory is mostly libraries and the program's own.
+BIG_PEAK_BYTES = 30 * MIB
+# Ratios nearer to 1 than this are called level.
+LEVEL = 1.05
+
+
+class Measure:
+    """One figure of a run: its key, unit and how a cell shows it."""
+
+    def __init__(self, key, title, short, divisor, digits):
+        self.key = key
+        self.title = title
+        self.short = short
+        self.divisor = divisor
+        self.digits = digits
+
+
+SECONDS = Measure("seconds", "Time, in seconds", "time", 1, 2)
+CPU = Measure("cpu_seconds", "CPU time (user and system), in seconds", "CPU time", 1, 2)
+RSS = Measure("peak_rss_bytes", "Peak RSS, in MiB", "peak RSS", MIB, 1)
+FAULTS = Measure("minor_faults", "Minor page faults, in thousands", "faults", 1000, 1)
+COUNT = Measure("instructions", "Instructions in user space, in millions", "instructions", 1e6, 1)
+
+
+def allocators_of(results):
+    return [(a["key"], a["name"]) for a in results["about"]["allocators"]]
+
+
+def names_of(results, kind=None):
+    return [w["name"] for w in results["workloads"] if kind is None or w["kind"] == kind]
+
+
+def values_of(results, workload, key, measure):
+    entries = results["counts"] if measure is COUNT else results["runs"]
+    return [entry[measure.key] for entry in entries
+            if entry["workload"] == workload and entry["allocator"] == key]
+
+
+def median_of(results, workload, key, measure):
+    values = values_of(results, workload, key, measure)
+    return statistics.median(values) if values else None
+
+
+def ratios_of(results, workload, measure):
+    """By allocator, the median as a multiple of the lowest median; {} if it was not measured."""
+    medians = {key: median_of(results, workload, key, measure)
+               for key, _ in allocators_of(results)}
+    if None in medians.values():
+        return {}
+    lowest = min(medians.values())
+    return {key: value / lowest for key, value in medians.items()} if lowest > 0 else {}
+
+
+def geometric_mean(values):
+    return math.exp(statistics.fmean(math.log(value) for value in values))
+
+
+def mean_ratio(results, names, key, measure):
+    """The geometric mean of an allocator's ratios over these workloads, or None."""
+    found = [ratios[key] for ratios in
+             (ratios_of(results, name, measure) for name in names) if ratios]
+    return geometric_mean(found) if found else None
+
+
+def big_names(results):
+    """Workloads whose peak is above BIG_PEAK_BYTES under the allocator that needs least."""
+    return [name for name in names_of(results)
+            if min(median_of(results, name, key, RSS)
+                   for key, _ in allocators_of(results)) > BIG_PEAK_BYTES]
+
+
+def has(results, measure):
+    return any(ratios_of(results, name, measure) for name in names_of(results))
+
+
+def summary_rows(results):
+    """One row an allocator, the quickest first."""
+    everything = names_of(results)
+    columns = [("time", everything, SECONDS), ("CPU time", everything, CPU),
+               ("peak RSS", everything, RSS)]
+    if has(results, COUNT):
+        columns.append(("instructions", everything, COUNT))
+    if names_of(results, "program"):
+        columns.append(("CPU time, real programs", names_of(results, "program"), CPU))
+    if big_names(results):
+        columns.append(("RSS where all peaks are over 30 MiB", big_names(results), RSS))
+    rows = []
+    for key, name in allocators_of(results):
+        means = [mean_ratio(results, names, key, measure) for _, names, measure in columns]
+        rows.append((means[1], [name] + [number(mean, 2) for mean in means]))
+    return ["allocator"] + [title for title, _, _ in columns], [row for _, row in sorted(rows)]
+
+
+def detail_rows(results, measure):
+    """One row a workload: the median, and how many times the best it is."""
+    rows = []
+    for name in names_of(results):
+        ratios = ratios_of(results, name, measure)
+        if not ratios:
+            continue
+        row = [name]
+        for key, _ in allocators_of(results):
+            shown = number(median_of(results, name, key, measure) / measure.divisor,
+                           measure.digits)
+            ratio = number(ratios[key], 2)
+            row.append(f"**{shown}**" if ratios[key] == 1 else f"{shown} ({ratio})")
+        rows.append(row)
+    means = [mean_ratio(results, names_of(results), key, measure)
+             for key, _ in allocators_of(results)]
+    rows.append(["geometric mean"] + [f"({number(mean, 2)})" for mean in means])
+    return ["workload"] + [name for _, name in allocators_of(results)], rows
+
+
+def workload_rows(results):
+    return ["workload", "what it does"], [[w["name"], w["help"]] for w in results["workloads"]]
+
+
+def spread_of(results, workload, key, measure):
+    """Highest less lowest of the rounds, as a share of the median."""
+    values = values_of(results, workload, key, measure)
+    median = statistics.median(values)
+    return (max(values) - min(values)) / median if median > 0 else 0.0
+
+
+def spread_text(results):
+    spreads = {measure.key: [spread_of(results, name, key, measure) for name in names_of(results)
+                             for key, _ in allocators_of(results)]
+               for measure in (SECONDS, CPU, RSS)}
+
+    def shown(measure):
+        values = sorted(spreads[measure.key])
+        return (f"{number(100 * statistics.median(values), 0)} % "
+                f"({number(100 * values[len(values) * 9 // 10], 0)} %)")
+
+    return ("Between the rounds of one workload under one allocator, the highest value was above "
+            f"the lowest by a median (a ninetieth percentile) of {shown(SECONDS)} of the time, "
+            f"{shown(CPU)} of the CPU time and {shown(RSS)} of the peak RSS: smaller differences "
+            "between two cells say nothing.")
+
+
+def about_text(results):
+    about = results["about"]
+    machine = about["machine"]
+    counted = {"perf": "Instructions: `perf stat`, one run.",
+               "valgrind": "This machine's hypervisor hides the processor's counters: instructions "
+                           "were counted by valgrind (callgrind), one run, at "
+                           f"{runs.COUNTED_PERCENT} % of the operations.",
+               None: "Instructions were not counted."}[results["counted_by"]]
+    programs = ", ".join(f"{name.rsplit('/', 1)[-1]} {version}"
+                         for name, version in about["programs"].items())
+    return (f"Measured {about['date']} with `{about['command']}` on {machine['processor']}, "
+            f"{machine['processor_count']} processors, {machine['memory_bytes'] / 2**30:.0f} GiB, "
+            f"Linux {machine['kernel']}, system pages of {machine['system_page_bytes']} bytes, "
+            f"transparent huge pages `{machine['transparent_hugepage']}`; load "
+            f"{machine['load_average_at_start']:.1f} at the start and "
+            f"{machine['load_average_at_end']:.1f} at the end of the rounds. "
+            + "; ".join(f"{a['key']} {a['version']}" for a in about["allocators"])
+            + (f". Programs: {programs}" if programs else "")
+            + f". Medians of {about['rounds']} interleaved rounds. {counted}\n\n"
+            + spread_text(results))
+
+
+# Sentences about one allocator.
+
+def listed(pairs):
+    return ", ".join(f"{name} {number(ratio, 2)}" for name, ratio in pairs)
+
+
+def place_text(results, key, name, measure):
+    means = sorted((mean_ratio(results, names_of(results), k, measure), k)
+                   for k, _ in allocators_of(results))
+    place = [k for _, k in means].index(key)
+    mean, best = means[place][0], means[0]
+    names = dict(allocators_of(results))
+    others = (f"the lowest mean of the {len(means)}; {names[means[1][1]]} follows with "
+              f"{number(means[1][0], 2)}" if place == 0 else
+              f"number {place + 1} of {len(means)}; the lowest is {names[best[1]]}'s "
+              f"{number(best[0], 2)}")
+    return (f"**{measure.short}**: {name} takes {number(mean, 2)} times the best of each workload "
+            f"on (geometric) average: {others}.")
+
+
+def strengths_text(results, key, measure):
+    """Where the allocator is level with the best, and where it is furthest from it."""
+    ratios = [(name, found[key]) for name in names_of(results)
+              if (found := ratios_of(results, name, measure))]
+    level = [name for name, ratio in ratios if ratio <= LEVEL]
+    worst = sorted((pair for pair in ratios if pair[1] > LEVEL), key=lambda pair: -pair[1])[:5]
+    parts = [f"Best, or within 5 % of it: {', '.join(level) if level else 'nowhere'}."]
+    if worst:
+        parts.append(f"Furthest from the best: {listed(worst)}.")
+    return " ".join(parts)
+
+
+def findings(results, key="neap"):
+    names = dict(allocators_of(results))
+    if key not in names:
+        return []
+    measures = [SECONDS, CPU, RSS, FAULTS] + ([COUNT] if has(results, COUNT) else [])
+    return [f"{place_text(results, key, names[key], measure)} "
+            f"{strengths_text(results, key, measure)}" for measure in measures]
+
+
+def sections(results):
+    found = [("Geometric means of the ratio to the best allocator of each workload "
+              "(1.00: best everywhere)", "summary", summary_rows(results))]
+    for measure in (SECONDS, CPU, RSS, FAULTS, COUNT):
+        if has(results, measure):
+            found.append((f"{measure.title} (times the best)", measure.key.replace("_", "-"),
+                          detail_rows(results, measure)))
+    return found
+
+
+# Two results, one against the other.
+
+def compare_rows(old, new, measure):
+    """For each workload and allocator that both have: new as a multiple of old."""
+    keys = [(key, name) for key, name in allocators_of(new)
+            if key in dict(allocators_of(old))]
+    rows, columns = [], {key: [] for key, _ in keys}
+    for name in names_of(new):
+        if name not in names_of(old):
+            continue
+        row = [name]
+        for key, _ in keys:
+            before = median_of(old, name, key, measure)
+            after = median_of(new, name, key, measure)
+            if not before or after is None:
+                row.append("-")
+                continue
+            columns[key].append(after / before)
+            row.append(f"{number(before / measure.divisor, measure.digits)} -> "
+                       f"{number(after / measure.divisor, measure.digits)} "
+                       f"({number(after / before, 2)})")
+        rows.append(row)
+    rows.append(["geometric mean"] + [number(geometric_mean(columns[key]), 2) if columns[key]
+                                      else "-" for key, _ in keys])
+    return ["workload"] + [name for _, name in keys], rows
+
+
+def compare_text(old, new):
+    parts = []
+    for title, results in (("old", old), ("new", new)):
+        about = results["about"]
+        parts.append(f"{title}: {about['date']}, commit {about['commit']}, {about['rounds']} "
+                     f"rounds, {about['percent']} % of the operations")
+    if old["about"]["percent"] != new["about"]["percent"]:
+        parts.append("! Not the same amount of work: the figures cannot be compared.")
+    elif old["about"]["machine"]["processor"] != new["about"]["machine"]["processor"]:
+        parts.append("! Not the same kind of machine: only ratios within each can be compared.")
+    if old["counted_by"] != new["counted_by"]:
+        parts.append("! Instructions were not counted in the same way.")
+    for measure in (SECONDS, CPU, RSS, FAULTS, COUNT):
+        if has(old, measure) and has(new, measure):
+            parts.append(f"\n{measure.title}: old -> new (new / old)\n\n"
+                         + plain(*compare_rows(old, new, measure)))
+    return "\n".join(parts)
+
+
+def report_markdown(results):
+    parts = ["# Results of the workloads", about_text(results)]
+    parts += [f"- {sentence}" for sentence in findings(results)]
+    for title, _, (head, rows) in sections(results):
+        parts += [f"## {title}", markdown(head, rows)]
+    return "\n\n".join(parts) + "\n"

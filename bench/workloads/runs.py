@@ -1,0 +1,278 @@
+"""Runs every workload under every allocator in turn and keeps what `measured` says about it.
+
+A results object is a plain dictionary, written to results.json as it is:
+
+  about        command, date, machine, commit, versions, rounds
+  workloads    name, kind ("synthetic" or "program"), help
+  runs         workload, allocator, round, seconds, cpu_seconds, peak_rss_bytes, minor_faults
+  counts       workload, allocator, instructions; and under "counted_by" with what
+"""
+
+import concurrent.futures
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import programs
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.append(os.path.join(TOP, "bench", "experiments"))
+
+from allocators import KNOB, Missing, output_of
+from measure import Failed, Progress, describe
+
+# What valgrind counts is the same in every run, so less of it will do; but a workload must have
+# reached its usual size.
+COUNTED_PERCENT = 5
+TIMEOUT_SECONDS = 300
+BINDING = re.compile(r"binding file .* to (\S+) \[\d+\]: normal symbol `malloc'")
+
+
+class Workload:
+    """A command line and what it is called with, at one scale."""
+
+    def __init__(self, name, kind, help_text, command, extra=None):
+        self.name = name
+        self.kind = kind
+        self.help = help_text
+        self.command = command
+        self.extra = extra or {}
+
+
+class Bench:
+    """Copies of the programs and of neap's library, so that a build meanwhile changes nothing."""
+
+    def __init__(self, build_folder, folder, allocators, percent, wanted):
+        self.folder = folder
+        self.allocators = allocators
+        self.percent = percent
+        self.workloads_path = self.copied(os.path.join(build_folder, "bin", "workloads"))
+        self.measured_path = self.copied(os.path.join(build_folder, "bin", "measured"))
+        for allocator in allocators:
+            if allocator.key.startswith("neap"):
+                allocator.preloaded = self.copied(os.path.realpath(allocator.preloaded))
+        self.workloads = [w for w in self.synthetic() + self.real()
+                          if wanted is None or w.name in wanted]
+
+    def copied(self, path):
+        if not os.path.exists(path):
+            raise Missing(f"{path} is not built: run\n"
+                          "  cmake --preset release && cmake --build --preset release")
+        return shutil.copy(path, self.folder)
+
+    def synthetic(self):
+        done = subprocess.run([self.workloads_path, "--help"], capture_output=True, text=True,
+                              check=True)
+        found = re.findall(r"^  ([a-z]+\d*)  +(.*)$", done.stdout, re.MULTILINE)
+        return [Workload(name, "synthetic", text,
+                         [self.workloads_path, f"--percent={self.percent}", name])
+                for name, text in found if name != "small"]
+
+    def real(self):
+        return [Workload(p.name, "program", p.help, p.make_command(self.folder, self.percent),
+                         p.extra)
+                for p in programs.installed()]
+
+    def environment(self, workload, allocator):
+        """What is set for the command only: what starts it stays on the C library's malloc."""
+        changes = {"LC_ALL": "C", **workload.extra, **allocator.extra}
+        if allocator.preloaded:
+            changes["LD_PRELOAD"] = allocator.preloaded
+        return [f"{name}={value}" for name, value in changes.items()]
+
+    def run(self, workload, allocator, output=subprocess.DEVNULL, debug=()):
+        """Runs it once; returns what `measured` reports."""
+        report_path = os.path.join(self.folder, "report.json")
+        command = [self.measured_path, report_path, *self.environment(workload, allocator), *debug,
+                   *workload.command]
+        try:
+            done = subprocess.run(command, env=plain_environment(), stdout=output,
+                                  stderr=subprocess.PIPE, timeout=TIMEOUT_SECONDS, check=False)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"{workload.name} under {allocator.name} took over "
+                         f"{TIMEOUT_SECONDS} s") from None
+        if done.returncode != 0:
+            raise Failed(f"{workload.name} under {allocator.name}: {text_of(done.stderr)}")
+        with open(report_path, encoding="utf-8") as file:
+            report = json.load(file)
+        if report["exit_status"] != 0 or report["signal"] != 0:
+            raise Failed(f"{workload.name} under {allocator.name}: exit status "
+                         f"{report['exit_status']}, signal {report['signal']}: "
+                         f"{text_of(done.stderr)}")
+        return report
+
+
+def plain_environment():
+    return {name: value for name, value in os.environ.items() if not KNOB.match(name)}
+
+
+def text_of(data):
+    return data.decode("utf-8", "replace").strip()[-500:]
+
+
+# Before anything is measured: is it the right malloc, and does the program answer the same?
+
+def files_of_malloc(folder):
+    """Where malloc came from in every process that the loader kept a record of."""
+    found = set()
+    for name in os.listdir(folder):
+        with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
+            # A program that takes malloc's address stands in for it with its own entry, which
+            # leads on to the library.
+            of_process = [path for path in BINDING.findall(file.read()) if ".so" in path]
+        if not of_process:
+            raise RuntimeError("a process of which nobody knows where malloc came from")
+        found.update(of_process)
+    return found
+
+
+def checked_answer(bench, workload, allocator):
+    """Runs it once with the loader's record on; returns a digest of what it prints."""
+    with tempfile.TemporaryDirectory(dir=bench.folder) as records:
+        with tempfile.TemporaryFile() as output:
+            bench.run(workload, allocator, output=output,
+                      debug=["LD_DEBUG=bindings", f"LD_DEBUG_OUTPUT={records}/bindings"])
+            output.seek(0)
+            # The synthetic ones name the file of malloc; that alone may differ.
+            answer = re.sub(rb"(?m)^malloc: .*\n", b"", output.read())
+        files = files_of_malloc(records)
+        if not files:
+            raise RuntimeError(f"{workload.name}: the loader kept no record")
+        for path in files:
+            allocator.check(path)
+    return hashlib.sha256(answer).hexdigest()
+
+
+def check_all(bench, progress):
+    """Also reads every file once, so that no allocator pays for the first time."""
+    for workload in bench.workloads:
+        answers = {}
+        for allocator in bench.allocators:
+            progress.step(f"checking {workload.name} on {allocator.name}")
+            answers[allocator.name] = checked_answer(bench, workload, allocator)
+        if len(set(answers.values())) != 1:
+            raise Failed(f"{workload.name} does not answer the same under every allocator: "
+                         f"{answers}")
+
+
+def measure_rounds(bench, rounds, progress):
+    """All allocators on a workload before the next workload, so that a change in the machine's
+    mood strikes all alike; the order turns, so that no allocator is always first."""
+    runs = []
+    for round_number in range(1, rounds + 1):
+        for workload in bench.workloads:
+            shift = round_number % len(bench.allocators)
+            for allocator in bench.allocators[shift:] + bench.allocators[:shift]:
+                progress.step(f"round {round_number}: {workload.name} on {allocator.name}")
+                report = bench.run(workload, allocator)
+                runs.append({
+                    "workload": workload.name, "allocator": allocator.key, "round": round_number,
+                    "seconds": report["seconds"],
+                    "cpu_seconds": report["user_seconds"] + report["system_seconds"],
+                    "system_seconds": report["system_seconds"],
+                    "peak_rss_bytes": report["peak_rss_bytes"],
+                    "minor_faults": report["minor_faults"],
+                })
+    return runs
+
+
+# Instructions: by the processor's counters where the machine lets us, by valgrind where not.
+
+def has_counters():
+    text = output_of_both(["perf", "stat", "-x,", "-e", "instructions:u", "true"])
+    return re.search(r"^\d+,", text, re.MULTILINE) is not None
+
+
+def output_of_both(command):
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=plain_environment(),
+                              check=False)
+    except OSError:
+        return ""
+    return done.stdout + done.stderr
+
+
+def count_by_perf(bench, workload, allocator):
+    command = ["perf", "stat", "-x,", "-e", "instructions:u", "--", "env",
+               *bench.environment(workload, allocator), *workload.command]
+    found = re.search(r"^(\d+),[^,]*,instructions:u", output_of_both(command), re.MULTILINE)
+    return int(found.group(1)) if found else None
+
+
+def count_by_valgrind(bench, workload, allocator):
+    """callgrind counts, and does not replace malloc. It sees one process, so a program that starts
+    others is not counted; of `start` it is one of the small programs."""
+    if workload.kind == "program":
+        return None
+    command = [bench.workloads_path, f"--percent={COUNTED_PERCENT}", workload.name]
+    if workload.name == "start":
+        command = [bench.workloads_path, "small"]
+    changes = dict(variable.split("=", 1) for variable in bench.environment(workload, allocator))
+    done = subprocess.run(["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null",
+                           *command], env={**plain_environment(), **changes},
+                          capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
+    found = re.search(r"Collected : (\d+)", done.stderr)
+    if done.returncode != 0 or found is None:
+        raise Failed(f"valgrind: {workload.name} under {allocator.name}: {done.stderr[-500:]}")
+    return int(found.group(1))
+
+
+def count_all(bench, progress):
+    """Returns with what, and the counts. Load does not change them: every processor is used."""
+    if has_counters():
+        counted_by, count, worker_count = "perf", count_by_perf, 1
+    elif shutil.which("valgrind"):
+        counted_by, count, worker_count = "valgrind", count_by_valgrind, os.cpu_count()
+    else:
+        return None, []
+    jobs = [(w, a) for w in bench.workloads for a in bench.allocators]
+    with concurrent.futures.ThreadPoolExecutor(worker_count) as pool:
+        counts = []
+        for (workload, allocator), value in zip(
+                jobs, pool.map(lambda job: count(bench, *job), jobs)):
+            progress.step(f"counting: {workload.name} on {allocator.name}")
+            if value is not None:
+                counts.append({"workload": workload.name, "allocator": allocator.key,
+                               "instructions": value})
+    return counted_by, counts
+
+
+def digest_of(path):
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()[:16]
+
+
+def about(command, bench, rounds):
+    """What, when, where, with which versions."""
+    facts = describe(command, bench.allocators, 0, rounds)
+    del facts["total_bytes"]
+    facts["percent"] = bench.percent
+    facts["commit"] = output_of(["git", "-C", TOP, "describe", "--always", "--dirty"])
+    facts["programs"] = {p.executable: programs.version_of(p) for p in programs.installed()
+                         if any(w.name == p.name for w in bench.workloads)}
+    for entry, allocator in zip(facts["allocators"], bench.allocators):
+        if allocator.preloaded:
+            entry["library"] = os.path.basename(allocator.preloaded)
+            entry["library_sha256_start"] = digest_of(allocator.preloaded)
+    return facts
+
+
+def measure_all(command, bench, rounds, is_counting):
+    results = {"about": about(command, bench, rounds),
+               "workloads": [{"name": w.name, "kind": w.kind, "help": w.help}
+                             for w in bench.workloads]}
+    pair_count = len(bench.workloads) * len(bench.allocators)
+    progress = Progress(pair_count * (1 + rounds + is_counting))
+    check_all(bench, progress)
+    results["runs"] = measure_rounds(bench, rounds, progress)
+    results["about"]["machine"]["load_average_at_end"] = os.getloadavg()[0]
+    results["counted_by"], results["counts"] = None, []
+    if is_counting:
+        results["counted_by"], results["counts"] = count_all(bench, progress)
+    progress.end()
+    return results
