@@ -46,7 +46,7 @@ def panel(results, measure, title, names, keys, left, right, height, is_labelled
     highest = max(float(ratio) for key in keys
                   for ratio, _ in rows_of(results, key, measure, names))
     tics = [tic for tic in (1, 1.5, 2, 3, 5, 8, 15, 30, 60, 120) if tic <= highest * 1.1]
-    labels = ["geometric mean"] + list(reversed(names))
+    labels = ["geom. mean"] + list(reversed(names))
     lines = [
         f"set lmargin at screen {left}", f"set rmargin at screen {right}",
         f"set bmargin at screen {BOTTOM / height}", f"set tmargin at screen {1 - TOP / height}",
