@@ -1,4 +1,4 @@
-"""The chart: for each workload, how many times the best each allocator takes, in time and memory."""
+"""The chart: for each workload, how many times the best each allocator takes."""
 
 import report
 

@@ -133,6 +133,8 @@ def spread_of(results, workload, key, measure):
 
 
 def spread_text(results):
+    if results["about"]["rounds"] < 2:
+        return "One round says nothing of how much the figures vary."
     spreads = {measure.key: [spread_of(results, name, key, measure) for name in names_of(results)
                              for key, _ in allocators_of(results)]
                for measure in (SECONDS, CPU, RSS)}
@@ -161,7 +163,8 @@ def about_text(results):
     return (f"Measured {about['date']} with `{about['command']}` on {machine['processor']}, "
             f"{machine['processor_count']} processors, {machine['memory_bytes'] / 2**30:.0f} GiB, "
             f"Linux {machine['kernel']}, system pages of {machine['system_page_bytes']} bytes, "
-            f"transparent huge pages `{machine['transparent_hugepage']}`; load "
+            f"transparent huge pages `{machine['transparent_hugepage']}`, {about['percent']} % of "
+            "the usual number of operations; load "
             f"{machine['load_average_at_start']:.1f} at the start and "
             f"{machine['load_average_at_end']:.1f} at the end of the rounds. "
             + "; ".join(f"{a['key']} {a['version']}" for a in about["allocators"])
