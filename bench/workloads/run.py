@@ -55,8 +55,10 @@ def parse(arguments):
     options = parser.parse_args(arguments)
     if options.docs and (options.quick or options.workloads):
         parser.error("--docs takes full results")
-    options.rounds = options.rounds or (1 if options.quick else 5)
-    options.percent = options.percent or (10 if options.quick else 100)
+    if options.rounds is None:
+        options.rounds = 1 if options.quick else 5
+    if options.percent is None:
+        options.percent = 10 if options.quick else 100
     if options.rounds < 1 or not 1 <= options.percent <= 100:
         parser.error("--rounds starts at 1, --percent goes from 1 to 100")
     return options
