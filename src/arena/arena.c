@@ -174,7 +174,36 @@ void np_run_give(struct np_run *run, size_t touched_count)
     np_run_mark_touched(run, touched_count);
     np_run_file(arena, run);
     np_lock_release(&arena->lock);
-    np_arena_return_excess();
+}
+
+uint32_t np_run_resident_mask(const struct np_run *run)
+{
+    uint32_t mask = 0;
+
+    if (run->resident_count == 0)
+        return 0;
+    for (unsigned granule = 0; granule < run->granule_count; granule++)
+        mask |= (uint32_t)np_run_count_resident(run, granule, granule + 1) << granule;
+    return mask;
+}
+
+void np_run_give_masked(struct np_run *run, uint32_t resident_mask)
+{
+    for (unsigned granule = 0; granule < run->granule_count;) {
+        unsigned from = granule;
+        bool is_resident = (resident_mask >> granule & 1) != 0;
+
+        while (granule < run->granule_count && ((resident_mask >> granule & 1) != 0) == is_resident)
+            granule++;
+        /* The bits of a lent run are its borrower's. */
+        if (is_resident)
+            np_run_set_resident(run, from, granule);
+        else
+            np_run_clear_resident(run, from, granule);
+    }
+    run->resident_from = 0;
+    run->resident_to = run->granule_count;
+    np_run_give(run, 0);
 }
 
 bool np_run_try_shrink(struct np_run *run, size_t granule_count)

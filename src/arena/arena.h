@@ -7,7 +7,7 @@
  * free run that touches the end of the newest stretch: it is used last, and given back by sbrk.
  *
  * What the kernel has behind free granules is kept in the windows' bitmaps; free granules with
- * memory are *retained*, and np_arena_return_excess gives them back above the threshold.
+ * memory are *retained*, and can be given back here; when they are is for heap/return.h to say.
  *
  * Who guards it: arena->lock guards the runs of an arena, its trees and the bitmap bits and map entries of
  * its granules. np_break_lock serialises growing and shrinking and is taken before it. A run that is lent
@@ -34,6 +34,7 @@
 #include "attr.h"
 #include "limits.h"
 #include "lock.h"
+#include "os.h"
 #include "tree.h"
 
 enum np_run_state {
@@ -104,8 +105,14 @@ struct np_run *np_run_take(struct np_arena **home, size_t granule_count, size_t 
                            enum np_run_state state, enum np_growth growth);
 
 /* Takes a lent run back. touched_count: granules from its start that may have been written; those
- * behind keep what they were when it was lent. Returns what is above the threshold to the system. */
+ * behind keep what they were when it was lent. Whoever calls looks whether too much is retained now (heap/return.h). */
 void np_run_give(struct np_run *run, size_t touched_count);
+
+/* The same for a run of at most 32 granules at a unit, of which the borrower knows where memory is: a bit a granule. */
+void np_run_give_masked(struct np_run *run, uint32_t resident_mask);
+
+/* Of such a run, just lent: the granules that had memory. */
+uint32_t np_run_resident_mask(const struct np_run *run);
 
 /* Grows a lent run in place to granule_count granules, or leaves it and answers false. */
 bool np_run_try_extend(struct np_run *run, size_t granule_count);
@@ -130,14 +137,19 @@ struct np_run *np_run_find(uintptr_t address);
 /* The run, lent or not, that holds the address; for diagnosis, walks the arena under its lock. */
 struct np_run *np_run_around(uintptr_t address);
 
-/* Bytes of free runs that are resident, in all arenas: what np_arena_return_excess bounds. */
+/* Bytes of free runs that are resident, in all arenas. */
 size_t np_arena_retained_bytes(void);
 
-/* What may stay retained now: M_TRIM_THRESHOLD, or the built-in rule (design: max(1 MiB, live/32)). */
-size_t np_arena_retained_max_bytes(void);
+/* Bytes of lent runs, in all arenas. */
+size_t np_arena_lent_bytes(void);
 
-/* Above the threshold, gives memory of free runs back until it is 7/8 of it. */
-void np_arena_return_excess(void);
+/* Gives memory of the largest free run with memory back, of all arenas, or of the top of the main one but for
+ * top_keep_bytes: at least want_granules if it has them. Adds what went to *gone. False: nothing more can go. */
+bool np_arena_return_some(size_t want_granules, size_t top_keep_bytes, size_t *gone);
+
+/* Purges ranges of lent runs that belong to the caller, each whole system pages. A range that the system refuses is
+ * made 0 bytes long. Returns the granules that went. */
+size_t np_arena_purge_ranges(struct np_os_range *ranges, size_t count);
 
 /* Gives back all memory of free runs, but for pad_bytes at the top of the main arena; true if any went. */
 bool np_arena_trim(size_t pad_bytes);

@@ -1,8 +1,7 @@
-/* What goes back to the system: the threshold for free runs, and the two ways of return.
+/* How memory of free runs goes back to the system. When it does is decided in heap/return.c.
  *
- * A thread that finds more retained than the threshold takes the largest free run with memory behind it out of
- * its arena (NP_RUN_BUSY), purges it without any lock, and files it again. The end of the main arena goes
- * back by sbrk, address space and all. Whoever frees does this before free returns: no timer, no helper.
+ * The largest free run with memory behind it is taken out of its arena (NP_RUN_BUSY), purged without any lock, and
+ * filed again. The end of the main arena goes back by sbrk, address space and all, under the lock of the break.
  *
  * Nothing is purged twice: the resident bits say what has memory, and a bit is cleared only after
  * the kernel has taken the page.
@@ -17,10 +16,6 @@
 
 struct np_returned np_arena_returned;
 
-/* The built-in threshold: 1 MiB, or 1/32 of what is lent where that is more. */
-#define RETAINED_FLOOR_BYTES ((size_t)1 << 20)
-#define RETAINED_LIVE_SHARE 32
-
 size_t np_arena_retained_bytes(void)
 {
     size_t granules = 0;
@@ -30,7 +25,7 @@ size_t np_arena_retained_bytes(void)
     return granules << NP_GRANULE_SHIFT;
 }
 
-static size_t lent_bytes(void)
+size_t np_arena_lent_bytes(void)
 {
     size_t bytes = 0;
 
@@ -44,14 +39,27 @@ static size_t lent_bytes(void)
     return bytes;
 }
 
-size_t np_arena_retained_max_bytes(void)
+static void count_purge(size_t bytes, size_t calls)
 {
-    if (np_tune_is_set(NP_KNOB_TRIM_THRESHOLD)) {
-        int64_t bytes = np_tune_get(NP_KNOB_TRIM_THRESHOLD);
+    atomic_fetch_add_explicit(&np_arena_returned.purge_bytes, bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&np_arena_returned.purge_calls, calls, memory_order_relaxed);
+}
 
-        return bytes < 0 ? SIZE_MAX : (size_t)bytes;
+size_t np_arena_purge_ranges(struct np_os_range *ranges, size_t count)
+{
+    size_t calls = 0;
+    size_t bytes = 0;
+
+    for (size_t at = 0; at < count;) {
+        size_t gone = np_os_purge_ranges(ranges + at, count - at, &calls);
+
+        for (size_t end = at + gone; at < end; at++)
+            bytes += ranges[at].bytes;
+        if (at < count)
+            ranges[at++].bytes = 0; /* locked memory: it stays resident, and says so */
     }
-    return np_max(RETAINED_FLOOR_BYTES, lent_bytes() / RETAINED_LIVE_SHARE);
+    count_purge(bytes, calls);
+    return bytes >> NP_GRANULE_SHIFT;
 }
 
 /* Purges whole system pages in [from, to) granules of a busy run; the granules that went. */
@@ -68,8 +76,7 @@ static size_t purge_stretch(struct np_run *run, size_t from, size_t to)
             continue; /* locked memory: it stays resident, and says so */
         np_run_clear_resident(run, (start - run->start) >> NP_GRANULE_SHIFT,
                               (start + bytes - run->start) >> NP_GRANULE_SHIFT);
-        atomic_fetch_add_explicit(&np_arena_returned.purge_bytes, bytes, memory_order_relaxed);
-        atomic_fetch_add_explicit(&np_arena_returned.purge_calls, 1, memory_order_relaxed);
+        count_purge(bytes, 1);
         gone += bytes >> NP_GRANULE_SHIFT;
     }
     return gone;
@@ -189,8 +196,9 @@ static bool purge_largest(struct np_arena *arena, size_t want, size_t top_keep_b
 }
 
 /* Cuts the top of the main arena so that at least want granules of memory go, if it has them and keep_bytes
- * can stay. Returns the new end, or 0 if there is nothing to cut. Under both locks. */
-static uintptr_t cut_top(struct np_arena *arena, size_t want, size_t keep_bytes)
+ * can stay. Returns the new end, or 0 if there is nothing to cut; adds the granules with memory to *gone. Under both
+ * locks. */
+static uintptr_t cut_top(struct np_arena *arena, size_t want, size_t keep_bytes, size_t *gone)
 {
     struct np_run *top = arena->top;
     size_t page_bytes = np_os_page_bytes();
@@ -211,13 +219,15 @@ static uintptr_t cut_top(struct np_arena *arena, size_t want, size_t keep_bytes)
     if (cut >= np_run_end(top))
         return 0;
     np_run_unfile(arena, top);
+    *gone += top->resident_count;
     top->granule_count = (uint32_t)((cut - top->start) >> NP_GRANULE_SHIFT);
     np_run_recount(top, top->resident_from, np_min(top->resident_to, top->granule_count));
+    *gone -= top->resident_count;
     return cut;
 }
 
 /* Gives the end of the main arena back by sbrk. False: nothing went. np_break_lock is held. */
-static bool lower_break(struct np_arena *arena, size_t want, size_t keep_bytes)
+static bool lower_break(struct np_arena *arena, size_t want, size_t keep_bytes, size_t *gone)
 {
     uintptr_t old_end;
     uintptr_t cut;
@@ -232,7 +242,7 @@ static bool lower_break(struct np_arena *arena, size_t want, size_t keep_bytes)
         np_lock_release(&arena->lock);
         return false;
     }
-    cut = cut_top(arena, want, keep_bytes);
+    cut = cut_top(arena, want, keep_bytes, gone);
     if (cut != 0) {
         /* The cut-off part has no run any more; its last map entry must not outlive it. */
         struct np_run *top = np_run_at_edge(old_end - NP_GRANULE_BYTES);
@@ -275,12 +285,10 @@ static bool is_top_largest(struct np_arena *arena)
     return is_top;
 }
 
-/* One step of return; false when nothing more can go. */
-static bool return_some(size_t want_granules, size_t top_keep_bytes)
+bool np_arena_return_some(size_t want_granules, size_t top_keep_bytes, size_t *gone)
 {
     struct np_arena *largest = NULL;
     size_t most = 0;
-    size_t gone = 0;
 
     for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next) {
         size_t retained = atomic_load_explicit(&arena->retained_granules, memory_order_relaxed);
@@ -294,38 +302,19 @@ static bool return_some(size_t want_granules, size_t top_keep_bytes)
         return false;
     if (largest == np_arena_main() && np_arena_may_lower_break() && is_top_largest(largest) &&
         np_lock_acquire(&np_break_lock)) {
-        bool is_lowered = lower_break(largest, want_granules, top_keep_bytes);
+        bool is_lowered = lower_break(largest, want_granules, top_keep_bytes, gone);
 
         np_lock_release(&np_break_lock);
         if (is_lowered)
             return true;
     }
-    return purge_largest(largest, want_granules, 0, &gone);
-}
-
-void np_arena_return_excess(void)
-{
-    size_t max_bytes = np_arena_retained_max_bytes();
-    size_t target_bytes = max_bytes - max_bytes / 8;
-    size_t retained_bytes = np_arena_retained_bytes();
-
-    if (NP_LIKELY(retained_bytes <= max_bytes))
-        return;
-    while (retained_bytes > target_bytes) {
-        size_t excess = retained_bytes - target_bytes;
-
-        if (!return_some((excess + NP_GRANULE_BYTES - 1) >> NP_GRANULE_SHIFT,
-                         (size_t)np_tune_get(NP_KNOB_TOP_PAD)))
-            return;
-        retained_bytes = np_arena_retained_bytes();
-    }
+    return purge_largest(largest, want_granules, 0, gone);
 }
 
 void np_arena_settle_deferred(void)
 {
     for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next)
         np_run_settle_deferred(arena);
-    np_arena_return_excess();
 }
 
 bool np_arena_trim(size_t pad_bytes)
@@ -334,7 +323,7 @@ bool np_arena_trim(size_t pad_bytes)
     size_t gone = 0;
 
     if (np_arena_may_lower_break() && np_lock_acquire(&np_break_lock)) {
-        is_any = lower_break(np_arena_main(), SIZE_MAX, pad_bytes);
+        is_any = lower_break(np_arena_main(), SIZE_MAX, pad_bytes, &gone);
         np_lock_release(&np_break_lock);
     }
     for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next)

@@ -32,6 +32,12 @@
 #define NP_SLAB_RECORD_SHIFT 7
 #define NP_SLAB_RECORD_BYTES ((size_t)1 << NP_SLAB_RECORD_SHIFT)
 
+/* A slab's bitmap of free slots: a word for each granule in each of four planes, since the smallest slots are 256 a
+ * granule; only those of less than 64 bytes need more than the first plane. */
+#define NP_SLOT_BITS_WORDS NP_UNIT_GRANULES
+#define NP_SLOT_BITS_PLANES 4
+#define NP_SLOT_BITS_PLANE_WORDS (NP_WINDOW_UNITS * NP_SLOT_BITS_WORDS)
+
 /* One run record, of those that lie in a window's bookkeeping: runs that start at a unit (arena/arena.h). */
 #define NP_RUN_RECORD_SHIFT 6
 #define NP_RUN_RECORD_BYTES ((size_t)1 << NP_RUN_RECORD_SHIFT)

@@ -9,6 +9,7 @@
 #include "depot.h"
 #include "large.h"
 #include "limits.h"
+#include "return.h"
 #include "thread.h"
 #include "tune.h"
 
@@ -144,8 +145,8 @@ void *np_core_take_aligned(size_t size_bytes, size_t alignment_bytes)
     return memory;
 }
 
-/* The slab that has this address as a slot that was handed out; NULL if no slab is there; dies if a slab is, but
- * no block of it begins there. */
+/* The slab that has this address as a slot; NULL if no slab is there; dies if a slab is, but no slot of it begins
+ * there. */
 static struct np_slab *slab_of_block(const void *memory, const char *crime)
 {
     struct np_slab *slab = np_slab_find((uintptr_t)memory);
@@ -185,6 +186,7 @@ static bool give_run(void *memory)
         return false;
     fill_given(memory, run->lent.requested_bytes);
     np_run_give(run, run->granule_count);
+    np_return_excess();
     return true;
 }
 
@@ -204,9 +206,10 @@ void np_core_give(void *memory)
     }
     fill_given(memory, slab->slot_bytes);
     heap = np_thread_heap_if_any();
-    if (heap == NULL || atomic_load_explicit(&slab->owner, memory_order_relaxed) != heap)
-        np_heap_push(heap, slab, memory);
-    else if (np_heap_give(slab, memory))
+    if (heap == NULL || atomic_load_explicit(&slab->owner, memory_order_relaxed) != heap) {
+        if (NP_UNLIKELY(!np_heap_push(heap, slab, memory)))
+            np_die_at("double free, or free of a block never handed out", (uintptr_t)memory);
+    } else if (np_heap_give(slab, memory))
         np_heap_notice(heap, slab);
 }
 
@@ -245,6 +248,14 @@ size_t np_core_usable_bytes(const void *memory)
                         "malloc_usable_size of a pointer inside a block");
 }
 
+static bool shrink(struct np_run *run, size_t granule_count)
+{
+    bool is_done = np_run_try_shrink(run, granule_count);
+
+    np_return_excess();
+    return is_done;
+}
+
 /* Resizes without moving the contents by hand, where the layer can. NULL: it cannot. */
 static void *resize_in_place(void *memory, size_t old_bytes, size_t size_bytes)
 {
@@ -260,7 +271,7 @@ static void *resize_in_place(void *memory, size_t old_bytes, size_t size_bytes)
         return np_large_resize(memory, size_bytes);
     if (granules_for(size_bytes) == run->granule_count ||
         (granules_for(size_bytes) < run->granule_count &&
-         np_run_try_shrink(run, granules_for(size_bytes))) ||
+         shrink(run, granules_for(size_bytes))) ||
         (granules_for(size_bytes) > run->granule_count && !is_from_mmap_threshold(size_bytes) &&
          np_run_try_extend(run, granules_for(size_bytes)))) {
         run->lent.requested_bytes = size_bytes;
@@ -293,12 +304,12 @@ void *np_core_resize(void *memory, size_t size_bytes)
 bool np_core_trim(size_t pad_bytes)
 {
     struct np_heap *heap = np_thread_heap_if_any();
-    bool is_any = heap != NULL && np_heap_close_free(heap);
 
-    is_any |= np_thread_trim_parked();
-    is_any |= np_depot_trim();
-    is_any |= np_arena_trim(pad_bytes);
-    return is_any;
+    if (heap != NULL)
+        (void)np_heap_close_free(heap, NP_CLOSE_SPARSE);
+    np_thread_trim_parked();
+    np_depot_trim();
+    return np_return_all(pad_bytes);
 }
 
 void np_core_knobs_changed(void)

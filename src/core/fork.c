@@ -12,6 +12,7 @@
 #include "arena.h"
 #include "depot.h"
 #include "lock.h"
+#include "return.h"
 #include "thread.h"
 
 /* Keeps two forking threads apart; not ranked, since it is taken before everything else and never by malloc. */
@@ -40,6 +41,7 @@ void np_fork_parent(void)
     atomic_store(&np_is_fork_under_way, false);
     np_depot_settle_aside();
     np_arena_settle_deferred();
+    np_return_excess();
     pthread_mutex_unlock(&one_fork);
 }
 

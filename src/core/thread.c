@@ -8,8 +8,9 @@
 #include "thread_end.h"
 #include "tune.h"
 
-/* What parked heaps may hold open together: P1's constant. */
-#define PARKED_MAX_BYTES ((size_t)512 << 10)
+/* What parked heaps, and the homeless one, may hold open: together P1's constant. */
+#define PARKED_MAX_BYTES ((size_t)256 << 10)
+#define HOMELESS_MAX_BYTES ((size_t)256 << 10)
 
 enum thread_state { THREAD_NEW, THREAD_ATTACHED, THREAD_OVER };
 
@@ -101,7 +102,7 @@ static void detach(struct np_heap *heap)
     np_heap_prepare_to_park(heap);
     if (try_park(heap))
         return;
-    (void)np_heap_close_free(heap);
+    np_heap_close_free(heap, NP_CLOSE_FREE);
     while (!try_park(heap))
         np_heap_close_all(heap);
 }
@@ -176,6 +177,7 @@ struct np_heap *np_thread_homeless_acquire(void)
         return NULL;
     if (!is_homeless_ready) {
         np_heap_init(&homeless_heap);
+        homeless_heap.open_max_bytes = HOMELESS_MAX_BYTES;
         is_homeless_ready = true;
     }
     return &homeless_heap;
@@ -194,11 +196,10 @@ void np_thread_apply_knobs(void)
 
 /* A parked heap is nobody's, so whoever took it off the list may act as its thread, and so may the holder of the
  * lock for the homeless one. */
-bool np_thread_trim_parked(void)
+void np_thread_trim_parked(void)
 {
     struct np_heap *taken = NULL;
     struct np_heap *heap;
-    bool is_any = false;
 
     while ((heap = take_parked()) != NULL) {
         heap->next_parked = taken;
@@ -206,16 +207,15 @@ bool np_thread_trim_parked(void)
     }
     while ((heap = taken) != NULL) {
         taken = heap->next_parked;
-        is_any |= np_heap_close_free(heap);
+        np_heap_close_free(heap, NP_CLOSE_SPARSE);
         while (!try_park(heap))
             np_heap_close_all(heap);
     }
     heap = np_thread_homeless_acquire();
     if (heap != NULL) {
-        is_any |= np_heap_close_free(heap);
+        np_heap_close_free(heap, NP_CLOSE_SPARSE);
         np_thread_homeless_release();
     }
-    return is_any;
 }
 
 void np_thread_fork(enum np_fork_phase phase)

@@ -2,7 +2,7 @@
  *
  * A thread gets a heap at its first slow malloc: a parked one, current slabs and all, or a new one. At its
  * end the heap is parked; it keeps its open slabs while all parked heaps together hold at most
- * PARKED_MAX_BYTES (P1's 512 KiB), and closes them otherwise. After its end (libc frees and allocates after
+ * PARKED_MAX_BYTES (half of P1's 512 KiB; the homeless heap has the other half), and closes them otherwise. After its end (libc frees and allocates after
  * the last destructor) a thread uses the homeless heap, under a lock.
  *
  * The first thread's heap is never parked: destructors of static objects run in that thread after its
@@ -32,8 +32,8 @@ void np_thread_apply_knobs(void);
 /* All heaps ever made, newest first; heaps are never freed. */
 struct np_heap *np_thread_heaps(void);
 
-/* Closes what parked heaps and the homeless one hold entirely free; true if there was any. */
-bool np_thread_trim_parked(void);
+/* Closes what parked heaps and the homeless one hold entirely free, or with free pages. */
+void np_thread_trim_parked(void);
 
 /* Reads the environment, once it is there; cheap when done. */
 void np_thread_read_environment(void);

@@ -34,29 +34,22 @@ static unsigned room_to_list(const struct np_slab *slab)
     return room > 0 ? room : 1;
 }
 
-static unsigned room_of(const struct np_slab *slab)
-{
-    return np_slab_free_count(slab) + slab->slot_count - slab->extended_count;
-}
-
-static void list(struct depot *depot, struct np_slab *slab)
-{
-    slab->node.key = (uint64_t)room_of(slab) << ROOM_SHIFT | slab->start >> NP_UNIT_SHIFT;
-    np_tree_insert(&depot->slabs, &slab->node);
-    atomic_store_explicit(&slab->is_listed, true, memory_order_relaxed);
-    atomic_fetch_add_explicit(&depot->count, 1, memory_order_relaxed);
-}
-
-static void unlist(struct depot *depot, struct np_slab *slab)
-{
-    np_tree_remove(&depot->slabs, &slab->node);
-    atomic_store_explicit(&slab->is_listed, false, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&depot->count, 1, memory_order_relaxed);
-}
-
 static struct np_slab *slab_of(struct np_tree_node *node)
 {
     return (struct np_slab *)(void *)((char *)node - offsetof(struct np_slab, node));
+}
+
+static void insert(struct depot *depot, struct np_slab *slab, unsigned room)
+{
+    slab->node.key = (uint64_t)room << ROOM_SHIFT | slab->start >> NP_UNIT_SHIFT;
+    np_tree_insert(&depot->slabs, &slab->node);
+    atomic_fetch_add_explicit(&depot->count, 1, memory_order_relaxed);
+}
+
+static void take_out(struct depot *depot, struct np_slab *slab)
+{
+    np_tree_remove(&depot->slabs, &slab->node);
+    atomic_fetch_sub_explicit(&depot->count, 1, memory_order_relaxed);
 }
 
 size_t np_depot_count(unsigned class_index)
@@ -81,34 +74,13 @@ struct np_slab *np_depot_take(unsigned class_index)
             break;
         }
         slab = slab_of(node);
-        unlist(depot, slab);
-        if (np_slab_try_open(slab))
+        /* Out of the tree first: a holder that finds itself unlisted may give the slab back. */
+        take_out(depot, slab);
+        if (np_slab_take_listed(slab))
             break;
     }
     np_lock_release(&depot->lock);
     return slab;
-}
-
-static bool may_be_given_back(const struct np_slab *slab)
-{
-    return np_slab_used_count(slab) == 0 && !np_mxfast_is_held(slab->class_index);
-}
-
-/* Under the lock, with the slab collected. False: it has become entirely free, and is unlisted. */
-static bool list_and_close(struct depot *depot, struct np_slab *slab)
-{
-    for (;;) {
-        if (atomic_load_explicit(&slab->is_listed, memory_order_relaxed))
-            unlist(depot, slab);
-        if (may_be_given_back(slab))
-            return false;
-        list(depot, slab);
-        /* Closing comes after listing, both under the lock: a taker never meets a listed slab that is still
-         * open only because its holder is about to close it, and drops it for good. */
-        if (np_slab_try_close(slab, slab->extended_count))
-            return true;
-        np_slab_collect(slab);
-    }
 }
 
 /* Slabs whose holders could not have the lock because a fork had it. They stay open, so nobody else touches
@@ -145,60 +117,96 @@ void np_depot_settle_aside(void)
     }
 }
 
+/* Takes the slab out of the tree if it is there still. False: a fork has the lock. */
+static bool unlist(struct depot *depot, struct np_slab *slab)
+{
+    if (!np_lock_acquire(&depot->lock))
+        return false;
+    if (np_slab_is_listed(slab)) {
+        take_out(depot, slab);
+        np_slab_note_unlisted(slab);
+    }
+    np_lock_release(&depot->lock);
+    return true;
+}
+
+/* Lists and closes in one step for takers, because both happen under the lock. */
+enum listing { LISTING_DONE, LISTING_PUSHED, LISTING_REFUSED };
+
+static enum listing list_and_close(struct depot *depot, struct np_slab *slab, uint64_t word)
+{
+    bool is_closed;
+
+    if (!np_lock_acquire(&depot->lock))
+        return LISTING_REFUSED;
+    insert(depot, slab, (unsigned)np_slab_word_count(word));
+    is_closed = np_slab_try_close(slab, word, slab->slot_count, true);
+    if (!is_closed)
+        take_out(depot, slab);
+    np_lock_release(&depot->lock);
+    return is_closed ? LISTING_DONE : LISTING_PUSHED;
+}
+
+/* Whether the place in the tree is right still, near enough. */
+static bool is_well_placed(const struct np_slab *slab, unsigned room)
+{
+    return room < 2 * (unsigned)(slab->node.key >> ROOM_SHIFT);
+}
+
+/* Gives back a slab without live slots. A slab that is not listed is known to nobody else. */
+static void give_back(struct depot *depot, struct np_slab *slab)
+{
+    if (np_slab_is_listed(slab) && !unlist(depot, slab))
+        put_aside(depot, slab);
+    else
+        np_slab_destroy(slab);
+}
+
 void np_depot_settle(struct np_slab *slab)
 {
     struct depot *depot = &depots[slab->class_index];
+    bool is_held = np_mxfast_is_held(slab->class_index);
 
     for (;;) {
-        bool has_room;
-        bool is_listed;
+        uint64_t word = np_slab_publish(slab);
+        unsigned room = np_slab_word_count(word) > 0 ? (unsigned)np_slab_word_count(word) : 0;
+        bool has_room = room >= room_to_list(slab);
+        bool is_listed = (word & NP_SLAB_LISTED_BIT) != 0;
 
-        np_slab_collect(slab);
-        has_room = room_of(slab) >= room_to_list(slab);
-        /* Only we, the holder, could make is_listed true, so false is certain; a taker may make it false. */
-        is_listed = atomic_load_explicit(&slab->is_listed, memory_order_acquire);
-        if (has_room || is_listed) {
-            bool is_closed;
-
-            if (!np_lock_acquire(&depot->lock)) {
-                /* A taker that had just unlisted it, and may have been about to try and open it, had the lock before
-                 * the fork; it is done. So nobody else knows a slab that was not listed before we asked. */
-                if (!is_listed && may_be_given_back(slab))
-                    np_slab_destroy(slab);
-                else
-                    put_aside(depot, slab);
-                return;
-            }
-            if (!has_room && atomic_load_explicit(&slab->is_listed, memory_order_relaxed))
-                unlist(depot, slab);
-            is_closed = has_room && list_and_close(depot, slab);
-            np_lock_release(&depot->lock);
-            if (has_room && !is_closed)
-                np_slab_destroy(slab);
-            if (has_room)
-                return;
-        }
-        if (np_slab_try_close(slab, np_slab_free_count(slab) + room_to_list(slab)))
+        if (room == slab->slot_count && !is_held) {
+            give_back(depot, slab);
             return;
+        }
+        /* After the word was read: a page that becomes free later is seen by who frees its last slot. */
+        np_slab_charge(slab, is_held || slab->is_refused ? 0 : np_bit_count(np_slab_free_pages(slab)));
+        if (!has_room && !is_listed) {
+            if (np_slab_try_close(slab, word, room + room_to_list(slab), false))
+                return;
+        } else if (has_room && !is_listed) {
+            enum listing listing = list_and_close(depot, slab, word);
+
+            if (listing == LISTING_REFUSED)
+                put_aside(depot, slab);
+            if (listing != LISTING_PUSHED)
+                return;
+        } else if (has_room && is_well_placed(slab, room)) {
+            if (np_slab_try_close(slab, word, slab->slot_count, true))
+                return;
+        } else if (!unlist(depot, slab) &&
+                   np_slab_try_close(slab, word, slab->slot_count, true)) {
+            return; /* a fork has the lock: the taker that meets the slab in a wrong place settles it */
+        }
     }
 }
 
 void np_depot_stop_being_twin(struct np_slab *slab)
 {
-    struct depot *depot = &depots[NP_TWIN_CLASS];
-
-    if (atomic_load_explicit(&slab->is_listed, memory_order_relaxed)) {
-        if (!np_lock_acquire(&depot->lock))
-            return;
-        if (atomic_load_explicit(&slab->is_listed, memory_order_relaxed))
-            unlist(depot, slab);
-        np_lock_release(&depot->lock);
-    }
+    if (np_slab_is_listed(slab) && !unlist(&depots[NP_TWIN_CLASS], slab))
+        return;
     slab->class_index = (uint8_t)np_class_of(slab->slot_bytes);
 }
 
-/* One entirely free slab of the class, opened and unlisted, or NULL. A slab that is entirely free was listed with all
- * its slots as room, when its last pusher settled it, so it is among the last in order. */
+/* A slab of the class that was entirely free a moment ago, opened and unlisted, or NULL. */
 static struct np_slab *take_free_slab(struct depot *depot)
 {
     struct np_slab *found = NULL;
@@ -208,40 +216,36 @@ static struct np_slab *take_free_slab(struct depot *depot)
     for (struct np_tree_node *node = np_tree_last(&depot->slabs); node != NULL;
          node = np_tree_last_before(&depot->slabs, node->key)) {
         struct np_slab *slab = slab_of(node);
+        uint64_t word = atomic_load_explicit(&slab->word, memory_order_relaxed);
 
-        if (slab->node.key >> ROOM_SHIFT < slab->slot_count)
+        /* One that is free has been placed so that its room was below twice its key's (is_well_placed). */
+        if (2 * (slab->node.key >> ROOM_SHIFT) <= slab->slot_count)
             break;
-        if (np_slab_shared_count(slab) == NP_OWNER_GET(slab->extended_count) &&
-            np_slab_try_open(slab)) {
-            unlist(depot, slab);
-            found = slab;
-            break;
-        }
+        if (np_slab_word_count(word) != slab->slot_count || !np_slab_try_open(slab))
+            continue;
+        take_out(depot, slab);
+        np_slab_note_unlisted(slab);
+        found = slab;
+        break;
     }
     np_lock_release(&depot->lock);
     return found;
 }
 
-bool np_depot_trim(void)
+void np_depot_trim(void)
 {
-    bool is_any = false;
-
     for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++) {
         struct np_slab *slab;
 
         if (!np_mxfast_is_held(class_index))
             continue;
         while ((slab = take_free_slab(&depots[class_index])) != NULL) {
-            np_slab_collect(slab);
-            if (np_slab_used_count(slab) == 0) {
+            if (np_slab_live_count(slab) == 0)
                 np_slab_destroy(slab);
-                is_any = true;
-            } else {
+            else
                 np_depot_settle(slab);
-            }
         }
     }
-    return is_any;
 }
 
 const char *np_depot_audit(unsigned class_index)
@@ -256,7 +260,7 @@ const char *np_depot_audit(unsigned class_index)
          fault == NULL && node != NULL; node = np_tree_first_from(&depot->slabs, node->key + 1)) {
         const struct np_slab *slab = slab_of(node);
 
-        if (!atomic_load(&slab->is_listed))
+        if (!np_slab_is_listed(slab))
             fault = "S4: a slab in the depot does not know it is listed";
         else if (slab->class_index != class_index || atomic_load(&slab->kind) != NP_SLAB_FIRST)
             fault = "S4: a depot lists what is not a slab of its class";

@@ -1,23 +1,25 @@
 /* The depot: closed slabs with room, by class, for whoever needs slots of that class.
  *
  * One tree a class, fullest slab first and lowest address among equals, so that few slabs fill up and the others
- * empty. An entry's place is that of the moment it was listed; frees since then may have emptied it further.
+ * empty. An entry's place is that of the moment it was listed; frees since then may have emptied it further, to
+ * twice the room at most before its next holder lists it anew.
  * An entry may meanwhile have been opened by a pusher: then the next taker drops it, and its holder lists
  * it again when it closes it.
  *
- * Each class has a lock (rank NP_RANK_DEPOT); all listing, unlisting, and closing with room happens under it.
+ * Each class has a lock (rank NP_RANK_DEPOT); all listing and unlisting happens under it. A slab that is listed, and
+ * is to stay so, is closed without it.
  */
 #ifndef NP_HEAP_DEPOT_H
 #define NP_HEAP_DEPOT_H
 
 #include "slab.h"
 
-/* Opens a slab of the class and returns it, held by the caller and uncollected; NULL: none, or a fork has the
- * lock. */
+/* Opens a slab of the class and returns it, held by the caller; NULL: none, or a fork has the lock. */
 struct np_slab *np_depot_take(unsigned class_index);
 
-/* Holder, owner cleared: collects, then gives the slab back if no slot of it is live, lists and closes it if it
- * has room, or else just closes it. The caller does not touch it afterwards. */
+/* Holder, owner cleared: gives the slab back if no slot of it is live, or else charges it with the pages that are free,
+ * lists it if it has room, and closes it. The caller does not touch it afterwards, and looks whether too much is
+ * retained now (return.h). */
 void np_depot_settle(struct np_slab *slab);
 
 /* Settles the slabs that had to wait for a fork; to be called when all its locks are free. */
@@ -31,8 +33,8 @@ void np_depot_stop_being_twin(struct np_slab *slab);
 /* Slabs listed in a class, about. */
 size_t np_depot_count(unsigned class_index);
 
-/* Gives back entirely free listed slabs of held classes (a trim); true if any was. */
-bool np_depot_trim(void);
+/* Gives back entirely free listed slabs of held classes (a trim). */
+void np_depot_trim(void);
 
 /* NULL, or what is wrong with a class's list. */
 const char *np_depot_audit(unsigned class_index);

@@ -7,6 +7,7 @@
 #include "check.h"
 #include "depot.h"
 #include "mxfast.h"
+#include "return.h"
 #include "tune.h"
 
 /* Fields that the fast path reads are what they must be: no free slot, and an owner that no heap has. */
@@ -86,6 +87,7 @@ static void rebuild_direct_of(struct np_heap *heap, unsigned class_index)
 void np_heap_init(struct np_heap *heap)
 {
     memset(heap, 0, sizeof *heap);
+    heap->open_max_bytes = SIZE_MAX;
     for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++)
         heap->current[class_index] = &np_empty_slab;
     for (size_t granule = 0; granule < NP_DIRECT_COUNT; granule++)
@@ -118,6 +120,7 @@ static void close_slab(struct np_heap *heap, struct np_slab *slab)
 {
     disown(heap, slab);
     np_depot_settle(slab);
+    np_return_excess();
 }
 
 void np_heap_apply_knobs(struct np_heap *heap)
@@ -149,16 +152,16 @@ static struct np_slab *find_idle(struct np_heap *heap, const struct np_slab *exc
         if (heap->open[heap->open_hand] == except)
             continue;
         slab = heap->open[heap->open_hand];
-        if (slab->used_when_passed == np_slab_used_count(slab))
+        if (slab->used_when_passed == (uint16_t)np_slab_live_count(slab))
             break;
-        slab->used_when_passed = (uint16_t)np_slab_used_count(slab);
+        slab->used_when_passed = (uint16_t)np_slab_live_count(slab);
     }
     return slab;
 }
 
 static void close_surplus(struct np_heap *heap, const struct np_slab *except)
 {
-    size_t most_bytes = (size_t)np_tune_get(NP_KNOB_OPEN_BYTES);
+    size_t most_bytes = np_min((size_t)np_tune_get(NP_KNOB_OPEN_BYTES), heap->open_max_bytes);
 
     /* While a fork has the depots' locks, a closed slab could not be used again: rather too many are kept. */
     if (atomic_load_explicit(&np_is_fork_under_way, memory_order_relaxed))
@@ -183,18 +186,52 @@ static void own(struct np_heap *heap, struct np_slab *slab)
     heap->open_bytes += np_slab_resident_bytes(slab);
     slab->open_index = (uint8_t)index;
     slab->used_when_passed = UINT16_MAX;
-    np_slab_set_notice(slab, 0);
+    slab->is_refused = false;
+    np_slab_charge(slab, 0); /* what is open is bounded by open_bytes */
     atomic_store_explicit(&slab->owner, heap, memory_order_relaxed);
     close_surplus(heap, slab);
 }
 
+/* Entirely free slabs that stay open because they are current may have so much memory behind them, so that a thread that
+ * sleeps after freeing all it had withholds little. */
+#define EMPTY_MAX_BYTES ((size_t)192 << 10)
+
+static bool is_empty(struct np_slab *slab)
+{
+    np_slab_look(slab);
+    return np_slab_live_count(slab) == 0;
+}
+
+/* Whether another entirely free slab may stay open; closes idle ones for it if there are too many. */
+static void close_empty_surplus(struct np_heap *heap, const struct np_slab *except)
+{
+    size_t bytes = np_slab_resident_bytes(except);
+
+    for (unsigned index = heap->open_count; index-- > 0;) {
+        struct np_slab *slab = heap->open[index];
+
+        if (slab == except || np_slab_live_count(slab) != 0 || np_mxfast_is_held(slab->class_index))
+            continue;
+        bytes += np_slab_resident_bytes(slab);
+        if (bytes <= EMPTY_MAX_BYTES)
+            continue;
+        bytes -= np_slab_resident_bytes(slab);
+        close_slab(heap, slab);
+    }
+}
+
 void np_heap_notice(struct np_heap *heap, struct np_slab *slab)
 {
-    if (np_slab_used_count(slab) != 0)
+    if (!is_empty(slab))
         return;
     /* The current slab is about to be used again, and what M_MXFAST holds stays: look no more until it is not. */
-    if (heap->current[slab->class_index] == slab || np_mxfast_is_held(slab->class_index)) {
-        np_slab_set_notice(slab, -1);
+    if (np_mxfast_is_held(slab->class_index)) {
+        np_slab_set_notice(slab, false);
+        return;
+    }
+    if (heap->current[slab->class_index] == slab) {
+        np_slab_set_notice(slab, false);
+        close_empty_surplus(heap, slab);
         return;
     }
     if (heap->made_count[slab->class_index] > 0)
@@ -202,91 +239,31 @@ void np_heap_notice(struct np_heap *heap, struct np_slab *slab)
     close_slab(heap, slab);
 }
 
-static void push_now(struct np_heap *heap, struct np_slab *slab, void *memory,
-                     enum np_push_wish wish)
+bool np_heap_push(struct np_heap *heap, struct np_slab *slab, void *memory)
 {
-    /* Opened since the slot joined the line: a plain free. */
-    if (atomic_load_explicit(&slab->owner, memory_order_relaxed) == heap) {
-        if (np_heap_give(slab, memory))
-            np_heap_notice(heap, slab);
-        return;
-    }
-    if (np_slab_push(slab, memory, wish) == NP_PUSH_DONE)
-        return;
-    np_slab_collect(slab);
-    own(heap, slab);
-    if (np_slab_used_count(slab) == 0)
-        np_heap_notice(heap, slab);
-}
+    enum np_push_wish wish = NP_PUSH_ONLY;
 
-/* The slot that joined the line last, if it is of this slab: out of the line again, or NULL. */
-static void *leave_line(struct np_heap *heap, const struct np_slab *slab)
-{
-    uint32_t newest = (heap->delayed_at + NP_DELAYED_COUNT - 1) % NP_DELAYED_COUNT;
-
-    if (heap->delayed[newest].slab != slab)
-        return NULL;
-    heap->delayed[newest].slab = NULL;
-    heap->delayed_at = newest;
-    return heap->delayed[newest].memory;
-}
-
-static unsigned count_delayed(const struct np_heap *heap, const struct np_slab *slab)
-{
-    unsigned count = 0;
-
-    for (unsigned i = 0; i < NP_DELAYED_COUNT; i++)
-        count += heap->delayed[i].slab == slab;
-    return count;
-}
-
-static void push_oldest(struct np_heap *heap)
-{
-    struct np_slab *slab = heap->delayed[heap->delayed_at].slab;
-
-    if (slab == NULL)
-        return;
-    heap->delayed[heap->delayed_at].slab = NULL;
-    push_now(heap, slab, heap->delayed[heap->delayed_at].memory, NP_PUSH_ONLY);
-}
-
-void np_heap_flush(struct np_heap *heap)
-{
-    for (unsigned i = 0; i < NP_DELAYED_COUNT; i++) {
-        push_oldest(heap);
-        heap->delayed_at = (heap->delayed_at + 1) % NP_DELAYED_COUNT;
-    }
-}
-
-void np_heap_push(struct np_heap *heap, struct np_slab *slab, void *memory)
-{
-    void *before;
-
-    if (heap == NULL) {
-        if (np_slab_push(slab, memory, NP_PUSH_ONLY) == NP_PUSH_CLAIMED)
-            np_depot_settle(slab);
-        return;
-    }
-    __builtin_prefetch(memory, 1);
-    __builtin_prefetch((const void *)&slab->word, 1);
-    before = leave_line(heap, slab);
-    if (before != NULL) {
+    if (heap != NULL) {
         /* The second free in a row into a closed slab: more will follow, and cost less if it is ours. */
-        push_now(heap, slab, before, NP_PUSH_AND_OPEN);
-        push_now(heap, slab, memory, NP_PUSH_ONLY);
-        return;
+        if (heap->last_pushed == slab)
+            wish = NP_PUSH_AND_OPEN;
+        heap->last_pushed = slab;
     }
-    /* What would make the slab free, or worth a look, does not wait: nobody else would come by. The word lies
-     * in the line that the owner was read from. */
-    if (NP_UNLIKELY(np_slab_is_push_claim(slab, count_delayed(heap, slab) + 1))) {
-        np_heap_flush(heap);
-        push_now(heap, slab, memory, NP_PUSH_ONLY);
-        return;
+    switch (np_slab_push(slab, memory, wish)) {
+    case NP_PUSH_TWICE:
+        return false;
+    case NP_PUSH_DONE:
+        return true;
+    case NP_PUSH_CLAIMED:
+        break;
     }
-    push_oldest(heap);
-    heap->delayed[heap->delayed_at].slab = slab;
-    heap->delayed[heap->delayed_at].memory = memory;
-    heap->delayed_at = (heap->delayed_at + 1) % NP_DELAYED_COUNT;
+    if (wish == NP_PUSH_AND_OPEN && np_slab_live_count(slab) != 0) {
+        own(heap, slab);
+    } else {
+        np_depot_settle(slab);
+        np_return_excess();
+    }
+    return true;
 }
 
 /* The slab that was current has no free slot left: exhausted, or only cold ones are. */
@@ -296,11 +273,12 @@ static void retire_current(struct np_heap *heap, unsigned class_index)
 
     if (slab == &np_empty_slab)
         return;
-    if (np_slab_free_count(slab) == 0 && slab->extended_count == slab->slot_count) {
-        close_slab(heap, slab); /* exhausted */
+    np_slab_look(slab);
+    if (np_slab_live_count(slab) == slab->slot_count || np_slab_live_count(slab) == 0) {
+        close_slab(heap, slab); /* exhausted; or entirely free, and not to be looked at again by a free */
         return;
     }
-    np_slab_set_notice(slab, 0);
+    np_slab_set_notice(slab, true);
 }
 
 static void make_current(struct np_heap *heap, unsigned class_index, struct np_slab *slab)
@@ -314,7 +292,7 @@ static void make_current(struct np_heap *heap, unsigned class_index, struct np_s
 /* Free slots in a slab that is open here: its private list, or what others have pushed. */
 static bool has_free_slots(struct np_slab *slab)
 {
-    return slab->free_slots != NULL || np_slab_collect(slab);
+    return slab->free_slots != NULL || np_slab_refill(slab);
 }
 
 enum search { SEARCH_FREE, SEARCH_COLD };
@@ -328,7 +306,7 @@ static struct np_slab *find_open(const struct np_heap *heap, unsigned class_inde
         if (heap->open_class[index] != class_index)
             continue;
         if (search == SEARCH_FREE ? has_free_slots(slab)
-                                  : slab->extended_count < slab->slot_count)
+                                  : np_slab_is_extendable(slab))
             return slab;
     }
     return NULL;
@@ -338,7 +316,7 @@ static void extend(struct np_heap *heap, struct np_slab *slab)
 {
     size_t before = np_slab_resident_bytes(slab);
 
-    (void)np_slab_extend(slab, 0);
+    (void)np_slab_extend(slab);
     heap->open_bytes += np_slab_resident_bytes(slab) - before;
     close_surplus(heap, slab);
 }
@@ -350,10 +328,9 @@ static struct np_slab *take_listed(struct np_heap *heap, unsigned class_index)
     struct np_slab *slab;
 
     while ((slab = np_depot_take(class_index)) != NULL) {
-        np_slab_collect(slab);
         if (slab->slot_bytes != slot_bytes)
             np_depot_stop_being_twin(slab); /* of another limit; settled below as what it is now */
-        else if (slab->free_slots != NULL || slab->extended_count < slab->slot_count) {
+        else if (np_slab_refill(slab) || np_slab_is_extendable(slab)) {
             own(heap, slab);
             return slab;
         }
@@ -365,16 +342,15 @@ static struct np_slab *take_listed(struct np_heap *heap, unsigned class_index)
 static struct np_slab *make_slab(struct np_heap *heap, unsigned class_index,
                                  enum np_growth growth)
 {
-    struct np_slab *slab =
-        np_slab_make(&heap->home, class_index, slot_class_of(heap, class_index), growth);
+    struct np_slab *slab = np_slab_make(
+        &heap->home, class_index, slot_class_of(heap, class_index), growth,
+        heap->made_count[class_index] >= POPULATE_FROM_COUNT ? NP_POPULATE_ALL : NP_POPULATE_NOT);
 
     if (slab == NULL)
         return NULL;
-    if (heap->made_count[class_index] >= POPULATE_FROM_COUNT)
-        NP_OWNER_SET(slab->is_populated,
-                     slab->run->resident_count == 0 && np_run_populate(slab->run));
     if (heap->made_count[class_index] < UINT16_MAX)
         heap->made_count[class_index]++;
+    (void)np_slab_refill(slab); /* from pages that are warm already */
     own(heap, slab);
     return slab;
 }
@@ -382,7 +358,7 @@ static struct np_slab *make_slab(struct np_heap *heap, unsigned class_index,
 /* The larger class of a pair wants a second page: from now on each has its own slabs. */
 static bool split_pair(struct np_heap *heap, unsigned class_index, const struct np_slab *slab)
 {
-    if (is_pair_split(heap, class_index) || slab->extended_count == 0 ||
+    if (is_pair_split(heap, class_index) || np_slab_live_count(slab) == 0 ||
         class_index == NP_TWIN_CLASS)
         return false;
     heap->split_pairs |= UINT32_C(1) << (class_index / 2);
@@ -477,33 +453,31 @@ void *np_heap_take_aligned(struct np_heap *heap, size_t size_bytes, size_t align
 
 void np_heap_close_all(struct np_heap *heap)
 {
-    np_heap_flush(heap);
     while (heap->open_count > 0)
         close_slab(heap, heap->open[heap->open_count - 1]);
 }
 
 void np_heap_prepare_to_park(struct np_heap *heap)
 {
-    np_heap_flush(heap);
+    heap->last_pushed = NULL;
     memset(heap->made_count, 0, sizeof heap->made_count);
 }
 
-bool np_heap_close_free(struct np_heap *heap)
+void np_heap_close_free(struct np_heap *heap, enum np_close close)
 {
-    bool is_any = false;
-
-    np_heap_flush(heap);
     for (unsigned index = heap->open_count; index-- > 0;) {
         struct np_slab *slab = heap->open[index];
+        bool is_wanted = is_empty(slab);
 
-        np_slab_collect(slab);
-        if (np_slab_used_count(slab) == 0) {
+        if (!is_wanted && close == NP_CLOSE_SPARSE) {
+            (void)np_slab_publish(slab);
+            is_wanted = np_slab_free_pages(slab) != 0;
+        }
+        if (is_wanted) {
             disown(heap, slab);
             np_depot_settle(slab);
-            is_any = true;
         }
     }
-    return is_any;
 }
 
 const char *np_heap_audit(const struct np_heap *heap)

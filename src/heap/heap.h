@@ -20,31 +20,19 @@
 #include "slab.h"
 #include "window.h"
 
-/* Frees into slabs that are not open here wait in a line this long. Freeing such a slot costs a locked instruction,
- * which waits for all stores before it, the slot's own link among them; where the slot is not in the
- * cache that is the whole latency of memory, once a free. In line, the slots' lines arrive together: a prefetch is
- * begun when a slot joins, and it is pushed when so many more have joined. A slot whose push would bring its
- * slab to its notice does not wait, so a sleeping thread keeps no slab from going back by itself; only where the
- * last slots of one slab wait in the lines of two sleeping threads, it stays, and of such slabs there are no more
- * than places in the lines. */
-#define NP_DELAYED_COUNT 8
-
 /* Structural limit on slabs open in one heap; the limit in bytes comes before it mostly. */
 #define NP_OPEN_MAX 64
 
 struct np_heap {
     struct np_slab *direct[NP_DIRECT_COUNT];
     struct np_slab *current[NP_CLASS_TABLE_COUNT];
-    struct {
-        struct np_slab *slab; /* NULL: nothing waits here. A live slot keeps its record in place */
-        void *memory;
-    } delayed[NP_DELAYED_COUNT];
-    uint32_t delayed_at; /* the oldest, and where the next goes */
+    struct np_slab *last_pushed; /* the slab of the last free that was not for one of ours; only compared */
     struct np_arena *home;
     size_t held_bytes;    /* the limit of M_MXFAST that direct[] and the twin class's slabs here were made for */
     uint32_t split_pairs; /* bit p: classes 2p and 2p+1 have slabs of their own */
     uint32_t open_count;
     size_t open_bytes;
+    size_t open_max_bytes; /* a limit of its own where that is below the knob's */
     uint32_t open_hand; /* where the search for an idle slab goes on */
     uint16_t made_count[NP_CLASS_TABLE_COUNT]; /* slabs of the class made here, less those that emptied here */
     uint8_t open_class[NP_OPEN_MAX];           /* apart from the records: a search stays in one line */
@@ -115,20 +103,20 @@ void *np_heap_take_aligned(struct np_heap *heap, size_t size_bytes, size_t align
 /* A slab that this heap holds has reached its notice: it may have become empty, or worth closing. */
 void np_heap_notice(struct np_heap *heap, struct np_slab *slab);
 
-/* Frees a slot of a slab that this heap does not hold, soon; heap is NULL in a thread that has none: at once. */
-void np_heap_push(struct np_heap *heap, struct np_slab *slab, void *memory);
+/* Frees a slot of a slab that this heap does not hold; heap is NULL in a thread that has none. False: the slot is free
+ * already, nothing was done. */
+bool np_heap_push(struct np_heap *heap, struct np_slab *slab, void *memory);
 
-/* Frees what waits in the line. */
-void np_heap_flush(struct np_heap *heap);
-
-/* Closes all slabs the heap holds; nothing waits to be freed afterwards. */
+/* Closes all slabs the heap holds. */
 void np_heap_close_all(struct np_heap *heap);
 
-/* Frees what waits to be freed, and forgets how far the heap had grown: its next thread begins anew. */
+/* Forgets how far the heap had grown: its next thread begins anew. */
 void np_heap_prepare_to_park(struct np_heap *heap);
 
-/* Closes the entirely free slabs it holds, and returns whether any went. */
-bool np_heap_close_free(struct np_heap *heap);
+/* Closes the slabs it holds in which nothing is live, so that they are given back, and with NP_CLOSE_SPARSE those too
+ * that have a page on which nothing is, so that it can be returned. */
+enum np_close { NP_CLOSE_FREE, NP_CLOSE_SPARSE };
+void np_heap_close_free(struct np_heap *heap, enum np_close close);
 
 /* Makes a changed M_MXFAST hold in this heap at once; otherwise its next refill does. */
 void np_heap_apply_knobs(struct np_heap *heap);

@@ -1,13 +1,14 @@
-/* The slab's word and its private side. The argument for each step is in docs/slab_protocol.md; in short, next to
- * the code:
+/* The slab's word, its bits, and its private side. The argument for each step is in docs/slab_protocol.md; in short,
+ * next to the code:
  *
- * A pusher has a live slot in the slab until its CAS succeeds, so until then the slab cannot be given back and
- * its record is stable. Afterwards it may be, so nothing is touched, unless that same CAS set `open`: then
- * the pusher holds the slab and nobody else can.
- * Lists are pushed to one slot at a time and taken whole, so a head that went and came back (ABA) is as
- * good as one that stayed: the new slot points to it, and it is the whole of the list again.
- * Only a holder clears `open`, and only by a CAS from a word whose list is empty, so no slot pushed meanwhile is
- * overwritten.
+ * A pusher has a live slot in the slab until its compare-and-swap of the word succeeds, so until then the slab cannot be
+ * given back and its record is stable: the count is what says that a slab is entirely free, and it rises last. Afterwards
+ * the slab may be gone, so nothing is touched, unless that same swap cleared `closed`: then the pusher holds the
+ * slab and nobody else can.
+ * Bits are set and taken by single atomic steps, each slot's by itself, so there is no list that could be spoilt.
+ * Only a holder sets `closed`, by a swap from a word that it has looked at the bits after reading: whoever frees the last
+ * slot of a page either counted before that word was read, and the holder saw the page, or counts later and makes
+ * the swap fail, or finds the slab closed and opens it.
  */
 #include "slab.h"
 
@@ -16,138 +17,472 @@
 #include "meta.h"
 #include "window.h"
 
-/* word: bits 0-15 head (the slot's offset / 16 + 1, 0: none), 16-31 count, 32-47 notice, 48 open. */
-#define COUNT_SHIFT 16
+/* word: bits 48-63 count, 32-47 notice, 1 listed, 0 closed. The count is signed and on top, so that it can be added to
+ * and subtracted from without a carry into the rest. */
+#define COUNT_ONE (UINT64_C(1) << 48)
 #define NOTICE_SHIFT 32
-#define OPEN_BIT (UINT64_C(1) << 48)
-#define LIST_MASK UINT64_C(0xFFFFFFFF) /* head and count */
+#define NOTICE_MASK (UINT64_C(0xFFFF) << NOTICE_SHIFT)
 
-static unsigned word_head(uint64_t word)
+/* A refill takes at least so many slots if it can: few enough that they are used before they leave the cache, enough
+ * that its cost is small. */
+#define REFILL_COUNT 32
+
+/* A slab whose slots straddle pages has at most so many, in two words. */
+#define LOOSE_WORDS 2
+
+_Atomic size_t np_slab_charged_granules;
+
+static int word_notice(uint64_t word)
 {
-    return word & 0xFFFF;
+    return (int)(word >> NOTICE_SHIFT & 0xFFFF);
 }
 
-static unsigned word_count(uint64_t word)
+static bool is_paged(const struct np_slab *slab)
 {
-    return (word >> COUNT_SHIFT) & 0xFFFF;
+    return slab->slots_per_page != 0;
 }
 
-static unsigned word_notice(uint64_t word)
+static unsigned page_count(const struct np_slab *slab)
 {
-    return (word >> NOTICE_SHIFT) & 0xFFFF;
+    return slab->unit_count * (unsigned)NP_UNIT_GRANULES;
 }
 
-static struct np_slot *slot_of_head(const struct np_slab *slab, unsigned head)
+static uint32_t all_pages(const struct np_slab *slab)
 {
-    return head == 0 ? NULL
-                     : (struct np_slot *)(slab->start + (size_t)(head - 1) * NP_ALIGNMENT);
+    return UINT32_MAX >> (32 - page_count(slab));
 }
 
-static unsigned head_of_slot(const struct np_slab *slab, const struct np_slot *slot)
+/* The slot that holds the byte at this offset from where slots begin, by a multiplication: exact for offsets below 2^17 and
+ * slots of at most 2^14 bytes, since the error of the inverse, below 2^-32 * slot_bytes, adds up to less than one. */
+static unsigned divide(const struct np_slab *slab, uintptr_t offset)
 {
-    return (unsigned)(((uintptr_t)slot - slab->start) / NP_ALIGNMENT) + 1;
+    return (unsigned)((uint64_t)offset * slab->inverse >> 32);
 }
 
-enum np_push np_slab_push(struct np_slab *slab, void *memory, enum np_push_wish wish)
-{
-    struct np_slot *slot = memory;
-    uint64_t head = head_of_slot(slab, slot);
-    uint64_t word = atomic_load_explicit(&slab->word, memory_order_relaxed);
+/* Where a slot's bit is. Paged: the words of one page are a plane apart; loose: next to each other. */
+struct place {
+    size_t word_at;
+    uint64_t bit;
+};
 
+static struct place place_of(const struct np_slab *slab, uintptr_t address)
+{
+    uintptr_t offset = address - slab->start;
+    unsigned index;
+
+    if (is_paged(slab)) {
+        index = divide(slab, offset % NP_GRANULE_BYTES);
+        return (struct place){offset / NP_GRANULE_BYTES +
+                                  (size_t)(index / 64) * NP_SLOT_BITS_PLANE_WORDS,
+                              UINT64_C(1) << index % 64};
+    }
+    index = divide(slab, offset);
+    return (struct place){index / 64, UINT64_C(1) << index % 64};
+}
+
+static unsigned words_per_page(const struct np_slab *slab)
+{
+    return (slab->slots_per_page + 63U) / 64;
+}
+
+/* The first word_count * 64 of so many slots: the mask of the word with this number. */
+static uint64_t word_mask(unsigned slot_count, unsigned number)
+{
+    if (slot_count <= number * 64)
+        return 0;
+    slot_count -= number * 64;
+    return slot_count >= 64 ? UINT64_MAX : (UINT64_C(1) << slot_count) - 1;
+}
+
+/* Slots first to last of a loose slab, as masks. */
+static void mask_range(unsigned first, unsigned last, uint64_t mask[LOOSE_WORDS])
+{
+    for (unsigned number = 0; number < LOOSE_WORDS; number++)
+        mask[number] = word_mask(last + 1, number) & ~word_mask(first, number);
+}
+
+/* The slots of a loose slab that overlap a page; none do at its tail. */
+static void mask_page(const struct np_slab *slab, unsigned page, uint64_t mask[LOOSE_WORDS])
+{
+    unsigned first = divide(slab, (uintptr_t)page << NP_GRANULE_SHIFT);
+    unsigned last = divide(slab, ((uintptr_t)page << NP_GRANULE_SHIFT) + NP_GRANULE_BYTES - 1);
+
+    mask[0] = mask[1] = 0;
+    if (first < slab->slot_count)
+        mask_range(first, (unsigned)np_min(last, slab->slot_count - 1U), mask);
+}
+
+static uint64_t load_bits(const struct np_slab *slab, size_t word_at)
+{
+    return atomic_load_explicit(&slab->bits[word_at], memory_order_seq_cst);
+}
+
+/* Whether all slots on a page have their bits set. */
+static bool is_page_free(const struct np_slab *slab, unsigned page)
+{
+    uint64_t mask[LOOSE_WORDS];
+
+    if (is_paged(slab)) {
+        for (unsigned number = 0; number < words_per_page(slab); number++)
+            if (load_bits(slab, page + (size_t)number * NP_SLOT_BITS_PLANE_WORDS) !=
+                word_mask(slab->slots_per_page, number))
+                return false;
+        return true;
+    }
+    mask_page(slab, page, mask);
+    return (load_bits(slab, 0) & mask[0]) == mask[0] &&
+           (mask[1] == 0 || (load_bits(slab, 1) & mask[1]) == mask[1]);
+}
+
+/* Whether a slot, whose bit has just been set in a word that is `now` since, was the last live one on a page. Where a
+ * page has two words, two threads may set the last bits of one each: both have set theirs before either
+ * looks at the other's, all in one order (sequential consistency), so at least one sees the page free. */
+static bool is_last_on_page(const struct np_slab *slab, uintptr_t address, uint64_t now)
+{
+    uintptr_t offset = address - slab->start;
+    unsigned page = (unsigned)(offset / NP_GRANULE_BYTES);
+    unsigned last;
+
+    if (is_paged(slab)) {
+        unsigned number = divide(slab, offset % NP_GRANULE_BYTES) / 64;
+
+        return now == word_mask(slab->slots_per_page, number) &&
+               (words_per_page(slab) == 1 || is_page_free(slab, page));
+    }
+    last = (unsigned)((offset + slab->slot_bytes - 1) / NP_GRANULE_BYTES);
+    for (; page <= last; page++)
+        if (is_page_free(slab, page))
+            return true;
+    return false;
+}
+
+/* The word as it was when we became the holder says how many slots are free; none is on the private list. */
+static void adopt(struct np_slab *slab, uint64_t word)
+{
+    int count = np_slab_word_count(word);
+
+    NP_OWNER_SET(slab->shared_count, (int16_t)count);
+    NP_OWNER_SET(slab->notice_at, 0);
+    NP_OWNER_SET(slab->until_notice, slab->slot_count - count);
+}
+
+enum np_push np_slab_push(struct np_slab *slab, void *slot, enum np_push_wish wish)
+{
+    struct place place = place_of(slab, (uintptr_t)slot);
+    /* release: whatever the program wrote to the slot is before what the next one who has it writes (the acquire in
+     * take_bits). Sequentially consistent for is_last_on_page. */
+    uint64_t before = atomic_fetch_or_explicit(&slab->bits[place.word_at], place.bit,
+                                               memory_order_seq_cst);
+    bool is_wanted = wish == NP_PUSH_AND_OPEN;
+    uint64_t word;
+
+    if (NP_UNLIKELY((before & place.bit) != 0))
+        return NP_PUSH_TWICE;
+    is_wanted |= is_last_on_page(slab, (uintptr_t)slot, before | place.bit);
+    word = atomic_load_explicit(&slab->word, memory_order_relaxed);
     for (;;) {
-        uint64_t count = word_count(word) + 1;
-        uint64_t next_word = (word & ~LIST_MASK) | count << COUNT_SHIFT | head;
-        bool is_claim = (word & OPEN_BIT) == 0 &&
-                        (count >= word_notice(word) || wish == NP_PUSH_AND_OPEN);
+        uint64_t next_word = word + COUNT_ONE;
+        bool is_claim = (word & NP_SLAB_CLOSED_BIT) != 0 &&
+                        (is_wanted || np_slab_word_count(next_word) >= word_notice(word));
 
         if (is_claim)
-            next_word |= OPEN_BIT;
-        slot->encoded_next = (uintptr_t)slot_of_head(slab, word_head(word)) ^ slab->shared_key;
-        /* release: the slot's contents, and whatever the program wrote there before, are seen by who takes
-         * the list (the acquire in np_slab_collect). acquire: a claimant sees what the last holder left in
-         * the private line (the release in np_slab_try_close). */
-        if (atomic_compare_exchange_weak_explicit(&slab->word, &word, next_word,
-                                                  memory_order_acq_rel, memory_order_relaxed))
-            return is_claim ? NP_PUSH_CLAIMED : NP_PUSH_DONE;
+            next_word &= ~NP_SLAB_CLOSED_BIT;
+        /* release: our bit is seen by who reads this count. acquire: a claimant sees what the last holder left in the
+         * private line (the release in np_slab_try_close). */
+        if (!atomic_compare_exchange_weak_explicit(&slab->word, &word, next_word,
+                                                   memory_order_acq_rel, memory_order_relaxed))
+            continue;
+        if (!is_claim)
+            return NP_PUSH_DONE;
+        adopt(slab, next_word);
+        return NP_PUSH_CLAIMED;
     }
-}
-
-bool np_slab_is_push_claim(const struct np_slab *slab, unsigned more)
-{
-    uint64_t word = atomic_load_explicit(&slab->word, memory_order_relaxed);
-
-    return (word & OPEN_BIT) == 0 && word_count(word) + more >= word_notice(word);
-}
-
-/* Walks a collected list onto the private one, when that has slots already. The list's length bounds the walk, so
- * a damaged link ends in a message, not in a loop. */
-static void prepend(struct np_slab *slab, struct np_slot *slot, unsigned count)
-{
-    while (count-- > 0) {
-        struct np_slot *next = np_slot_next(slab, slot);
-
-        slot->encoded_next = (uintptr_t)slab->free_slots ^ slab->key;
-        slab->free_slots = slot;
-        slot = next;
-    }
-}
-
-bool np_slab_collect(struct np_slab *slab)
-{
-    uint64_t word = atomic_load_explicit(&slab->word, memory_order_relaxed);
-
-    while ((word & LIST_MASK) != 0) {
-        /* acquire pairs with the pushers' release. The rest of the word stays as it is: exchanging all of it
-         * would overwrite a flag. */
-        if (atomic_compare_exchange_weak_explicit(&slab->word, &word, word & ~LIST_MASK,
-                                                  memory_order_acquire, memory_order_relaxed)) {
-            struct np_slot *list = slot_of_head(slab, word_head(word));
-
-            if (slab->free_slots == NULL)
-                slab->free_slots = list;
-            else
-                prepend(slab, list, word_count(word));
-            NP_OWNER_ADD(slab->until_notice, -(int32_t)word_count(word));
-            return true;
-        }
-    }
-    return false;
 }
 
 bool np_slab_try_open(struct np_slab *slab)
 {
     uint64_t word = atomic_load_explicit(&slab->word, memory_order_relaxed);
 
-    while ((word & OPEN_BIT) == 0)
+    while ((word & NP_SLAB_CLOSED_BIT) != 0)
         /* acquire pairs with the release in np_slab_try_close: we see the private line. */
-        if (atomic_compare_exchange_weak_explicit(&slab->word, &word, word | OPEN_BIT,
-                                                  memory_order_acquire, memory_order_relaxed))
+        if (atomic_compare_exchange_weak_explicit(&slab->word, &word, word & ~NP_SLAB_CLOSED_BIT,
+                                                  memory_order_acquire, memory_order_relaxed)) {
+            adopt(slab, word);
             return true;
+        }
     return false;
 }
 
-bool np_slab_try_close(struct np_slab *slab, unsigned notice)
+bool np_slab_take_listed(struct np_slab *slab)
 {
     uint64_t word = atomic_load_explicit(&slab->word, memory_order_relaxed);
-    uint64_t count = np_slab_free_count(slab);
-    struct np_slot *list = slab->free_slots;
-    uint64_t closed = (uint64_t)notice << NOTICE_SHIFT;
 
-    if ((word & LIST_MASK) != 0)
+    /* Both marks in one step: cleared apart, a holder could close the slab in between as one that is listed, and
+     * nobody would find it again. */
+    while (!atomic_compare_exchange_weak_explicit(
+        &slab->word, &word, word & ~(NP_SLAB_CLOSED_BIT | NP_SLAB_LISTED_BIT),
+        memory_order_acquire, memory_order_relaxed))
+        ;
+    if ((word & NP_SLAB_CLOSED_BIT) == 0)
         return false;
-    if (list != NULL)
-        closed |= count << COUNT_SHIFT | head_of_slot(slab, list);
+    adopt(slab, word);
+    return true;
+}
+
+void np_slab_note_unlisted(struct np_slab *slab)
+{
+    atomic_fetch_and_explicit(&slab->word, ~NP_SLAB_LISTED_BIT, memory_order_relaxed);
+}
+
+/* What the holder knows follows a count that it reads, or has just changed by `taken`. */
+static void learn(struct np_slab *slab, int count, int taken)
+{
+    NP_OWNER_ADD(slab->until_notice, -(count + taken - slab->shared_count));
+    NP_OWNER_SET(slab->shared_count, (int16_t)count);
+}
+
+void np_slab_look(struct np_slab *slab)
+{
+    learn(slab, np_slab_word_count(atomic_load_explicit(&slab->word, memory_order_acquire)), 0);
+}
+
+/* A chain of slots on its way to the private list. */
+struct chain {
+    struct np_slot *first;
+    struct np_slot *last;
+    unsigned count;
+};
+
+/* Takes those of the wanted bits that are set, and links their slots, the first of which begins at `base`. Rising, so
+ * that neighbours in time are neighbours in memory. */
+static void take_bits(struct np_slab *slab, size_t word_at, uint64_t wanted, uintptr_t base,
+                      struct chain *chain)
+{
+    uint64_t bits = atomic_load_explicit(&slab->bits[word_at], memory_order_relaxed) & wanted;
+
+    if (bits == 0)
+        return;
+    /* Only the holder clears bits, so all of them are there still. */
+    atomic_fetch_and_explicit(&slab->bits[word_at], ~bits, memory_order_acquire);
+    chain->count += np_bit_count(bits);
+    for (; bits != 0; bits &= bits - 1) {
+        struct np_slot *slot =
+            (struct np_slot *)(base + (unsigned)__builtin_ctzll(bits) * (uintptr_t)slab->slot_bytes);
+
+        if (chain->last == NULL)
+            chain->first = slot;
+        else
+            chain->last->encoded_next = (uintptr_t)slot ^ slab->key;
+        chain->last = slot;
+    }
+}
+
+static void take_from_page(struct np_slab *slab, unsigned page, struct chain *chain)
+{
+    uintptr_t start = slab->start + ((uintptr_t)page << NP_GRANULE_SHIFT);
+
+    for (unsigned number = 0; number < words_per_page(slab) && chain->count < REFILL_COUNT; number++)
+        take_bits(slab, page + (size_t)number * NP_SLOT_BITS_PLANE_WORDS, UINT64_MAX,
+                  start + (uintptr_t)number * 64 * slab->slot_bytes, chain);
+}
+
+static void take_loose(struct np_slab *slab, struct chain *chain)
+{
+    uint64_t cold[LOOSE_WORDS] = {0, 0};
+
+    for (uint32_t pages = slab->cold_pages; pages != 0; pages &= pages - 1) {
+        uint64_t mask[LOOSE_WORDS];
+
+        mask_page(slab, (unsigned)__builtin_ctz(pages), mask);
+        cold[0] |= mask[0];
+        cold[1] |= mask[1];
+    }
+    for (unsigned number = 0; number < LOOSE_WORDS && number * 64U < slab->slot_count; number++)
+        take_bits(slab, number, ~cold[number],
+                  slab->start + (uintptr_t)number * 64 * slab->slot_bytes, chain);
+}
+
+bool np_slab_refill(struct np_slab *slab)
+{
+    struct chain chain = {NULL, NULL, 0};
+    uint64_t word;
+
+    if (is_paged(slab)) {
+        uint32_t warm = all_pages(slab) & ~slab->cold_pages;
+
+        for (; warm != 0 && chain.count < REFILL_COUNT; warm &= warm - 1)
+            take_from_page(slab, (unsigned)__builtin_ctz(warm), &chain);
+    } else {
+        take_loose(slab, &chain);
+    }
+    if (chain.count == 0)
+        return false;
+    chain.last->encoded_next = (uintptr_t)slab->free_slots ^ slab->key;
+    slab->free_slots = chain.first;
+    /* A free whose bit we took may not have counted yet: then the count is below the truth for a moment, and
+     * the slot counts as live, which it is again or soon will be. */
+    word = atomic_fetch_sub_explicit(&slab->word, chain.count * COUNT_ONE, memory_order_acquire) -
+           chain.count * COUNT_ONE;
+    learn(slab, np_slab_word_count(word), (int)chain.count);
+    return true;
+}
+
+/* Cold granules that slots overlap. */
+static uint32_t extendable_pages(const struct np_slab *slab)
+{
+    size_t bytes;
+
+    if (is_paged(slab))
+        return slab->cold_pages;
+    bytes = (size_t)slab->slot_count * slab->slot_bytes;
+    return slab->cold_pages &
+           (UINT32_MAX >> (32 - (bytes + NP_GRANULE_BYTES - 1) / NP_GRANULE_BYTES));
+}
+
+bool np_slab_is_extendable(const struct np_slab *slab)
+{
+    return extendable_pages(slab) != 0;
+}
+
+/* Makes the system pages warm that the bytes from this offset lie on. */
+static void warm_up(struct np_slab *slab, uintptr_t offset, size_t bytes)
+{
+    size_t page_bytes = np_page_bytes();
+    unsigned from = (unsigned)(np_align_down(offset, page_bytes) >> NP_GRANULE_SHIFT);
+    unsigned to = (unsigned)np_min(np_align_up(offset + bytes, page_bytes) >> NP_GRANULE_SHIFT,
+                                   page_count(slab));
+
+    NP_OWNER_SET(slab->cold_pages,
+                 slab->cold_pages & ~(uint32_t)(((UINT64_C(1) << to) - 1) & ~((UINT64_C(1) << from) - 1)));
+}
+
+bool np_slab_extend(struct np_slab *slab)
+{
+    uint32_t pages = extendable_pages(slab);
+    uintptr_t offset;
+
+    if (pages == 0)
+        return false;
+    offset = (uintptr_t)__builtin_ctz(pages) << NP_GRANULE_SHIFT;
+    if (is_paged(slab))
+        warm_up(slab, offset, NP_GRANULE_BYTES);
+    else /* the whole first slot of those on the page, which are all free */
+        warm_up(slab, (uintptr_t)divide(slab, offset) * slab->slot_bytes, slab->slot_bytes);
+    return np_slab_refill(slab);
+}
+
+/* Sets bits of one word; returns how many were clear. */
+static void set_bits(struct np_slab *slab, size_t word_at, uint64_t bits)
+{
+    uint64_t before;
+
+    if (bits == 0)
+        return;
+    before = atomic_fetch_or_explicit(&slab->bits[word_at], bits, memory_order_seq_cst);
+    if (NP_UNLIKELY((before & bits) != 0))
+        np_die_at("a block was freed twice: it is on two free lists, of the slab at", slab->start);
+}
+
+uint64_t np_slab_publish(struct np_slab *slab)
+{
+    struct np_slot *slot = slab->free_slots;
+    unsigned count = np_slab_private_count(slab);
+    size_t word_at = 0;
+    uint64_t bits = 0;
+    uint64_t word;
+
+    if (slot == NULL) {
+        word = atomic_load_explicit(&slab->word, memory_order_acquire);
+        learn(slab, np_slab_word_count(word), 0);
+        return word;
+    }
+    /* The list's length bounds the walk, and each slot must be one of the slab's, so a damaged link ends in a
+     * message. Slots of one word follow each other mostly. */
+    for (unsigned left = count; left > 0; left--) {
+        struct place place;
+
+        if (NP_UNLIKELY(np_slab_slot_index(slab, (uintptr_t)slot) < 0))
+            np_die_at("a free block was overwritten: its link leaves the slab at", slab->start);
+        place = place_of(slab, (uintptr_t)slot);
+        slot = np_slot_next(slab, slot);
+        if (place.word_at != word_at) {
+            set_bits(slab, word_at, bits);
+            word_at = place.word_at;
+            bits = 0;
+        }
+        bits |= place.bit;
+    }
+    set_bits(slab, word_at, bits);
     slab->free_slots = NULL;
-    /* release: the next holder sees the private line as we leave it. A slot pushed since the load makes the
-     * CAS fail, so none is lost. The private count stays: S3 says what it means while closed, and
-     * the slots come back through collect, which counts them off again. */
-    NP_OWNER_ADD(slab->until_notice, (int32_t)count);
-    if (atomic_compare_exchange_strong_explicit(&slab->word, &word, closed, memory_order_release,
-                                                memory_order_relaxed))
-        return true;
-    NP_OWNER_ADD(slab->until_notice, -(int32_t)count);
-    slab->free_slots = list;
-    return false;
+    word = atomic_fetch_add_explicit(&slab->word, count * COUNT_ONE, memory_order_acquire) +
+           count * COUNT_ONE;
+    learn(slab, np_slab_word_count(word), -(int)count);
+    return word;
+}
+
+bool np_slab_try_close(struct np_slab *slab, uint64_t word, unsigned notice, bool is_listed)
+{
+    uint64_t closed = (word & ~(NOTICE_MASK | NP_SLAB_LISTED_BIT)) |
+                      (uint64_t)notice << NOTICE_SHIFT | NP_SLAB_CLOSED_BIT |
+                      (is_listed ? NP_SLAB_LISTED_BIT : 0);
+
+    /* release: the next holder sees the private line as we leave it. */
+    return atomic_compare_exchange_strong_explicit(&slab->word, &word, closed,
+                                                   memory_order_release, memory_order_relaxed);
+}
+
+/* Of granules, those that make up whole system pages. */
+static uint32_t whole_pages(uint32_t pages)
+{
+    unsigned granules = (unsigned)(np_page_bytes() >> NP_GRANULE_SHIFT);
+    uint32_t whole = 0;
+
+    if (granules == 1)
+        return pages;
+    for (unsigned from = 0; from < 32; from += granules) {
+        uint32_t page = (UINT32_MAX >> (32 - granules)) << from;
+
+        if ((pages & page) == page)
+            whole |= page;
+    }
+    return whole;
+}
+
+uint32_t np_slab_free_pages(const struct np_slab *slab)
+{
+    uint32_t warm = all_pages(slab) & ~NP_OWNER_GET(slab->cold_pages);
+    uint32_t free_pages = 0;
+
+    for (uint32_t pages = warm; pages != 0; pages &= pages - 1) {
+        unsigned page = (unsigned)__builtin_ctz(pages);
+
+        if (is_page_free(slab, page))
+            free_pages |= UINT32_C(1) << page;
+    }
+    return whole_pages(free_pages);
+}
+
+void np_slab_charge(struct np_slab *slab, unsigned granule_count)
+{
+    unsigned before = atomic_load_explicit(&slab->charged_count, memory_order_relaxed);
+    size_t unit;
+    struct np_window *window;
+    uint64_t bit;
+
+    if (before == granule_count)
+        return;
+    atomic_store_explicit(&slab->charged_count, (uint8_t)granule_count, memory_order_relaxed);
+    atomic_fetch_add_explicit(&np_slab_charged_granules, (size_t)granule_count - before,
+                              memory_order_relaxed);
+    if ((before == 0) == (granule_count == 0))
+        return;
+    window = np_window_find(slab->start);
+    unit = (slab->start - window->base) >> NP_UNIT_SHIFT;
+    bit = UINT64_C(1) << unit % 64;
+    if (granule_count > 0)
+        atomic_fetch_or_explicit(&window->charged[unit / 64], bit, memory_order_relaxed);
+    else
+        atomic_fetch_and_explicit(&window->charged[unit / 64], ~bit, memory_order_relaxed);
 }
 
 uintptr_t np_slab_slot_at(const struct np_slab *slab, unsigned slot_index)
@@ -163,72 +498,29 @@ uintptr_t np_slab_slot_at(const struct np_slab *slab, unsigned slot_index)
 int np_slab_slot_index(const struct np_slab *slab, uintptr_t address)
 {
     uintptr_t offset = address - slab->start;
-    unsigned before = 0;
+    uintptr_t within = is_paged(slab) ? offset % NP_GRANULE_BYTES : offset;
     unsigned index;
+    unsigned count = is_paged(slab) ? slab->slots_per_page : slab->slot_count;
 
-    if (slab->slots_per_page != 0) {
-        before = (unsigned)(offset / NP_GRANULE_BYTES) * slab->slots_per_page;
-        offset %= NP_GRANULE_BYTES;
-    }
-    index = (unsigned)(offset / slab->slot_bytes);
-    if (offset % slab->slot_bytes != 0 ||
-        (slab->slots_per_page != 0 && index >= slab->slots_per_page))
+    if (offset >= (uintptr_t)slab->unit_count * NP_UNIT_BYTES)
         return -1;
-    index += before;
-    return index < NP_OWNER_GET(slab->extended_count) ? (int)index : -1;
+    index = divide(slab, within);
+    if (index >= count || within != (uintptr_t)index * slab->slot_bytes)
+        return -1;
+    return (int)(is_paged(slab) ? offset / NP_GRANULE_BYTES * count + index : index);
 }
 
-static size_t bytes_of_slots(const struct np_slab *slab, unsigned count)
+bool np_slab_is_free_bit(const struct np_slab *slab, uintptr_t address)
 {
-    return count == 0 ? 0 : np_slab_slot_at(slab, count - 1) + slab->slot_bytes - slab->start;
-}
+    struct place place = place_of(slab, address);
 
-size_t np_slab_extended_bytes(const struct np_slab *slab)
-{
-    if (NP_OWNER_GET(slab->is_populated))
-        return (size_t)slab->unit_count * NP_UNIT_BYTES;
-    return np_align_up(bytes_of_slots(slab, NP_OWNER_GET(slab->extended_count)),
-                       np_page_bytes());
+    return (atomic_load_explicit(&slab->bits[place.word_at], memory_order_relaxed) & place.bit) != 0;
 }
 
 size_t np_slab_resident_bytes(const struct np_slab *slab)
 {
-    return np_max(np_slab_extended_bytes(slab),
-                  (size_t)slab->run->resident_to << NP_GRANULE_SHIFT);
-}
-
-/* How many slots end at or before this offset. */
-static unsigned slots_within(const struct np_slab *slab, size_t offset)
-{
-    size_t count = slab->slots_per_page != 0
-                       ? offset / NP_GRANULE_BYTES * slab->slots_per_page
-                       : offset / slab->slot_bytes;
-
-    return (unsigned)np_min(count, slab->slot_count);
-}
-
-bool np_slab_extend(struct np_slab *slab, unsigned slot_limit)
-{
-    unsigned from = slab->extended_count;
-    size_t page_end = np_align_up(bytes_of_slots(slab, from) + slab->slot_bytes,
-                                  np_page_bytes());
-    unsigned to = slots_within(slab, page_end);
-    struct np_slot *next = slab->free_slots;
-
-    if (from == slab->slot_count)
-        return false;
-    if (slot_limit > to)
-        to = (unsigned)np_min(slot_limit, slab->slot_count);
-    /* From the last to the first, so that the list rises: neighbours in time are neighbours in memory. */
-    for (unsigned index = to; index-- > from;) {
-        struct np_slot *slot = (struct np_slot *)np_slab_slot_at(slab, index);
-
-        slot->encoded_next = (uintptr_t)next ^ slab->key;
-        next = slot;
-    }
-    slab->free_slots = next;
-    NP_OWNER_SET(slab->extended_count, (uint16_t)to);
-    return true;
+    return (size_t)np_bit_count(all_pages(slab) & ~NP_OWNER_GET(slab->cold_pages))
+           << NP_GRANULE_SHIFT;
 }
 
 struct np_slab *np_slab_find(uintptr_t address)
@@ -263,13 +555,33 @@ static void set_shape(struct np_slab *slab, unsigned class_index, unsigned slot_
 
     slab->class_index = (uint8_t)class_index;
     slab->slot_bytes = shape->slot_bytes;
-    slab->slots_per_page = shape->slots_per_page;
     slab->slot_count = shape->slot_count;
     slab->unit_count = (uint8_t)shape->unit_count;
+    slab->inverse = UINT32_MAX / shape->slot_bytes + 1;
+    /* Slots that fill pages to the byte do not straddle them either. */
+    slab->slots_per_page = NP_GRANULE_BYTES % shape->slot_bytes == 0
+                               ? (uint16_t)(NP_GRANULE_BYTES / shape->slot_bytes)
+                               : shape->slots_per_page;
+}
+
+/* All slots are free. */
+static void set_all_bits(struct np_slab *slab)
+{
+    if (!is_paged(slab)) {
+        for (unsigned number = 0; number < LOOSE_WORDS; number++)
+            atomic_store_explicit(&slab->bits[number], word_mask(slab->slot_count, number),
+                                  memory_order_relaxed);
+        return;
+    }
+    for (unsigned number = 0; number < words_per_page(slab); number++)
+        for (unsigned page = 0; page < page_count(slab); page++)
+            atomic_store_explicit(
+                &slab->bits[page + (size_t)number * NP_SLOT_BITS_PLANE_WORDS],
+                word_mask(slab->slots_per_page, number), memory_order_relaxed);
 }
 
 struct np_slab *np_slab_make(struct np_arena **home, unsigned class_index, unsigned slot_class,
-                             enum np_growth growth)
+                             enum np_growth growth, enum np_populate populate)
 {
     unsigned unit_count = np_classes[slot_class].unit_count;
     struct np_run *run = np_run_take(home, unit_count * NP_UNIT_GRANULES, NP_UNIT_BYTES,
@@ -281,18 +593,20 @@ struct np_slab *np_slab_make(struct np_arena **home, unsigned class_index, unsig
     slab = np_window_record(run->start);
     slab->free_slots = NULL;
     slab->key = np_mix(run->start ^ np_secret());
-    slab->shared_key = slab->key;
-    NP_OWNER_SET(slab->extended_count, 0);
-    NP_OWNER_SET(slab->notice_at, 0);
-    NP_OWNER_SET(slab->until_notice, 0);
     slab->used_when_passed = 0;
-    slab->is_populated = false;
+    slab->is_refused = false;
     slab->run = run;
     slab->start = run->start;
+    slab->bits = np_window_slot_bits(run->start);
     set_shape(slab, class_index, slot_class);
-    atomic_store_explicit(&slab->is_listed, false, memory_order_relaxed);
+    NP_OWNER_SET(slab->cold_pages, all_pages(slab) & ~np_run_resident_mask(run));
+    if (populate == NP_POPULATE_ALL && run->resident_count == 0 && np_run_populate(run))
+        NP_OWNER_SET(slab->cold_pages, 0);
+    set_all_bits(slab);
+    adopt(slab, slab->slot_count * COUNT_ONE);
+    atomic_store_explicit(&slab->charged_count, 0, memory_order_relaxed);
     atomic_store_explicit(&slab->owner, NULL, memory_order_relaxed);
-    atomic_store_explicit(&slab->word, OPEN_BIT, memory_order_relaxed);
+    atomic_store_explicit(&slab->word, slab->slot_count * COUNT_ONE, memory_order_relaxed);
     mark_second_unit(slab, NP_SLAB_CONTINUED);
     /* release pairs with the acquire in np_slab_find, for those that ask about an address of their own
      * finding; the program's own blocks reach other threads by its own synchronisation. */
@@ -303,23 +617,44 @@ struct np_slab *np_slab_make(struct np_arena **home, unsigned class_index, unsig
 void np_slab_destroy(struct np_slab *slab)
 {
     struct np_run *run = slab->run;
-    size_t touched_bytes = np_slab_extended_bytes(slab);
+    uint32_t warm_pages = all_pages(slab) & ~slab->cold_pages;
 
-    NP_ASSERT(!atomic_load(&slab->is_listed));
+    NP_ASSERT(!np_slab_is_listed(slab) && np_slab_is_open(slab));
+    np_slab_charge(slab, 0);
     atomic_store_explicit(&slab->owner, NULL, memory_order_relaxed);
     mark_second_unit(slab, NP_SLAB_NONE);
     atomic_store_explicit(&slab->kind, NP_SLAB_NONE, memory_order_relaxed);
-    np_run_give(run, np_min(touched_bytes >> NP_GRANULE_SHIFT, run->granule_count));
+    np_run_give_masked(run, warm_pages);
 }
 
-unsigned np_slab_shared_count(const struct np_slab *slab)
+void np_slab_view(const struct np_slab *slab, struct np_slab_view *view)
 {
-    return word_count(atomic_load_explicit(&slab->word, memory_order_relaxed));
+    uint64_t word = atomic_load_explicit(&slab->word, memory_order_acquire);
+    int live = slab->slot_count - np_slab_word_count(word);
+
+    view->is_open = (word & NP_SLAB_CLOSED_BIT) == 0;
+    if (view->is_open)
+        live = np_slab_live_count(slab) - (np_slab_word_count(word) - NP_OWNER_GET(slab->shared_count));
+    if (live < 0)
+        live = 0;
+    view->slot_count = slab->slot_count;
+    view->live_count = (unsigned)np_min((size_t)live, slab->slot_count);
+    view->free_count = view->slot_count - view->live_count;
+    view->slot_bytes = slab->slot_bytes;
+    view->resident_bytes = np_slab_resident_bytes(slab);
+    view->retained_bytes =
+        view->is_open ? 0 : (size_t)np_bit_count(np_slab_free_pages(slab)) << NP_GRANULE_SHIFT;
 }
 
-bool np_slab_is_open(const struct np_slab *slab)
+/* S1, and that bits are only where slots are. */
+static const char *audit_bits(const struct np_slab *slab)
 {
-    return (atomic_load_explicit(&slab->word, memory_order_relaxed) & OPEN_BIT) != 0;
+    for (unsigned page = 0; page < page_count(slab); page++)
+        if ((slab->cold_pages >> page & 1) != 0 && !is_page_free(slab, page))
+            return "S1: a slot on a cold page is not free";
+    if (!is_paged(slab) && (load_bits(slab, 1) & ~word_mask(slab->slot_count, 1)) != 0)
+        return "S2: a bit without a slot is set";
+    return NULL;
 }
 
 const char *np_slab_audit(const struct np_slab *slab)
@@ -327,14 +662,16 @@ const char *np_slab_audit(const struct np_slab *slab)
     const struct np_slot *slot = slab->free_slots;
     unsigned count = 0;
 
-    if (slab->extended_count > slab->slot_count)
-        return "S1: a slab is extended beyond its slots";
-    for (; slot != NULL && count <= slab->extended_count; count++) {
-        if (np_slab_slot_index(slab, (uintptr_t)slot) < 0)
+    for (; slot != NULL && count <= slab->slot_count; count++) {
+        int index = np_slab_slot_index(slab, (uintptr_t)slot);
+
+        if (index < 0)
             return "S2: a free list leaves its slab";
+        if (np_slab_is_free_bit(slab, (uintptr_t)slot))
+            return "S2: a slot is on the private list and free by its bit";
         slot = np_slot_next(slab, slot);
     }
-    if (count != np_slab_free_count(slab))
-        return "S2: the private list's length and used_count differ";
-    return NULL;
+    if (count != np_slab_private_count(slab))
+        return "S2: the private list's length and the counts differ";
+    return audit_bits(slab);
 }

@@ -1,23 +1,29 @@
 /* A slab: a run of one or two units cut into slots of one class. Its record lies out of line, in its window's
- * bookkeeping, at the index of its first unit.
+ * bookkeeping, at the index of its first unit, and so does a bitmap with a bit for each slot.
  *
  * *Open*: somebody holds the slab, a heap (its owner) or a thread in passing. The holder alone touches the
  * first cache line of the record: the private free list and the counts, with plain loads and stores.
- * *Closed*: nobody does; every free slot is on the list in the shared word, or cold.
+ * *Closed*: nobody does; every free slot has its bit set.
+ * A slot that is free is on the holder's private list, or its bit is set. Bits are set by whoever frees a slot of a
+ * slab that he does not hold, and taken by the holder. A *cold* page has no memory behind it; bits of slots on it
+ * stay set until it is made warm again.
  * The whole protocol, its argument and the model that checks it: docs/slab_protocol.md.
  *
- * The word: {head, count, notice, open}. head and count: a list of free slots; pushed by threads that do not
- * hold the slab. notice: the count at which whoever pushes into the closed slab must open it, to see whether
- * it is to be listed, or given back. Everything that decides who holds a slab is in this one word, so that
- * one compare-and-swap decides it.
+ * The word: {count, notice, listed, closed}. count: free slots by their bits, less those whose bits are set but whose
+ * frees have not counted yet. notice: the count at which whoever pushes into the closed slab must open it, to see
+ * whether it is to be listed, or given back. listed: it is in the depot's tree. Everything that decides who holds a
+ * slab is in this one word, so that one compare-and-swap decides it; a zero word is of no slab, and cannot be opened.
  *
- * [S1] extended_count <= slot_count; slots from extended_count on are cold: never handed out, not on any list.
- * [S2] Open: the private list and the word's list have, together, extended_count - live slots, where live are
- *      the slots in the program's hands; used_count (= until_notice + notice_at) is extended_count less the
- *      private list's length.
- * [S3] Closed: the private list is empty, so used_count is extended_count; the word's list has all free slots.
- * [S4] is_listed is set and cleared under the depot lock of the class; only the holder sets it.
+ * [S1] A cold page's slots all have their bits set.
+ * [S2] Open: the private list has slot_count - live - shared_count slots, where shared_count is the word's count when
+ *      its holder looked last, and live (= until_notice + notice_at) counts the slots in the program's hands, those
+ *      being freed, and those that have been freed since.
+ * [S3] Closed: the private list is empty, and the bits count the free slots once no free is under way.
+ * [S4] listed is set and cleared under the depot lock of the class, only by the holder or, cleared, by a taker.
  * [S5] owner is NULL unless a heap holds the slab; only that heap's thread stores it.
+ * [S6] charged_count of a closed slab is the number of granules in warm system pages without a live slot, or more; or
+ *      less while a thread is inside a free. It is 0 while a heap owns the slab, of slabs that M_MXFAST holds, and
+ *      where the system has refused to take the memory. np_slab_charged_granules is the sum over all slabs.
  */
 #ifndef NP_HEAP_SLAB_H
 #define NP_HEAP_SLAB_H
@@ -30,7 +36,7 @@
 
 struct np_heap;
 
-/* What the first bytes of a free slot hold: the next one of its list, encoded with the slab's key. */
+/* What the first bytes of a slot on a private list hold: the next one, encoded with the slab's key. */
 struct np_slot {
     uintptr_t encoded_next;
 };
@@ -44,94 +50,122 @@ enum np_slab_kind {
 struct np_slab {
     /* The holder's line. */
     struct np_slot *free_slots;
-    uintptr_t key;        /* also in the shared line, so that a pusher need not read this one */
-    int32_t until_notice; /* used_count - notice_at; at or below 0 the freeing thread looks */
-    int32_t notice_at;    /* -1: never */
-    uint16_t slot_count;
-    uint16_t extended_count;
-    uint8_t open_index; /* in the owner's list of open slabs */
-    bool is_populated;         /* memory was put behind all of it at once */
+    uintptr_t key;
+    int32_t until_notice; /* live - notice_at; at or below 0 the freeing thread looks */
+    uint32_t cold_pages;  /* by granule of the slab */
     uint16_t used_when_passed; /* when the search for idle open slabs came by last */
-    struct np_tree_node node;   /* in the depot's tree */
+    int16_t shared_count;      /* the word's count when the holder looked last */
+    int8_t notice_at;          /* 0, or -1: never look */
+    uint8_t open_index;        /* in the owner's list of open slabs */
+    struct np_tree_node node;  /* in the depot's tree */
     struct np_slab *next_aside; /* in the depot's list of slabs that wait for a fork */
 
     /* Everybody's line. */
     _Alignas(NP_CACHE_LINE_BYTES) _Atomic uint64_t word;
     _Atomic(struct np_heap *) owner;
     uintptr_t start;
-    uintptr_t shared_key;
+    _Atomic uint64_t *bits;
     struct np_run *run;
-    _Atomic bool is_listed;
-    uint8_t class_index; /* may be NP_TWIN_CLASS */
-    _Atomic uint8_t kind; /* enum np_slab_kind */
-    uint8_t unit_count;
+    uint32_t inverse; /* 2^32 / slot_bytes, rounded up: divides offsets by a multiplication */
     uint16_t slot_bytes;
-    uint16_t slots_per_page;
+    uint16_t slot_count;
+    uint16_t slots_per_page; /* 0: slots straddle pages */
+    uint8_t class_index;     /* may be NP_TWIN_CLASS */
+    _Atomic uint8_t kind;    /* enum np_slab_kind */
+    uint8_t unit_count;
+    bool is_refused; /* the holder's: the system has refused to take its free pages */
+    _Atomic uint8_t charged_count; /* S6 */
 };
 
 _Static_assert(sizeof(struct np_slab) == NP_SLAB_RECORD_BYTES, "the window's records are slabs");
+
+/* The sum of all charged_count: what closed slabs retain. */
+extern _Atomic size_t np_slab_charged_granules;
 
 NP_INLINE struct np_slot *np_slot_next(const struct np_slab *slab, const struct np_slot *slot)
 {
     return (struct np_slot *)(slot->encoded_next ^ slab->key);
 }
 
-NP_INLINE unsigned np_slab_used_count(const struct np_slab *slab)
+/* Holder: slots in the program's hands, as far as it has looked (S2). */
+NP_INLINE int32_t np_slab_live_count(const struct np_slab *slab)
 {
-    return (unsigned)(NP_OWNER_GET(slab->until_notice) + NP_OWNER_GET(slab->notice_at));
+    return NP_OWNER_GET(slab->until_notice) + NP_OWNER_GET(slab->notice_at);
 }
 
-/* Slots on the private list. */
-NP_INLINE unsigned np_slab_free_count(const struct np_slab *slab)
+/* Holder: slots on the private list. */
+NP_INLINE unsigned np_slab_private_count(const struct np_slab *slab)
 {
-    return NP_OWNER_GET(slab->extended_count) - np_slab_used_count(slab);
+    return (unsigned)(slab->slot_count - np_slab_live_count(slab) -
+                      NP_OWNER_GET(slab->shared_count));
 }
 
-NP_INLINE void np_slab_set_notice(struct np_slab *slab, int32_t notice_at)
+/* Holder: whether to look when no slot is live any more. */
+NP_INLINE void np_slab_set_notice(struct np_slab *slab, bool is_wanted)
 {
-    int32_t used_count = (int32_t)np_slab_used_count(slab);
+    int8_t notice_at = is_wanted ? 0 : -1;
 
+    NP_OWNER_SET(slab->until_notice, np_slab_live_count(slab) - notice_at);
     NP_OWNER_SET(slab->notice_at, notice_at);
-    NP_OWNER_SET(slab->until_notice, used_count - notice_at);
 }
 
 /* What a push did. */
 enum np_push {
-    NP_PUSH_DONE,   /* the slab is not ours to touch any more */
-    NP_PUSH_CLAIMED /* it was closed, and the pusher holds it now: collect, then keep or close it */
+    NP_PUSH_DONE,    /* the slab is not ours to touch any more */
+    NP_PUSH_CLAIMED, /* it was closed, and the pusher holds it now: adopt or settle it */
+    NP_PUSH_TWICE    /* the slot is free already: nothing was done */
 };
 
-/* Whether a pusher opens a closed slab only when the word's notice asks for it, or in any case. */
+/* Whether a pusher opens a closed slab only where the protocol asks for it, or in any case. */
 enum np_push_wish { NP_PUSH_ONLY, NP_PUSH_AND_OPEN };
 
 /* Frees a slot of a slab that the caller does not hold. */
 enum np_push np_slab_push(struct np_slab *slab, void *slot, enum np_push_wish wish);
 
-/* Whether pushing so many more slots would open the slab, as things stand: it is closed, and they reach its notice. */
-bool np_slab_is_push_claim(const struct np_slab *slab, unsigned more);
-
-/* Holder: takes what others have pushed. False: nothing was there. */
-bool np_slab_collect(struct np_slab *slab);
-
-/* Tries to open a closed slab. False: somebody else holds it. */
+/* Tries to open a closed slab; for any record, also one of no slab or of another than the caller believes. */
 bool np_slab_try_open(struct np_slab *slab);
 
-/* Holder of a slab whose shared list has been collected: publishes the private list and closes, unless somebody
- * has pushed since; then false, and the caller collects and thinks again. notice: see the word. */
-bool np_slab_try_close(struct np_slab *slab, unsigned notice);
+/* Holder: learns what others have freed; live and private counts are exact then, but for frees under way. */
+void np_slab_look(struct np_slab *slab);
 
-/* Holder: makes at least one more slot out of cold ones, at most slot_limit; false: there are none. */
-bool np_slab_extend(struct np_slab *slab, unsigned slot_limit);
+/* Holder: takes some free slots of warm pages onto the private list. False: there are none. */
+bool np_slab_refill(struct np_slab *slab);
 
-/* Bytes from the slab's start that may have been written: what its slots so far reach, in system pages. */
-size_t np_slab_extended_bytes(const struct np_slab *slab);
+/* Holder: makes a cold system page warm and takes slots from there; false: no slot is cold. */
+bool np_slab_extend(struct np_slab *slab);
 
-/* Bytes from the slab's start behind which there may be memory: those, and what its run had when it was lent. */
+/* Holder: whether extending has something to extend to. */
+bool np_slab_is_extendable(const struct np_slab *slab);
+
+/* Holder: everything of the private list is free by its bit again; returns the word as it is then. */
+uint64_t np_slab_publish(struct np_slab *slab);
+
+/* Holder of a published slab: closes it if the word is still this one; otherwise somebody has pushed, or a taker has
+ * unlisted it: think again. */
+bool np_slab_try_close(struct np_slab *slab, uint64_t word, unsigned notice, bool is_listed);
+
+/* Holder, under the depot's lock, has removed the slab from the tree: marks it as not listed. */
+void np_slab_note_unlisted(struct np_slab *slab);
+
+/* A taker, under the depot's lock, has removed the slab from the tree: opens it, or leaves it to its holder and answers
+ * false. Either way it is marked as not listed. */
+bool np_slab_take_listed(struct np_slab *slab);
+
+/* Holder of a published slab: the warm granules, as a mask, of system pages on which no slot is live. */
+uint32_t np_slab_free_pages(const struct np_slab *slab);
+
+/* Holder: sets the slab's charge (S6). */
+void np_slab_charge(struct np_slab *slab, unsigned granule_count);
+
+/* Bytes of the slab behind which there may be memory. */
 size_t np_slab_resident_bytes(const struct np_slab *slab);
 
-/* A fresh slab, held by the caller; NULL: no memory. home as in np_run_take. */
+enum np_populate { NP_POPULATE_NOT, NP_POPULATE_ALL };
+
+/* A fresh slab, held by the caller; NULL: no memory. home as in np_run_take. NP_POPULATE_ALL: memory is put behind all of
+ * it at once if none is there. */
 struct np_slab *np_slab_make(struct np_arena **home, unsigned class_index, unsigned slot_class,
-                             enum np_growth growth);
+                             enum np_growth growth, enum np_populate populate);
 
 /* Holder of a slab with no live slot and not listed: gives its run back. */
 void np_slab_destroy(struct np_slab *slab);
@@ -139,17 +173,48 @@ void np_slab_destroy(struct np_slab *slab);
 /* The slab that holds the address, or NULL; for any address. It may be foreign to its slots. */
 struct np_slab *np_slab_find(uintptr_t address);
 
-/* The number of the slot that begins at this address, or -1 if none that was ever handed out does. */
+/* The number of the slot that begins at this address, or -1 if none does. */
 int np_slab_slot_index(const struct np_slab *slab, uintptr_t address);
 
 /* The address of a slot. */
 uintptr_t np_slab_slot_at(const struct np_slab *slab, unsigned slot_index);
 
-/* Parts of the word, for depot, statistics and audits. */
-unsigned np_slab_shared_count(const struct np_slab *slab);
-bool np_slab_is_open(const struct np_slab *slab);
+/* Whether the slot that begins at this address is free by its bit: no live one is. */
+bool np_slab_is_free_bit(const struct np_slab *slab, uintptr_t address);
 
-/* Holder: walks the private list; NULL, or what is wrong. */
+/* The parts of a word. */
+NP_INLINE int np_slab_word_count(uint64_t word)
+{
+    return (int16_t)(uint16_t)(word >> 48);
+}
+
+#define NP_SLAB_CLOSED_BIT UINT64_C(1)
+#define NP_SLAB_LISTED_BIT UINT64_C(2)
+
+NP_INLINE bool np_slab_is_open(const struct np_slab *slab)
+{
+    return (atomic_load_explicit(&slab->word, memory_order_relaxed) & NP_SLAB_CLOSED_BIT) == 0;
+}
+
+NP_INLINE bool np_slab_is_listed(const struct np_slab *slab)
+{
+    return (atomic_load_explicit(&slab->word, memory_order_relaxed) & NP_SLAB_LISTED_BIT) != 0;
+}
+
+/* For walkers: what a slab has, perhaps a few frees old, but consistent in itself: live + free = slots. */
+struct np_slab_view {
+    unsigned slot_count;
+    unsigned live_count;
+    unsigned free_count;
+    size_t slot_bytes;
+    size_t resident_bytes; /* of its warm pages */
+    size_t retained_bytes; /* closed: of warm system pages without a live slot; open: unknown, 0 */
+    bool is_open;
+};
+
+void np_slab_view(const struct np_slab *slab, struct np_slab_view *view);
+
+/* Holder: NULL, or what is wrong. */
 const char *np_slab_audit(const struct np_slab *slab);
 
 #endif

@@ -1,5 +1,6 @@
 /* The window table and its slow paths. Layout of a window's mapping: header and bitmap, then the run map,
- * then the slab records, then the run records, each from a page of its own so that they can be purged apart. */
+ * then the slab records, the run records and the planes of slot bits, each from a page of its own so that they can be
+ * purged apart. */
 #include "window.h"
 
 #include "bits.h"
@@ -10,11 +11,18 @@
 struct np_window_table np_window_table = {.tags = {UINTPTR_MAX}};
 
 static _Atomic(struct np_window *) windows_aside;
+static _Atomic(struct np_window *) newest_window;
 static _Atomic size_t mapped_bytes;
 
 #define RUNS_BYTES (NP_WINDOW_GRANULES * sizeof(struct np_run *))
 #define RECORDS_BYTES (NP_WINDOW_UNITS * NP_SLAB_RECORD_BYTES)
 #define RUN_RECORDS_BYTES (NP_WINDOW_UNITS * NP_RUN_RECORD_BYTES)
+#define PLANE_BYTES (NP_SLOT_BITS_PLANE_WORDS * sizeof(uint64_t))
+#define UNIT_BITS_BYTES (NP_SLOT_BITS_WORDS * sizeof(uint64_t))
+
+/* So that planes are whole system pages of every size, and pieces of np_window_share_bytes are. */
+_Static_assert(PLANE_BYTES % NP_UNIT_BYTES == 0, "planes can be purged apart");
+_Static_assert(UNIT_BITS_BYTES >= NP_RUN_RECORD_BYTES, "a share's bits fill whole pages");
 
 struct np_window *np_window_find(uintptr_t address)
 {
@@ -52,8 +60,9 @@ static struct np_window *make(uintptr_t base)
     size_t header_bytes = np_align_up(sizeof(struct np_window), page_bytes);
     size_t runs_bytes = np_align_up(RUNS_BYTES, page_bytes);
     size_t records_bytes = np_align_up(RECORDS_BYTES, page_bytes);
-    size_t bytes = header_bytes + runs_bytes + records_bytes +
-                   np_align_up(RUN_RECORDS_BYTES, page_bytes);
+    size_t run_records_bytes = np_align_up(RUN_RECORDS_BYTES, page_bytes);
+    size_t bytes = header_bytes + runs_bytes + records_bytes + run_records_bytes +
+                   NP_SLOT_BITS_PLANES * PLANE_BYTES;
     struct np_window *window = np_os_map(bytes);
 
     if (window == NULL)
@@ -62,6 +71,7 @@ static struct np_window *make(uintptr_t base)
     window->runs = (void *)((char *)window + header_bytes);
     window->records = (char *)window + header_bytes + runs_bytes;
     window->run_records = window->records + records_bytes;
+    window->slot_bits = (void *)(window->run_records + run_records_bytes);
     atomic_fetch_add_explicit(&mapped_bytes, bytes, memory_order_relaxed);
     return window;
 }
@@ -74,6 +84,29 @@ static void put_aside(struct np_window *window)
         window->next_aside = first;
     while (!atomic_compare_exchange_weak_explicit(&windows_aside, &first, window,
                                                   memory_order_release, memory_order_relaxed));
+}
+
+static void put_in_list(struct np_window *window)
+{
+    struct np_window *first = atomic_load_explicit(&newest_window, memory_order_relaxed);
+
+    do
+        window->next = first;
+    while (!atomic_compare_exchange_weak_explicit(&newest_window, &first, window,
+                                                  memory_order_release, memory_order_relaxed));
+}
+
+struct np_window *np_window_list(void)
+{
+    return atomic_load_explicit(&newest_window, memory_order_acquire);
+}
+
+_Atomic uint64_t *np_window_slot_bits(uintptr_t address)
+{
+    struct np_window *window = np_window_find(address);
+
+    return window->slot_bits +
+           ((address - window->base) >> NP_UNIT_SHIFT) * NP_SLOT_BITS_WORDS;
 }
 
 /* The table's three words of an entry are written by one thread: the one that moved `windows` from NULL.
@@ -110,6 +143,7 @@ struct np_window *np_window_ensure(uintptr_t address)
     window = make(np_align_down(address, NP_WINDOW_BYTES));
     if (window == NULL)
         return NULL;
+    put_in_list(window);
     return publish(window);
 }
 
@@ -146,6 +180,9 @@ void np_window_purge_records(uintptr_t start, uintptr_t end)
                        last_unit << NP_SLAB_RECORD_SHIFT);
             purge_part(window->run_records, first_unit << NP_RUN_RECORD_SHIFT,
                        last_unit << NP_RUN_RECORD_SHIFT);
+            for (unsigned plane = 0; plane < NP_SLOT_BITS_PLANES; plane++)
+                purge_part((char *)window->slot_bits + plane * PLANE_BYTES,
+                           first_unit * UNIT_BITS_BYTES, last_unit * UNIT_BITS_BYTES);
         }
         start = stop;
     }

@@ -2,15 +2,16 @@
  *
  * A *window* is an aligned 64 MiB stretch of addresses that holds memory of an arena. Its bookkeeping is
  * one mapping of its own: a header, a bitmap of resident granules, a map from granules to runs, and for
- * each unit of 64 KiB the record of the slab, and of the run, that may begin there. All of it is zero, and untouched by the kernel's
- * reckoning, until used; zero means "not ours" throughout, so any address may be looked up.
+ * each unit of 64 KiB the record of the slab, and of the run, that may begin there, and the bitmap of the slab's
+ * free slots. All of it is zero, and untouched by the kernel's reckoning, until used; zero means "not ours"
+ * throughout, so any address may be looked up.
  *
  * The table is direct-mapped by window number. A window whose place is taken (two windows a multiple of
  * 64 GiB apart) goes to a list that only the slow look-up reads.
  *
  * Who guards it: entries are published once, with release, and never change or go away: readers need
- * no lock. The bitmap's words and the run map are guarded by their arena's lock (arena/arena.h), the
- * records by the slab protocol (heap/slab.h).
+ * no lock. The bitmap's words and the run map are guarded by their arena's lock (arena/arena.h), the slab
+ * records, the bitmaps of slots and `charged` by the slab protocol (heap/slab.h).
  *
  * [W1] tags[i] is 0, or the number of a window w with w % NP_WINDOW_TABLE_COUNT == i whose records lie at
  *      record_bases[i] + (unit number << NP_SLAB_RECORD_SHIFT), the unit number counted from address 0.
@@ -27,10 +28,14 @@ struct np_run;
 
 struct np_window {
     uintptr_t base;
+    struct np_window *next;       /* of all windows, older; fixed */
     struct np_window *next_aside; /* the list of windows that found their place taken */
     _Atomic(struct np_run *) *runs; /* by granule; an arena's first and last granule of each run */
     char *records;                  /* NP_WINDOW_UNITS records of NP_SLAB_RECORD_BYTES */
     char *run_records;              /* as many of NP_RUN_RECORD_BYTES */
+    _Atomic uint64_t *slot_bits;    /* NP_SLOT_BITS_PLANES planes of NP_SLOT_BITS_PLANE_WORDS words */
+    _Atomic uint64_t charged[NP_WINDOW_UNITS / 64]; /* bit: a closed slab may begin there that has
+                                                        pages to return; a hint to those who look for such */
     _Atomic uint64_t resident[NP_WINDOW_GRANULES / 64]; /* bit: may have memory behind it */
 };
 
@@ -71,7 +76,14 @@ NP_INLINE void *np_window_record_fast(uintptr_t address)
 /* The same for all windows. */
 void *np_window_record(uintptr_t address);
 
-/* The addresses whose records of either kind fill whole system pages: the piece in which bookkeeping can go
+/* All windows, newest first, by `next`; NULL: there is none yet. */
+struct np_window *np_window_list(void);
+
+/* The first words of the bitmap of slots of the unit at this address of ours; the next plane's are
+ * NP_SLOT_BITS_PLANE_WORDS further. */
+_Atomic uint64_t *np_window_slot_bits(uintptr_t address);
+
+/* The addresses whose records of any kind fill whole system pages: the piece in which bookkeeping can go
  * back. */
 size_t np_window_share_bytes(void);
 

@@ -18,14 +18,6 @@ struct np_arena *np_stats_arena(unsigned index)
     return NULL;
 }
 
-void np_stats_settle(void)
-{
-    struct np_heap *heap = np_thread_heap_if_any();
-
-    if (heap != NULL)
-        np_heap_flush(heap);
-}
-
 static unsigned bin_of(size_t bytes)
 {
     if (bytes <= NP_SMALL_MAX_BYTES)
@@ -75,25 +67,22 @@ static void add_slab(struct np_gathered *gathered, const struct np_run *run,
 {
     struct np_stats_sums *sums = &gathered->sums;
     size_t run_bytes = (size_t)run->granule_count << NP_GRANULE_SHIFT;
-    size_t reached_bytes = np_min(np_slab_extended_bytes(slab), run_bytes);
-    size_t extended = NP_OWNER_GET(slab->extended_count);
-    /* S2 and S3: not on the private list, and not on the shared one. */
-    size_t used = np_min(np_slab_used_count(slab), extended);
-    size_t live = used - np_min(np_slab_shared_count(slab), used);
-    /* Never reached by a slot, and yet there: from an earlier life of the run. */
-    size_t behind_bytes =
-        np_run_count_resident(run, reached_bytes >> NP_GRANULE_SHIFT, run->granule_count)
-        << NP_GRANULE_SHIFT;
+    size_t resident_bytes;
+    size_t live_bytes;
+    struct np_slab_view view;
 
-    sums->live_count += live;
-    sums->live_bytes += live * slab->slot_bytes;
-    sums->free_resident_bytes += reached_bytes - live * slab->slot_bytes + behind_bytes;
-    sums->cold_bytes += run_bytes - reached_bytes - behind_bytes;
-    sums->free_slot_count += extended - live;
-    add_to_bin(gathered, slab->slot_bytes, extended - live);
+    np_slab_view(slab, &view);
+    resident_bytes = np_min(view.resident_bytes, run_bytes);
+    live_bytes = np_min((size_t)view.live_count * view.slot_bytes, resident_bytes);
+    sums->live_count += view.live_count;
+    sums->live_bytes += live_bytes;
+    sums->free_resident_bytes += resident_bytes - live_bytes;
+    sums->cold_bytes += run_bytes - resident_bytes;
+    sums->free_slot_count += view.free_count;
+    add_to_bin(gathered, view.slot_bytes, view.free_count);
     if (np_mxfast_is_held(slab->class_index)) {
-        sums->held_count += extended - live;
-        sums->held_bytes += (extended - live) * slab->slot_bytes;
+        sums->held_count += view.free_count;
+        sums->held_bytes += (size_t)view.free_count * view.slot_bytes;
     }
 }
 
@@ -161,7 +150,6 @@ void np_stats_sum(struct np_stats_sums *sums)
 {
     struct np_gathered gathered;
 
-    np_stats_settle();
     *sums = (struct np_stats_sums){0};
     for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next) {
         np_stats_gather(arena, &gathered);

@@ -26,10 +26,6 @@ struct np_gathered {
 /* Overwrites *gathered with what the arena holds. Takes and releases the arena's lock. */
 void np_stats_gather(struct np_arena *arena, struct np_gathered *gathered);
 
-/* To be called first: blocks that this thread has freed, and whose slots wait in its line, are
- * free then. Those of other threads, a few each, are told as live. */
-void np_stats_settle(void);
-
 /* Adds the second to the first. */
 void np_stats_add(struct np_stats_sums *sums, const struct np_stats_sums *more);
 

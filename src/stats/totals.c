@@ -39,7 +39,6 @@ void np_stats_write_totals(int fd)
     struct np_text text = np_text_over(buffer, sizeof buffer);
     struct np_arena *arena;
 
-    np_stats_settle();
     for (unsigned index = 0; (arena = np_stats_arena(index)) != NULL; index++) {
         struct np_gathered gathered;
 

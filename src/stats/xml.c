@@ -139,7 +139,6 @@ void np_stats_write_xml(void (*write)(void *context, const char *bytes, size_t b
     struct np_large_totals large;
     struct np_arena *arena;
 
-    np_stats_settle();
     put(&writer, "<malloc version=\"1\">\n");
     for (unsigned index = 0; (arena = np_stats_arena(index)) != NULL; index++) {
         struct np_gathered gathered;

@@ -1,0 +1,230 @@
+/* The order in which memory is returned, and the visits to closed slabs. The part that concerns runs is arena/purge.c. */
+#include "return.h"
+
+#include "bits.h"
+#include "depot.h"
+#include "meta.h"
+#include "os.h"
+#include "slab.h"
+#include "tune.h"
+#include "window.h"
+
+/* What one round of visits holds and returns at once; it bounds the stack that free needs. */
+#define VISIT_SLABS 32
+#define VISIT_RANGES 96
+
+/* The built-in threshold: 1 MiB, or 1/32 of what is lent where that is more. */
+#define THRESHOLD_FLOOR_BYTES ((size_t)1 << 20)
+#define THRESHOLD_LIVE_SHARE 32
+
+static size_t charged_bytes(void)
+{
+    return atomic_load_explicit(&np_slab_charged_granules, memory_order_relaxed)
+           << NP_GRANULE_SHIFT;
+}
+
+size_t np_return_retained_bytes(void)
+{
+    return np_arena_retained_bytes() + charged_bytes();
+}
+
+size_t np_return_threshold_bytes(void)
+{
+    if (np_tune_is_set(NP_KNOB_TRIM_THRESHOLD)) {
+        int64_t bytes = np_tune_get(NP_KNOB_TRIM_THRESHOLD);
+
+        return bytes < 0 ? SIZE_MAX : (size_t)bytes;
+    }
+    return np_max(THRESHOLD_FLOOR_BYTES, np_arena_lent_bytes() / THRESHOLD_LIVE_SHARE);
+}
+
+/* Where the visits go on. Two threads may use it at once, and each may undo a step of the other's: it is a place to
+ * begin, nothing more. */
+static _Atomic(struct np_window *) visited_window;
+static _Atomic unsigned visited_unit;
+
+struct round {
+    size_t want_granules;
+    size_t granules; /* of the ranges */
+    unsigned slab_count;
+    unsigned range_count;
+    struct np_slab *slabs[VISIT_SLABS];
+    uint32_t pages[VISIT_SLABS]; /* of each, what is to go */
+    struct np_os_range ranges[VISIT_RANGES];
+};
+
+static bool is_full(const struct round *round)
+{
+    /* A slab may need a range for every second page. */
+    return round->slab_count == VISIT_SLABS ||
+           round->range_count + NP_UNIT_GRANULES > VISIT_RANGES ||
+           round->granules >= round->want_granules ||
+           round->granules << NP_GRANULE_SHIFT >= NP_PURGE_BATCH_BYTES;
+}
+
+static void add_ranges(struct round *round, const struct np_slab *slab, uint32_t pages)
+{
+    while (pages != 0) {
+        unsigned from = (unsigned)__builtin_ctz(pages);
+        /* The run of set bits that begins there. */
+        unsigned count = (unsigned)__builtin_ctzll(~((uint64_t)pages >> from));
+
+        round->ranges[round->range_count++] = (struct np_os_range){
+            (void *)(slab->start + ((uintptr_t)from << NP_GRANULE_SHIFT)),
+            (size_t)count << NP_GRANULE_SHIFT};
+        round->granules += count;
+        pages &= ~(uint32_t)(((UINT64_C(1) << count) - 1) << from);
+    }
+}
+
+/* Opens the slab that may begin there, if it is charged and nobody holds it. The record is read without a claim to
+ * the slab: it may be of another one by now, or of none; opening decides. */
+static void visit_slab(struct round *round, struct np_slab *slab)
+{
+    uint32_t pages;
+
+    if (atomic_load_explicit(&slab->charged_count, memory_order_relaxed) == 0 ||
+        !np_slab_try_open(slab))
+        return;
+    pages = np_slab_free_pages(slab);
+    round->slabs[round->slab_count] = slab;
+    round->pages[round->slab_count++] = pages;
+    add_ranges(round, slab, pages);
+}
+
+/* Visits charged slabs of a window from a unit on until the round is full; returns the unit to go on from, or
+ * NP_WINDOW_UNITS. */
+static unsigned visit_window(struct round *round, struct np_window *window, unsigned unit)
+{
+    while (unit < NP_WINDOW_UNITS) {
+        uint64_t charged = atomic_load_explicit(&window->charged[unit / 64], memory_order_relaxed) >>
+                           unit % 64;
+
+        if (charged == 0) {
+            unit = (unit / 64 + 1) * 64;
+            continue;
+        }
+        unit += (unsigned)__builtin_ctzll(charged);
+        visit_slab(round, (struct np_slab *)(void *)(window->records +
+                                                     ((size_t)unit << NP_SLAB_RECORD_SHIFT)));
+        unit++;
+        if (is_full(round))
+            return unit;
+    }
+    return unit;
+}
+
+static void fill_round(struct round *round)
+{
+    struct np_window *first = atomic_load_explicit(&visited_window, memory_order_acquire);
+    unsigned unit = atomic_load_explicit(&visited_unit, memory_order_relaxed);
+    struct np_window *window;
+    bool is_again = false; /* back in the window where we began */
+
+    if (first == NULL) {
+        first = np_window_list();
+        unit = 0;
+    }
+    window = first;
+    while (window != NULL) {
+        unit = visit_window(round, window, unit);
+        if (is_full(round) || is_again)
+            break;
+        window = window->next != NULL ? window->next : np_window_list();
+        unit = 0;
+        is_again = window == first;
+    }
+    atomic_store_explicit(&visited_window, window, memory_order_release);
+    atomic_store_explicit(&visited_unit, unit, memory_order_relaxed);
+}
+
+/* Makes the pages cold of which the memory has gone. A slab that has some the system refused to take is not charged for
+ * them until a heap has had it, or it would be visited for nothing each time. */
+static void note_purged(struct round *round)
+{
+    unsigned at = 0;
+
+    for (unsigned range = 0; range < round->range_count; range++) {
+        uintptr_t start = (uintptr_t)round->ranges[range].address;
+        size_t count = round->ranges[range].bytes >> NP_GRANULE_SHIFT;
+        struct np_slab *slab;
+        uint64_t gone;
+
+        while (start - round->slabs[at]->start >=
+               (uintptr_t)round->slabs[at]->unit_count * NP_UNIT_BYTES)
+            at++;
+        slab = round->slabs[at];
+        gone = ((UINT64_C(1) << count) - 1) << ((start - slab->start) >> NP_GRANULE_SHIFT);
+        NP_OWNER_SET(slab->cold_pages, slab->cold_pages | (uint32_t)gone);
+        slab->is_refused |= count == 0;
+    }
+}
+
+/* One round: visits slabs, returns their free pages in as few calls as the system allows, and closes them again. Returns
+ * the granules that went; 0: there was nothing to return. */
+static size_t purge_slabs(size_t want_granules)
+{
+    struct round round;
+    size_t gone;
+
+    round.want_granules = want_granules;
+    round.granules = round.slab_count = round.range_count = 0;
+    fill_round(&round);
+    if (round.slab_count == 0)
+        return 0;
+    gone = np_arena_purge_ranges(round.ranges, round.range_count);
+    note_purged(&round);
+    for (unsigned at = 0; at < round.slab_count; at++)
+        np_depot_settle(round.slabs[at]);
+    return gone;
+}
+
+static size_t top_pad_bytes(void)
+{
+    return (size_t)np_tune_get(NP_KNOB_TOP_PAD);
+}
+
+size_t np_return_down_to(size_t retained_bytes, size_t most_bytes)
+{
+    size_t gone_bytes = 0;
+    bool may_have_runs = true;
+    bool may_have_slabs = true;
+
+    while (gone_bytes < most_bytes && (may_have_runs || may_have_slabs)) {
+        size_t run_bytes = may_have_runs ? np_arena_retained_bytes() : 0;
+        size_t slab_bytes = may_have_slabs ? charged_bytes() : 0;
+        size_t gone = 0;
+        size_t want;
+
+        if (np_return_retained_bytes() <= retained_bytes)
+            break;
+        want = np_min(np_return_retained_bytes() - retained_bytes, most_bytes - gone_bytes);
+        want = (want + NP_GRANULE_BYTES - 1) >> NP_GRANULE_SHIFT;
+        if (run_bytes >= slab_bytes && may_have_runs) {
+            may_have_runs = np_arena_return_some(want, top_pad_bytes(), &gone);
+        } else {
+            gone = purge_slabs(want);
+            may_have_slabs = gone > 0;
+        }
+        gone_bytes += gone << NP_GRANULE_SHIFT;
+    }
+    return gone_bytes;
+}
+
+void np_return_excess(void)
+{
+    size_t threshold_bytes = np_return_threshold_bytes();
+
+    if (NP_LIKELY(np_return_retained_bytes() <= threshold_bytes))
+        return;
+    (void)np_return_down_to(threshold_bytes - threshold_bytes / 8, SIZE_MAX);
+}
+
+bool np_return_all(size_t pad_bytes)
+{
+    bool is_any = false;
+
+    while (purge_slabs(SIZE_MAX) > 0)
+        is_any = true;
+    return np_arena_trim(pad_bytes) || is_any;
+}

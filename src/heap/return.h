@@ -1,0 +1,31 @@
+/* What may stay resident though nothing lives there, and how the rest goes back: the return engine.
+ *
+ * Retained are free runs with memory behind them (arena/), and in closed slabs the warm pages on which no slot is live,
+ * which each slab is charged with when it closes (slab.h, S6). What heaps hold open is bounded by
+ * their own limits. Whoever frees, and finds the sum above the threshold, returns memory until it is at 7/8 of it,
+ * before free returns: no timer, no helper. Of runs and slabs, those that have more come first; runs by size, slabs
+ * in the order of their addresses, going round, so that what was visited last comes last.
+ *
+ * Nothing is purged twice: only warm pages are, and they are cold afterwards. No system call is made under a lock.
+ */
+#ifndef NP_HEAP_RETURN_H
+#define NP_HEAP_RETURN_H
+
+#include "attr.h"
+
+/* Bytes of free runs and of free pages in closed slabs that are resident: what np_return_excess bounds. */
+size_t np_return_retained_bytes(void);
+
+/* What may stay retained now: M_TRIM_THRESHOLD, or the built-in rule, max(1 MiB, live / 32) and the thrash allowance. */
+size_t np_return_threshold_bytes(void);
+
+/* Above the threshold, gives memory back until 7/8 of it is left. */
+void np_return_excess(void);
+
+/* Gives back until at most so much is retained, or so much has gone; returns the bytes that went. */
+size_t np_return_down_to(size_t retained_bytes, size_t most_bytes);
+
+/* Gives back all of it, but for pad_bytes at the top of the main arena; returns whether anything went. */
+bool np_return_all(size_t pad_bytes);
+
+#endif
