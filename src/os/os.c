@@ -1,5 +1,5 @@
-/* Linux behind os.h. Owns the cached page size; plain calls otherwise. errno is restored after every
- * call, because free() must not change it and layers above do not know which calls set it. */
+/* Linux behind os.h. Owns the cached page size; plain calls otherwise. errno is restored after
+ * every call, because free() must not change it and layers above do not know which calls set it. */
 #include "os.h"
 
 #include <errno.h>
@@ -8,6 +8,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bits.h"
@@ -26,7 +27,8 @@ size_t np_os_page_bytes(void)
     size_t bytes = atomic_load_explicit(&page_bytes, memory_order_relaxed);
 
     if (NP_UNLIKELY(bytes == 0)) {
-        bytes = (size_t)getauxval(AT_PAGESZ); /* works before libc is initialised, sysconf may not */
+        /* Works before libc is initialised; sysconf may not. */
+        bytes = (size_t)getauxval(AT_PAGESZ);
         if (bytes == 0)
             bytes = 4096;
         atomic_store_explicit(&page_bytes, bytes, memory_order_relaxed);
@@ -163,6 +165,16 @@ void *np_os_break_move(intptr_t delta_bytes)
 void *np_os_break_end(void)
 {
     return np_os_break_move(0);
+}
+
+uint64_t np_os_coarse_ns(void)
+{
+    int saved_errno = errno;
+    struct timespec now = {0, 0};
+
+    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    errno = saved_errno;
+    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
 
 unsigned np_os_cpu_count(void)

@@ -33,12 +33,23 @@ void *np_os_reserve_at(void *address, size_t bytes);
 bool np_os_commit(void *address, size_t bytes);
 
 /* Gives addresses and memory back. The range is whole system pages, exactly ours. False: the kernel
- * could not split a mapping (too many mappings): the memory is purged then, the addresses remain. */
+ * could not split a mapping (too many mappings): the memory is purged then, the addresses
+ * remain. */
 bool np_os_release(void *address, size_t bytes);
 
 /* Gives the memory back and keeps the addresses; they read as zero. False: locked memory, or
  * forbidden: still resident, contents undefined between the old ones and zero. */
 bool np_os_purge(void *address, size_t bytes);
+
+struct np_os_range {
+    void *address;
+    size_t bytes;
+};
+
+/* Purges several ranges, at least one, each whole system pages, in as few calls as the kernel
+ * allows. Returns how many of the first went: fewer than count where the next one was refused,
+ * which is then as np_os_purge leaves it. *calls is raised by the system calls made. */
+size_t np_os_purge_ranges(const struct np_os_range *ranges, size_t count, size_t *calls);
 
 /* Puts memory behind a range before it is touched, cheaper than a fault a page. False: not done,
  * which costs time only. */
@@ -56,6 +67,10 @@ void *np_os_break_end(void);
  * the process may call sbrk too, so the answer need not be what np_os_break_end said. */
 void *np_os_break_move(intptr_t delta_bytes);
 
+/* Time since some moment in the past; it never goes back and moves in steps of 1 to 10 ms. No
+ * system call on most machines. */
+uint64_t np_os_coarse_ns(void);
+
 /* Processors the process may run on, at least 1. */
 unsigned np_os_cpu_count(void);
 
@@ -65,7 +80,8 @@ uint64_t np_os_random(void);
 /* True in the thread that the process began with. */
 bool np_os_is_main_thread(void);
 
-/* True when the process runs with privileges its caller lacks: the environment is not to be believed. */
+/* True when the process runs with privileges its caller lacks: the environment is not to be
+ * believed. */
 bool np_os_is_secure(void);
 
 /* The environment, or NULL while libc has not set it up. */

@@ -46,6 +46,7 @@ static struct {
     uintptr_t break_end;
     size_t break_limit_bytes;
     intptr_t foreign_delta;
+    _Atomic uint64_t coarse_ns;
     unsigned cpu_count;
     char **environment;
     bool is_secure;
@@ -53,6 +54,7 @@ static struct {
     .mutex = PTHREAD_MUTEX_INITIALIZER,
     .page_bytes = REAL_PAGE_BYTES,
     .break_limit_bytes = BREAK_RANGE_BYTES,
+    .coarse_ns = UINT64_C(1000000000),
     .cpu_count = 2,
 };
 
@@ -305,34 +307,73 @@ bool np_os_release(void *address, size_t bytes)
     return is_done;
 }
 
+static void require_committed(const void *address, size_t bytes, const char *sentence)
+{
+    require_range(address, bytes);
+    require(is_all((uintptr_t)address, (uintptr_t)address + bytes, true), sentence);
+}
+
+/* False: locked. */
+static bool purge_range(const struct np_os_range *range)
+{
+    uintptr_t start = (uintptr_t)range->address;
+
+    if (start < fake.locked_to && start + range->bytes > fake.locked_from)
+        return false;
+    if (fake.break_start <= start && start < fake.break_end)
+        fake.purged_cold_bytes +=
+            range->bytes - os_fake_resident_bytes(range->address, range->bytes);
+    require(madvise(range->address, range->bytes, MADV_DONTNEED) == 0, "madvise failed");
+    fake.purged_bytes += range->bytes;
+    return true;
+}
+
+/* One call that takes the first end_count of the ranges, or fewer where one is locked: how many. */
+static size_t purge_first(const struct np_os_range *ranges, size_t end_count)
+{
+    size_t purged_before = fake.purged_bytes;
+    size_t gone = 0;
+
+    while (gone < end_count && purge_range(&ranges[gone]))
+        gone++;
+    fake.largest_purge_bytes =
+        np_max(fake.largest_purge_bytes, fake.purged_bytes - purged_before);
+    return gone;
+}
+
 bool np_os_purge(void *address, size_t bytes)
 {
-    uintptr_t start = (uintptr_t)address;
+    struct np_os_range range = {address, bytes};
     bool is_done = begin(OS_FAKE_PURGE);
 
-    require_range(address, bytes);
-    require(is_all(start, start + bytes, true), "purging what is not committed");
-    if (start < fake.locked_to && start + bytes > fake.locked_from)
-        is_done = false;
-    if (is_done) {
-        if (fake.break_start <= start && start < fake.break_end)
-            fake.purged_cold_bytes += bytes - os_fake_resident_bytes(address, bytes);
-        require(madvise(address, bytes, MADV_DONTNEED) == 0, "madvise failed");
-        fake.purged_bytes += bytes;
-        fake.largest_purge_bytes = np_max(fake.largest_purge_bytes, bytes);
-    }
+    require_committed(address, bytes, "purging what is not committed");
+    is_done = is_done && purge_first(&range, 1) == 1;
     finish();
     return is_done;
 }
 
+size_t np_os_purge_ranges(const struct np_os_range *ranges, size_t count, size_t *calls)
+{
+    size_t end_count = count;
+    size_t gone;
+
+    if (!begin(OS_FAKE_PURGE_RANGES))
+        end_count = fake.is_refused[OS_FAKE_PURGE_RANGES] || fake.is_failing_on ? 0 : count / 2;
+    require(count > 0, "purging no ranges");
+    for (size_t i = 0; i < count; i++)
+        require_committed(ranges[i].address, ranges[i].bytes, "purging what is not committed");
+    gone = purge_first(ranges, end_count);
+    ++*calls;
+    finish();
+    return gone;
+}
+
 bool np_os_populate(void *address, size_t bytes)
 {
-    uintptr_t start = (uintptr_t)address;
     bool is_done = begin(OS_FAKE_POPULATE);
 
     if (is_done) {
-        require_range(address, bytes);
-        require(is_all(start, start + bytes, true), "populating what is not committed");
+        require_committed(address, bytes, "populating what is not committed");
         for (size_t offset = 0; offset < bytes; offset += REAL_PAGE_BYTES) {
             volatile char *byte = (volatile char *)address + offset;
 
@@ -482,6 +523,11 @@ void os_fake_limit_break(size_t bytes)
 
 /* ---- the rest of os.h ---- */
 
+uint64_t np_os_coarse_ns(void)
+{
+    return fake.coarse_ns;
+}
+
 unsigned np_os_cpu_count(void)
 {
     return fake.cpu_count;
@@ -620,6 +666,16 @@ void os_fake_lock_memory(const void *address, size_t bytes)
 {
     fake.locked_from = (uintptr_t)address;
     fake.locked_to = (uintptr_t)address + bytes;
+}
+
+void os_fake_set_coarse_ns(uint64_t ns)
+{
+    fake.coarse_ns = ns;
+}
+
+void os_fake_advance_coarse_ns(uint64_t ns)
+{
+    fake.coarse_ns += ns;
 }
 
 void os_fake_set_cpu_count(unsigned count)

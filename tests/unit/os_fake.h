@@ -25,6 +25,7 @@ enum os_fake_call {
     OS_FAKE_COMMIT,
     OS_FAKE_RELEASE,
     OS_FAKE_PURGE,
+    OS_FAKE_PURGE_RANGES,
     OS_FAKE_POPULATE,
     OS_FAKE_REMAP,
     OS_FAKE_BREAK_END,
@@ -39,7 +40,8 @@ void os_fake_set_page_bytes(size_t bytes);
 /* Forgets failures to come and those that were, and starts counting at 0. Memory stays. */
 void os_fake_reset(void);
 
-/* The nth call from now on, counted from 1, is refused; or it and all that follow. */
+/* The nth call from now on, counted from 1, is refused; or it and all that follow. A purge of
+ * ranges that is the only one to fail stops half way; else a refused one does nothing. */
 void os_fake_fail_call(unsigned nth);
 void os_fake_fail_from(unsigned nth);
 
@@ -60,7 +62,7 @@ size_t os_fake_committed_bytes(void);
 /* Bytes that purge took, ever. */
 size_t os_fake_purged_bytes(void);
 
-/* The most that one call took. */
+/* The most that one call took, all of its ranges together. */
 size_t os_fake_largest_purge_bytes(void);
 
 /* How many of the break's among them had no memory to begin with: work for nothing. */
@@ -85,6 +87,10 @@ void os_fake_foreign_sbrk_before_move(intptr_t delta_bytes);
 
 /* The break may not come above its start plus this. */
 void os_fake_limit_break(size_t bytes);
+
+/* The time that np_os_coarse_ns tells stands still unless moved; it starts at one second. */
+void os_fake_set_coarse_ns(uint64_t ns);
+void os_fake_advance_coarse_ns(uint64_t ns);
 
 /* What the process is like. */
 void os_fake_set_cpu_count(unsigned count);
