@@ -22,7 +22,7 @@ enum { ENTRY_FREE = 0, ENTRY_BEING_FILLED = 1 };
 
 struct entry {
     _Atomic uintptr_t address;
-    _Atomic size_t bytes;
+    _Atomic size_t requested_bytes;
 };
 
 struct level {
@@ -34,10 +34,23 @@ static struct level levels[LEVEL_COUNT];
 
 static _Atomic size_t object_count;
 static _Atomic size_t object_bytes;
+static _Atomic size_t object_requested_bytes;
 static _Atomic size_t object_count_max;
 static _Atomic size_t object_bytes_max;
 static _Atomic size_t unmapped_bytes;
 static _Atomic size_t unmapped_calls;
+static _Atomic uint64_t unmapping_ns;
+
+/* Of the mapping for a request of at least a byte; less than that: there is none so large. */
+static size_t mapping_bytes(size_t requested_bytes)
+{
+    return np_align_up(requested_bytes, np_os_page_bytes());
+}
+
+static size_t entry_bytes(const struct entry *entry)
+{
+    return mapping_bytes(atomic_load_explicit(&entry->requested_bytes, memory_order_relaxed));
+}
 
 static size_t level_bytes(unsigned level)
 {
@@ -71,7 +84,8 @@ static struct entry *entries_of(struct level *level, unsigned index)
     return entries;
 }
 
-static bool insert_in(struct level *level, unsigned index, uintptr_t address, size_t bytes)
+static bool insert_in(struct level *level, unsigned index, uintptr_t address,
+                      size_t requested_bytes)
 {
     struct entry *entries = entries_of(level, index);
     struct entry *entry;
@@ -87,7 +101,8 @@ static bool insert_in(struct level *level, unsigned index, uintptr_t address, si
             if (atomic_load_explicit(&entry->address, memory_order_relaxed) == ENTRY_FREE &&
                 atomic_compare_exchange_strong(&entry->address, &free_address,
                                                ENTRY_BEING_FILLED)) {
-                atomic_store_explicit(&entry->bytes, bytes, memory_order_relaxed);
+                atomic_store_explicit(&entry->requested_bytes, requested_bytes,
+                                      memory_order_relaxed);
                 /* release pairs with the acquire in find(). */
                 atomic_store_explicit(&entry->address, address, memory_order_release);
                 return true;
@@ -98,12 +113,12 @@ static bool insert_in(struct level *level, unsigned index, uintptr_t address, si
     return false;
 }
 
-static bool insert(uintptr_t address, size_t bytes)
+static bool insert(uintptr_t address, size_t requested_bytes)
 {
     for (unsigned index = 0; index < LEVEL_COUNT; index++) {
         if (entries_of(&levels[index], index) == NULL)
             return false; /* find() looks no further than the first level that is not made */
-        if (insert_in(&levels[index], index, address, bytes))
+        if (insert_in(&levels[index], index, address, requested_bytes))
             return true;
     }
     return false;
@@ -161,9 +176,20 @@ static void raise_to(_Atomic size_t *most, size_t value)
         ;
 }
 
+/* An object of `less` requested bytes has become one of `more`; 0: there is none. */
 static void count_bytes(size_t more, size_t less)
 {
-    raise_to(&object_bytes_max, atomic_fetch_add(&object_bytes, more - less) + more - less);
+    size_t growth = mapping_bytes(more) - mapping_bytes(less);
+
+    (void)atomic_fetch_add(&object_requested_bytes, more - less);
+    raise_to(&object_bytes_max, atomic_fetch_add(&object_bytes, growth) + growth);
+}
+
+static void count_unmapping(size_t bytes, uint64_t start_ns)
+{
+    atomic_fetch_add_explicit(&unmapped_bytes, bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&unmapped_calls, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&unmapping_ns, np_os_fine_ns() - start_ns, memory_order_relaxed);
 }
 
 static bool reserve_count(void)
@@ -181,16 +207,16 @@ static bool reserve_count(void)
 
 void *np_large_take(size_t size_bytes, size_t alignment_bytes)
 {
-    size_t page_bytes = np_os_page_bytes();
-    size_t bytes = np_align_up(np_max(size_bytes, 1), page_bytes);
+    size_t requested_bytes = np_max(size_bytes, 1); /* one of no bytes has a page as well */
+    size_t bytes = mapping_bytes(requested_bytes);
     void *memory;
 
     if (bytes < size_bytes || !reserve_count())
         return NULL;
-    memory = alignment_bytes <= page_bytes ? np_os_map(bytes)
-                                           : np_os_map_aligned(bytes, alignment_bytes);
-    if (memory != NULL && insert((uintptr_t)memory, bytes)) {
-        count_bytes(bytes, 0);
+    memory = alignment_bytes <= np_os_page_bytes() ? np_os_map(bytes)
+                                                   : np_os_map_aligned(bytes, alignment_bytes);
+    if (memory != NULL && insert((uintptr_t)memory, requested_bytes)) {
+        count_bytes(requested_bytes, 0);
         return memory;
     }
     if (memory != NULL)
@@ -204,28 +230,45 @@ size_t np_large_bytes(const void *memory)
     unsigned index;
     struct entry *entry = find((uintptr_t)memory, &index);
 
-    return entry == NULL ? 0 : atomic_load_explicit(&entry->bytes, memory_order_relaxed);
+    return entry == NULL ? 0 : entry_bytes(entry);
 }
 
 bool np_large_give(void *memory)
 {
     unsigned index;
     struct entry *entry = find((uintptr_t)memory, &index);
+    size_t requested_bytes;
     size_t bytes;
+    uint64_t start_ns;
 
     if (entry == NULL)
         return false;
-    bytes = atomic_load_explicit(&entry->bytes, memory_order_relaxed);
+    requested_bytes = atomic_load_explicit(&entry->requested_bytes, memory_order_relaxed);
+    bytes = mapping_bytes(requested_bytes);
     /* First out of the table, then unmapped: the kernel may give the address to somebody at once. */
     remove_entry(entry, index);
     atomic_fetch_sub(&object_count, 1);
-    count_bytes(0, bytes);
+    count_bytes(0, requested_bytes);
+    start_ns = np_os_fine_ns();
     (void)np_os_release(memory, bytes);
-    atomic_fetch_add_explicit(&unmapped_bytes, bytes, memory_order_relaxed);
-    atomic_fetch_add_explicit(&unmapped_calls, 1, memory_order_relaxed);
+    count_unmapping(bytes, start_ns);
     /* As ptmalloc: what is larger than the rule's limit says nothing about where blocks come and go. */
     if (bytes <= NP_MMAP_THRESHOLD_DYNAMIC_MAX_BYTES)
         np_tune_raise_mmap_threshold((int64_t)bytes);
+    return true;
+}
+
+/* Changes the mapping's size where it lies, if it has to. */
+static bool resize_in_place(void *memory, size_t old_bytes, size_t bytes)
+{
+    uint64_t start_ns = np_os_fine_ns();
+
+    if (bytes == old_bytes)
+        return true;
+    if (np_os_remap(memory, old_bytes, bytes, NP_OS_REMAP_IN_PLACE) == NULL)
+        return false;
+    if (bytes < old_bytes)
+        count_unmapping(old_bytes - bytes, start_ns);
     return true;
 }
 
@@ -233,34 +276,33 @@ void *np_large_resize(void *memory, size_t size_bytes)
 {
     unsigned index;
     struct entry *entry = find((uintptr_t)memory, &index);
-    size_t bytes = np_align_up(size_bytes, np_os_page_bytes());
-    size_t old_bytes;
+    size_t requested_bytes = np_max(size_bytes, 1);
+    size_t old_requested_bytes;
     void *moved;
 
-    if (entry == NULL || bytes < size_bytes)
+    if (entry == NULL || mapping_bytes(requested_bytes) < size_bytes)
         return NULL;
-    old_bytes = atomic_load_explicit(&entry->bytes, memory_order_relaxed);
-    if (bytes == old_bytes)
+    old_requested_bytes = atomic_load_explicit(&entry->requested_bytes, memory_order_relaxed);
+    if (resize_in_place(memory, mapping_bytes(old_requested_bytes),
+                        mapping_bytes(requested_bytes))) {
+        atomic_store_explicit(&entry->requested_bytes, requested_bytes, memory_order_relaxed);
+        count_bytes(requested_bytes, old_requested_bytes);
         return memory;
-    moved = np_os_remap(memory, old_bytes, bytes, NP_OS_REMAP_IN_PLACE);
-    if (moved != NULL) {
-        atomic_store_explicit(&entry->bytes, bytes, memory_order_relaxed);
-        count_bytes(bytes, old_bytes);
-        return moved;
     }
     /* The entry goes first: once moved, the old address may be another thread's. Nobody looks this object up
      * meanwhile, the program being inside realloc with it. Its place may be taken when the move fails, so it
      * is inserted anew, which finds a place unless memory for the table is short. */
     remove_entry(entry, index);
-    moved = np_os_remap(memory, old_bytes, bytes, NP_OS_REMAP_ANYWHERE);
+    moved = np_os_remap(memory, mapping_bytes(old_requested_bytes), mapping_bytes(requested_bytes),
+                        NP_OS_REMAP_ANYWHERE);
     if (moved == NULL) {
-        if (!insert((uintptr_t)memory, old_bytes))
+        if (!insert((uintptr_t)memory, old_requested_bytes))
             np_die("no memory to keep track of a large object in realloc");
         return NULL;
     }
-    if (!insert((uintptr_t)moved, bytes))
+    if (!insert((uintptr_t)moved, requested_bytes))
         np_die("no memory to keep track of a large object in realloc");
-    count_bytes(bytes, old_bytes);
+    count_bytes(requested_bytes, old_requested_bytes);
     return moved;
 }
 
@@ -273,7 +315,7 @@ uintptr_t np_large_around(uintptr_t address)
             uintptr_t start = atomic_load_explicit(&entry[i].address, memory_order_acquire);
 
             if (start > ENTRY_BEING_FILLED && start <= address &&
-                address - start < atomic_load_explicit(&entry[i].bytes, memory_order_relaxed))
+                address - start < entry_bytes(&entry[i]))
                 return start;
         }
     }
@@ -285,10 +327,12 @@ struct np_large_totals np_large_totals(void)
     struct np_large_totals totals = {
         .count = atomic_load(&object_count),
         .bytes = atomic_load(&object_bytes),
+        .requested_bytes = atomic_load(&object_requested_bytes),
         .count_max = atomic_load(&object_count_max),
         .bytes_max = atomic_load(&object_bytes_max),
         .unmapped_bytes = atomic_load(&unmapped_bytes),
         .unmapped_calls = atomic_load(&unmapped_calls),
+        .unmapping_ns = atomic_load(&unmapping_ns),
     };
 
     for (unsigned index = 0; index < LEVEL_COUNT; index++)
@@ -297,10 +341,26 @@ struct np_large_totals np_large_totals(void)
     return totals;
 }
 
+size_t np_large_table_resident_bytes(void)
+{
+    size_t bytes = 0;
+
+    for (unsigned index = 0; index < LEVEL_COUNT; index++) {
+        const struct entry *entries =
+            atomic_load_explicit(&levels[index].entries, memory_order_acquire);
+
+        if (entries != NULL)
+            bytes += np_os_resident_bytes(entries,
+                                          np_align_up(level_bytes(index), np_os_page_bytes()));
+    }
+    return bytes;
+}
+
 const char *np_large_audit(void)
 {
     size_t count = 0;
     size_t bytes = 0;
+    size_t requested_bytes = 0;
 
     for (unsigned index = 0; index < LEVEL_COUNT; index++) {
         struct entry *entry = atomic_load(&levels[index].entries);
@@ -310,13 +370,15 @@ const char *np_large_audit(void)
             if (atomic_load(&entry[i].address) == ENTRY_FREE)
                 continue;
             live_count++;
-            bytes += atomic_load(&entry[i].bytes);
+            bytes += entry_bytes(&entry[i]);
+            requested_bytes += atomic_load(&entry[i].requested_bytes);
         }
         if (live_count != atomic_load(&levels[index].live_count))
             return "L2: a level's entries are miscounted";
         count += (size_t)live_count;
     }
-    if (count != atomic_load(&object_count) || bytes != atomic_load(&object_bytes))
+    if (count != atomic_load(&object_count) || bytes != atomic_load(&object_bytes) ||
+        requested_bytes != atomic_load(&object_requested_bytes))
         return "L1: the table does not hold what was counted";
     return NULL;
 }

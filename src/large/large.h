@@ -4,8 +4,8 @@
  * WINDOW_COUNT entries in a level; it takes a free entry in the first level that has one there. Entries are
  * claimed and freed with single atomic steps, so no lock is needed, and a fork finds no lock held.
  *
- * [L1] An entry's address is 0 (free), 1 (being filled), or that of a live object whose mapping begins there and
- *      has `bytes` bytes.
+ * [L1] An entry's address is 0 (free), 1 (being filled), or that of a live object whose mapping begins there;
+ *      requested_bytes is what the program has asked for, and the mapping has that many in whole system pages.
  * [L2] A level's live_count is at least the number of its entries that are not free.
  *
  * Leaves out: which requests are large (core/).
@@ -33,14 +33,19 @@ uintptr_t np_large_around(uintptr_t address);
 struct np_large_totals {
     size_t count;
     size_t bytes;
-    size_t count_max; /* since the start */
+    size_t requested_bytes; /* of the bytes, what the program has asked for */
+    size_t count_max;       /* since the start */
     size_t bytes_max;
-    size_t unmapped_bytes; /* given back, ever */
+    size_t unmapped_bytes; /* given back, ever, whole or by shrinking */
     size_t unmapped_calls;
+    uint64_t unmapping_ns; /* time spent in these calls */
     size_t table_bytes; /* of bookkeeping, mapped */
 };
 
 struct np_large_totals np_large_totals(void);
+
+/* Of the bookkeeping, how many bytes have memory behind them: asks the kernel. */
+size_t np_large_table_resident_bytes(void);
 
 /* NULL, or the invariant that does not hold; for use while no other thread is at work here. */
 const char *np_large_audit(void);

@@ -167,14 +167,44 @@ void *np_os_break_end(void)
     return np_os_break_move(0);
 }
 
-uint64_t np_os_coarse_ns(void)
+static uint64_t clock_ns(clockid_t clock)
 {
     int saved_errno = errno;
     struct timespec now = {0, 0};
 
-    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    (void)clock_gettime(clock, &now);
     errno = saved_errno;
     return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+uint64_t np_os_coarse_ns(void)
+{
+    return clock_ns(CLOCK_MONOTONIC_COARSE);
+}
+
+uint64_t np_os_fine_ns(void)
+{
+    return clock_ns(CLOCK_MONOTONIC);
+}
+
+size_t np_os_resident_bytes(const void *address, size_t bytes)
+{
+    size_t page = np_os_page_bytes();
+    size_t resident_bytes = 0;
+    unsigned char states[256]; /* a byte a page */
+    int saved_errno = errno;
+
+    for (size_t at = 0, part; at < bytes; at += part) {
+        part = np_min(bytes - at, sizeof states * page);
+        if (mincore((char *)address + at, part, states) != 0) {
+            resident_bytes += part;
+            continue;
+        }
+        for (size_t index = 0; index < part / page; index++)
+            resident_bytes += (states[index] & 1) * page;
+    }
+    errno = saved_errno;
+    return resident_bytes;
 }
 
 unsigned np_os_cpu_count(void)

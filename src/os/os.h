@@ -71,6 +71,13 @@ void *np_os_break_move(intptr_t delta_bytes);
  * system call on most machines. */
 uint64_t np_os_coarse_ns(void);
 
+/* The same in the finest steps there are, at several times the price: for measuring system calls. */
+uint64_t np_os_fine_ns(void);
+
+/* How many bytes of a range of whole system pages, all mapped, have memory behind them; all, where the
+ * kernel does not say. One system call a MiB. */
+size_t np_os_resident_bytes(const void *address, size_t bytes);
+
 /* Processors the process may run on, at least 1. */
 unsigned np_os_cpu_count(void);
 

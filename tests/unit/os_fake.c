@@ -47,6 +47,8 @@ static struct {
     size_t break_limit_bytes;
     intptr_t foreign_delta;
     _Atomic uint64_t coarse_ns;
+    uint64_t call_ns;         /* what a call takes by the fine clock */
+    _Atomic uint64_t fine_ns; /* how far that is ahead */
     unsigned cpu_count;
     char **environment;
     bool is_secure;
@@ -169,6 +171,7 @@ static bool begin(enum os_fake_call call)
 
     pthread_mutex_lock(&fake.mutex);
     fake.calls[call]++;
+    fake.fine_ns += fake.call_ns;
     if (fake.calls_left > 0 && --fake.calls_left == 0) {
         is_failing = true;
         if (fake.is_failing_on)
@@ -528,6 +531,17 @@ uint64_t np_os_coarse_ns(void)
     return fake.coarse_ns;
 }
 
+uint64_t np_os_fine_ns(void)
+{
+    return fake.coarse_ns + fake.fine_ns;
+}
+
+size_t np_os_resident_bytes(const void *address, size_t bytes)
+{
+    require_range(address, bytes);
+    return os_fake_resident_bytes(address, bytes);
+}
+
 unsigned np_os_cpu_count(void)
 {
     return fake.cpu_count;
@@ -676,6 +690,11 @@ void os_fake_set_coarse_ns(uint64_t ns)
 void os_fake_advance_coarse_ns(uint64_t ns)
 {
     fake.coarse_ns += ns;
+}
+
+void os_fake_set_call_ns(uint64_t ns)
+{
+    fake.call_ns = ns;
 }
 
 void os_fake_set_cpu_count(unsigned count)

@@ -92,6 +92,9 @@ void os_fake_limit_break(size_t bytes);
 void os_fake_set_coarse_ns(uint64_t ns);
 void os_fake_advance_coarse_ns(uint64_t ns);
 
+/* np_os_fine_ns is ahead of it by so much for every call made since this was set; 0 at first. */
+void os_fake_set_call_ns(uint64_t ns);
+
 /* What the process is like. */
 void os_fake_set_cpu_count(unsigned count);
 void os_fake_set_environment(char **environment);

@@ -21,9 +21,14 @@ static void expect_counts(void)
 {
     struct np_large_totals totals = np_large_totals();
     size_t bytes = 0;
+    size_t requested_bytes = 0;
 
-    for (size_t i = 0; i < object_count; i++)
+    for (size_t i = 0; i < object_count; i++) {
         bytes += np_large_bytes(objects[i]);
+        requested_bytes += object_bytes[i];
+    }
+    assert_int_equal(totals.requested_bytes, requested_bytes);
+    assert_true(np_large_table_resident_bytes() <= totals.table_bytes);
     assert_int_equal(totals.count, object_count);
     assert_int_equal(totals.bytes, bytes);
     assert_true(totals.count_max >= totals.count);
@@ -73,6 +78,33 @@ static void an_object_is_a_mapping(void **state)
     expect_counts();
     assert_int_equal(np_large_totals().unmapped_bytes, 102400);
     assert_int_equal(np_large_totals().unmapped_calls, 1);
+    assert_int_equal(np_large_table_resident_bytes(), 4096);
+}
+
+/* Shrinking gives memory back as well; growing and moving do not. */
+static void what_is_unmapped_is_timed(void **state)
+{
+    (void)state;
+    os_fake_set_call_ns(1000);
+    assert_true(add(300 * KIB, 16));
+    objects[0] = np_large_resize(objects[0], 900 * KIB);
+    assert_int_equal(np_large_totals().unmapped_calls, 0);
+    assert_int_equal(np_large_totals().unmapping_ns, 0);
+    object_bytes[0] = 100 * KIB - 5;
+    assert_ptr_equal(np_large_resize(objects[0], object_bytes[0]), objects[0]);
+    assert_int_equal(np_large_totals().unmapped_bytes, 800 * KIB);
+    assert_int_equal(np_large_totals().unmapping_ns, 1000);
+    expect_counts();
+    /* Another request, the same mapping: no call. */
+    object_bytes[0] = 100 * KIB - 7;
+    assert_ptr_equal(np_large_resize(objects[0], object_bytes[0]), objects[0]);
+    assert_int_equal(np_large_totals().unmapped_calls, 1);
+    expect_counts();
+    object_bytes[0] = 1;
+    drop(0);
+    assert_int_equal(np_large_totals().unmapped_bytes, 900 * KIB);
+    assert_int_equal(np_large_totals().unmapped_calls, 2);
+    assert_int_equal(np_large_totals().unmapping_ns, 2000);
 }
 
 static void any_address_may_be_asked_about(void **state)
@@ -180,6 +212,7 @@ static void resizing_keeps_the_contents(void **state)
 
         assert_non_null(moved);
         objects[0] = moved;
+        object_bytes[0] = sizes[i];
         assert_true(np_large_bytes(moved) >= sizes[i]);
         expect_counts();
         for (size_t byte = 0; byte < kept; byte += 997)
@@ -189,7 +222,6 @@ static void resizing_keeps_the_contents(void **state)
         memset(moved, 0x11, sizes[i]);
         bytes = sizes[i];
     }
-    object_bytes[0] = 1;
     drop(0);
     expect_counts();
     assert_null(np_large_resize(&object_count, 5000)); /* none of ours */
@@ -299,6 +331,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_object_is_a_mapping),
+        cmocka_unit_test(what_is_unmapped_is_timed),
         cmocka_unit_test(any_address_may_be_asked_about),
         cmocka_unit_test(alignments_are_kept),
         cmocka_unit_test(the_table_grows_and_shrinks),

@@ -34,6 +34,40 @@ static void coarse_time_passes(void **state)
     } while (before < start + 30 * MS);
 }
 
+static void fine_time_is_the_exact_clock(void **state)
+{
+    uint64_t before = exact_ns();
+    uint64_t fine = np_os_fine_ns();
+
+    (void)state;
+    assert_true(before <= fine);
+    assert_true(fine <= exact_ns());
+}
+
+/* More pages than are asked about in one call. */
+static void resident_bytes_are_those_touched(void **state)
+{
+    size_t page = np_os_page_bytes();
+    size_t bytes = 700 * page;
+    char *memory = np_os_map(bytes);
+
+    (void)state;
+    assert_non_null(memory);
+    assert_int_equal(np_os_resident_bytes(memory, bytes), 0);
+    for (size_t index = 0; index < 700; index += 7)
+        memory[index * page] = 1;
+    assert_int_equal(np_os_resident_bytes(memory, bytes), 100 * page);
+    assert_int_equal(np_os_resident_bytes(memory + 7 * page, page), page);
+    assert_int_equal(np_os_resident_bytes(memory + page, 6 * page), 0);
+    assert_true(np_os_purge(memory, bytes));
+    assert_int_equal(np_os_resident_bytes(memory, bytes), 0);
+    /* The kernel says nothing of what is not mapped: it might all be there. */
+    assert_true(np_os_release(memory, bytes));
+    errno = ERANGE;
+    assert_int_equal(np_os_resident_bytes(memory, bytes), bytes);
+    assert_int_equal(errno, ERANGE);
+}
+
 static void coarse_time_leaves_errno(void **state)
 {
     (void)state;
@@ -47,6 +81,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(coarse_time_passes),
         cmocka_unit_test(coarse_time_leaves_errno),
+        cmocka_unit_test(fine_time_is_the_exact_clock),
+        cmocka_unit_test(resident_bytes_are_those_touched),
     };
 
     return run_isolated(tests, COUNT_OF(tests));
