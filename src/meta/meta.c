@@ -9,6 +9,9 @@
 /* Address space asked for at a time; the kernel backs what is touched only. */
 #define CHUNK_BYTES ((size_t)256 << 10)
 
+static _Atomic size_t mapped_bytes;
+static _Atomic size_t used_bytes;
+
 static void *take_locked(struct np_pool *pool, struct np_pool_part *part)
 {
     void *record = part->free_records;
@@ -24,12 +27,13 @@ static void *take_locked(struct np_pool *pool, struct np_pool_part *part)
 
         if (chunk == NULL)
             return NULL;
-        atomic_fetch_add_explicit(&pool->mapped_bytes, CHUNK_BYTES, memory_order_relaxed);
+        atomic_fetch_add_explicit(&mapped_bytes, CHUNK_BYTES, memory_order_relaxed);
         part->fresh = chunk;
         part->fresh_end = chunk + CHUNK_BYTES;
     }
     record = part->fresh;
     part->fresh += pool->record_bytes;
+    atomic_fetch_add_explicit(&used_bytes, pool->record_bytes, memory_order_relaxed);
     return record;
 }
 
@@ -112,6 +116,16 @@ void np_pool_fork(struct np_pool *pool, enum np_fork_phase phase)
         np_lock_release(&pool->for_forks.lock);
     }
     join_parts(pool);
+}
+
+size_t np_pool_mapped_bytes(void)
+{
+    return atomic_load_explicit(&mapped_bytes, memory_order_relaxed);
+}
+
+size_t np_pool_used_bytes(void)
+{
+    return atomic_load_explicit(&used_bytes, memory_order_relaxed);
 }
 
 size_t np_page_bytes(void)

@@ -22,14 +22,13 @@ struct np_pool_part {
 };
 
 struct np_pool {
-    size_t record_bytes;         /* a multiple of 16, at least that of a pointer */
-    _Atomic size_t mapped_bytes; /* of all chunks, for statistics */
+    size_t record_bytes; /* a multiple of 16, at least that of a pointer */
     struct np_pool_part usual;
     struct np_pool_part for_forks; /* serves while a fork holds the usual one */
 };
 
 #define NP_POOL_PART_INIT { NP_LOCK_INIT(NP_RANK_META), NULL, NULL, NULL }
-#define NP_POOL_INIT(type) { (sizeof(type) + 15) & ~(size_t)15, 0, NP_POOL_PART_INIT, NP_POOL_PART_INIT }
+#define NP_POOL_INIT(type) { (sizeof(type) + 15) & ~(size_t)15, NP_POOL_PART_INIT, NP_POOL_PART_INIT }
 
 /* A record, its bytes zero if it was never used and otherwise as they were given back except for the
  * first word; NULL: no memory. */
@@ -39,6 +38,10 @@ void *np_pool_take(struct np_pool *pool);
 void np_pool_give(struct np_pool *pool, void *record);
 
 void np_pool_fork(struct np_pool *pool, enum np_fork_phase phase);
+
+/* Of all pools together: bytes mapped, and of these the ones that records have been made of, which stay. */
+size_t np_pool_mapped_bytes(void);
+size_t np_pool_used_bytes(void);
 
 /* Bytes of a system page, for layers that do not see the kernel. */
 size_t np_page_bytes(void);

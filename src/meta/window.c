@@ -68,6 +68,7 @@ static struct np_window *make(uintptr_t base)
     if (window == NULL)
         return NULL;
     window->base = base;
+    window->mapped_bytes = bytes;
     window->runs = (void *)((char *)window + header_bytes);
     window->records = (char *)window + header_bytes + runs_bytes;
     window->run_records = window->records + records_bytes;
@@ -191,4 +192,13 @@ void np_window_purge_records(uintptr_t start, uintptr_t end)
 size_t np_window_mapped_bytes(void)
 {
     return atomic_load_explicit(&mapped_bytes, memory_order_relaxed);
+}
+
+size_t np_window_resident_bytes(void)
+{
+    size_t bytes = 0;
+
+    for (const struct np_window *window = np_window_list(); window != NULL; window = window->next)
+        bytes += np_os_resident_bytes(window, window->mapped_bytes);
+    return bytes;
 }

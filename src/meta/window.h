@@ -28,6 +28,7 @@ struct np_run;
 
 struct np_window {
     uintptr_t base;
+    size_t mapped_bytes;          /* of this bookkeeping */
     struct np_window *next;       /* of all windows, older; fixed */
     struct np_window *next_aside; /* the list of windows that found their place taken */
     _Atomic(struct np_run *) *runs; /* by granule; an arena's first and last granule of each run */
@@ -93,5 +94,8 @@ void np_window_purge_records(uintptr_t start, uintptr_t end);
 
 /* Bytes of bookkeeping that windows have mapped (not all of it touched). */
 size_t np_window_mapped_bytes(void);
+
+/* Of these, how many have memory behind them: asks the kernel. */
+size_t np_window_resident_bytes(void);
 
 #endif
