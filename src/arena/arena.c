@@ -314,10 +314,11 @@ void np_run_clear(struct np_run *run, size_t byte_count)
     }
 }
 
-bool np_run_populate(struct np_run *run)
+bool np_run_populate(struct np_run *run, size_t from, size_t granule_count)
 {
     return np_tune_get(NP_KNOB_POPULATE) != 0 &&
-           np_os_populate((void *)run->start, (size_t)run->granule_count << NP_GRANULE_SHIFT);
+           np_os_populate((void *)(run->start + (from << NP_GRANULE_SHIFT)),
+                          granule_count << NP_GRANULE_SHIFT);
 }
 
 struct np_run *np_run_find(uintptr_t address)

@@ -124,8 +124,8 @@ bool np_run_try_shrink(struct np_run *run, size_t granule_count);
 /* Makes the first byte_count bytes of a run just lent zero, writing only where they may not be. */
 void np_run_clear(struct np_run *run, size_t byte_count);
 
-/* Puts memory behind a lent run before it is touched. False: not done, which costs time only. */
-bool np_run_populate(struct np_run *run);
+/* Puts memory behind granules of a lent run before they are touched. False: not done, which costs time only. */
+bool np_run_populate(struct np_run *run, size_t from, size_t granule_count);
 
 /* Granules in [from, to) of the run that may have memory behind them: of a free run all that have, of a lent one
  * those that had when it was lent. */

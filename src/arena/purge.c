@@ -51,7 +51,7 @@ size_t np_arena_purge_ranges(struct np_os_range *ranges, size_t count)
     size_t bytes = 0;
 
     for (size_t at = 0; at < count;) {
-        size_t gone = np_os_purge_ranges(ranges + at, count - at, &calls);
+        size_t gone = np_os_purge_ranges(ranges + at, count - at, &calls); /* > 0, or one is refused */
 
         for (size_t end = at + gone; at < end; at++)
             bytes += ranges[at].bytes;
@@ -60,26 +60,6 @@ size_t np_arena_purge_ranges(struct np_os_range *ranges, size_t count)
     }
     count_purge(bytes, calls);
     return bytes >> NP_GRANULE_SHIFT;
-}
-
-/* Purges whole system pages in [from, to) granules of a busy run; the granules that went. */
-static size_t purge_stretch(struct np_run *run, size_t from, size_t to)
-{
-    size_t page_bytes = np_os_page_bytes();
-    uintptr_t start = np_align_up(run->start + (from << NP_GRANULE_SHIFT), page_bytes);
-    uintptr_t end = np_align_down(run->start + (to << NP_GRANULE_SHIFT), page_bytes);
-    size_t gone = 0;
-
-    for (size_t bytes; start < end; start += bytes) {
-        bytes = np_min(end - start, NP_PURGE_BATCH_BYTES);
-        if (!np_os_purge((void *)start, bytes))
-            continue; /* locked memory: it stays resident, and says so */
-        np_run_clear_resident(run, (start - run->start) >> NP_GRANULE_SHIFT,
-                              (start + bytes - run->start) >> NP_GRANULE_SHIFT);
-        count_purge(bytes, 1);
-        gone += bytes >> NP_GRANULE_SHIFT;
-    }
-    return gone;
 }
 
 /* Gives back the bookkeeping of the shares that overlap [from, to) granules, lie inside the run without
@@ -110,6 +90,61 @@ static size_t skip_cold(const struct np_run *run, size_t floor, size_t to, size_
     return to;
 }
 
+/* Stretches of a busy run on their way to the system, from high ones to low ones. */
+#define BATCH_RANGES 48
+
+struct batch {
+    struct np_run *run;
+    size_t gone;        /* granules */
+    size_t refused_end; /* of the highest that was refused, in granules from the run's start; 0: none */
+    size_t bytes;
+    unsigned count;
+    struct np_os_range ranges[BATCH_RANGES];
+};
+
+static void purge_batch(struct batch *batch)
+{
+    struct np_run *run = batch->run;
+    size_t ends[BATCH_RANGES]; /* a refused range loses its length */
+
+    if (batch->count == 0)
+        return;
+    for (unsigned at = 0; at < batch->count; at++)
+        ends[at] = ((uintptr_t)batch->ranges[at].address + batch->ranges[at].bytes - run->start) >>
+                   NP_GRANULE_SHIFT;
+    batch->gone += np_arena_purge_ranges(batch->ranges, batch->count);
+    for (unsigned at = 0; at < batch->count; at++) {
+        size_t from = ((uintptr_t)batch->ranges[at].address - run->start) >> NP_GRANULE_SHIFT;
+
+        if (batch->ranges[at].bytes == 0) {
+            batch->refused_end = np_max(batch->refused_end, ends[at]);
+            continue;
+        }
+        np_run_clear_resident(run, from, ends[at]);
+        purge_records_around(run, from, ends[at]);
+    }
+    batch->count = 0;
+    batch->bytes = 0;
+}
+
+/* Adds the whole system pages in [from, to) granules. */
+static void add_to_batch(struct batch *batch, size_t from, size_t to)
+{
+    size_t page_bytes = np_os_page_bytes();
+    uintptr_t start = np_align_up(batch->run->start + (from << NP_GRANULE_SHIFT), page_bytes);
+    uintptr_t end = np_align_down(batch->run->start + (to << NP_GRANULE_SHIFT), page_bytes);
+
+    while (start < end) {
+        size_t bytes = np_min(end - start, NP_PURGE_BATCH_BYTES - batch->bytes);
+
+        end -= bytes;
+        batch->ranges[batch->count++] = (struct np_os_range){(void *)end, bytes};
+        batch->bytes += bytes;
+        if (batch->count == BATCH_RANGES || batch->bytes == NP_PURGE_BATCH_BYTES)
+            purge_batch(batch);
+    }
+}
+
 /* Purges at least want granules of a busy run if it has them, from its high end down: what is low is lent
  * first. Returns what went. The run's resident fields are right again afterwards. */
 static size_t purge_busy_run(struct np_run *run, size_t want)
@@ -117,26 +152,30 @@ static size_t purge_busy_run(struct np_run *run, size_t want)
     size_t page = np_os_page_bytes() >> NP_GRANULE_SHIFT;
     size_t floor = run->resident_from;
     size_t to = run->resident_to;
-    size_t end = 0; /* of what was refused */
-    size_t gone = 0;
+    struct batch batch;
 
-    while (gone < want && (to = skip_cold(run, floor, to, page)) > floor) {
+    batch.run = run;
+    batch.gone = batch.refused_end = batch.bytes = batch.count = 0;
+    while ((to = skip_cold(run, floor, to, page)) > floor) {
+        size_t pending = batch.gone + (batch.bytes >> NP_GRANULE_SHIFT);
         size_t from = to - page;
-        size_t stretch_gone;
 
-        while (from > floor && to - from < want - gone &&
+        if (pending >= want) {
+            purge_batch(&batch);
+            if (batch.gone >= want)
+                break;
+            continue; /* some was refused: more from below */
+        }
+        while (from > floor && to - from < want - pending &&
                np_run_count_resident(run, from - page, from) != 0)
             from -= page;
-        stretch_gone = purge_stretch(run, from, to);
-        if (stretch_gone < to - from && end == 0)
-            end = to;
-        gone += stretch_gone;
-        purge_records_around(run, from, to);
+        add_to_batch(&batch, from, to);
         to = from;
     }
-    run->is_refused = end != 0 && to == floor;
-    np_run_recount(run, floor, np_max(to, end));
-    return gone;
+    purge_batch(&batch);
+    run->is_refused = batch.refused_end != 0 && to == floor;
+    np_run_recount(run, floor, np_max(to, batch.refused_end));
+    return batch.gone;
 }
 
 /* The largest run with memory that the system has not refused to take. */

@@ -24,6 +24,7 @@ static void each_lock(enum np_fork_phase phase)
     np_depot_fork(phase);
     np_arena_fork(phase);
     np_thread_fork_pool(phase);
+    np_return_fork(phase);
 }
 
 void np_fork_prepare(void)

@@ -133,14 +133,15 @@ static bool unlist(struct depot *depot, struct np_slab *slab)
 /* Lists and closes in one step for takers, because both happen under the lock. */
 enum listing { LISTING_DONE, LISTING_PUSHED, LISTING_REFUSED };
 
-static enum listing list_and_close(struct depot *depot, struct np_slab *slab, uint64_t word)
+static enum listing list_and_close(struct depot *depot, struct np_slab *slab, uint64_t word,
+                                   unsigned notice)
 {
     bool is_closed;
 
     if (!np_lock_acquire(&depot->lock))
         return LISTING_REFUSED;
     insert(depot, slab, (unsigned)np_slab_word_count(word));
-    is_closed = np_slab_try_close(slab, word, slab->slot_count, true);
+    is_closed = np_slab_try_close(slab, word, notice, true);
     if (!is_closed)
         take_out(depot, slab);
     np_lock_release(&depot->lock);
@@ -172,6 +173,7 @@ void np_depot_settle(struct np_slab *slab)
         unsigned room = np_slab_word_count(word) > 0 ? (unsigned)np_slab_word_count(word) : 0;
         bool has_room = room >= room_to_list(slab);
         bool is_listed = (word & NP_SLAB_LISTED_BIT) != 0;
+        unsigned notice;
 
         if (room == slab->slot_count && !is_held) {
             give_back(depot, slab);
@@ -179,21 +181,25 @@ void np_depot_settle(struct np_slab *slab)
         }
         /* After the word was read: a page that becomes free later is seen by who frees its last slot. */
         np_slab_charge(slab, is_held || slab->is_refused ? 0 : np_bit_count(np_slab_free_pages(slab)));
+        np_slab_count_settled(slab, slab->slot_count - room);
+        /* At the latest when half of them are gone: S7. */
+        notice = room + (slab->slot_count - room + 1) / 2;
         if (!has_room && !is_listed) {
-            if (np_slab_try_close(slab, word, room + room_to_list(slab), false))
+            notice = (unsigned)np_min(notice, room + room_to_list(slab));
+            if (np_slab_try_close(slab, word, notice, false))
                 return;
         } else if (has_room && !is_listed) {
-            enum listing listing = list_and_close(depot, slab, word);
+            enum listing listing = list_and_close(depot, slab, word, notice);
 
             if (listing == LISTING_REFUSED)
                 put_aside(depot, slab);
             if (listing != LISTING_PUSHED)
                 return;
         } else if (has_room && is_well_placed(slab, room)) {
-            if (np_slab_try_close(slab, word, slab->slot_count, true))
+            if (np_slab_try_close(slab, word, notice, true))
                 return;
         } else if (!unlist(depot, slab) &&
-                   np_slab_try_close(slab, word, slab->slot_count, true)) {
+                   np_slab_try_close(slab, word, notice, true)) {
             return; /* a fork has the lock: the taker that meets the slab in a wrong place settles it */
         }
     }
@@ -221,7 +227,7 @@ static struct np_slab *take_free_slab(struct depot *depot)
         /* One that is free has been placed so that its room was below twice its key's (is_well_placed). */
         if (2 * (slab->node.key >> ROOM_SHIFT) <= slab->slot_count)
             break;
-        if (np_slab_word_count(word) != slab->slot_count || !np_slab_try_open(slab))
+        if (np_slab_word_count(word) != slab->slot_count || !np_slab_try_open(slab, &word))
             continue;
         take_out(depot, slab);
         np_slab_note_unlisted(slab);

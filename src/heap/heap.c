@@ -23,9 +23,11 @@ struct np_heap np_empty_heap = {
 
 NP_THREAD_LOCAL struct np_heap *np_heap_fast = &np_empty_heap;
 
-/* With four slabs of a class made and not emptied, a heap is seen to grow: memory is then put behind a whole slab at once, at
- * two thirds of the price. Before, a slab costs the pages it has used. */
+/* With four slabs of a class made and not emptied, a heap is seen to grow: memory is then put behind several granules
+ * at once, at two thirds of the price. Before, a slab costs the pages it has used. Not behind all of the slab: what
+ * an open slab has counts against the heap's limit. */
 #define POPULATE_FROM_COUNT 4
+#define POPULATE_GRANULES 4
 
 static bool is_pair_split(const struct np_heap *heap, unsigned class_index)
 {
@@ -188,6 +190,7 @@ static void own(struct np_heap *heap, struct np_slab *slab)
     slab->used_when_passed = UINT16_MAX;
     slab->is_refused = false;
     np_slab_charge(slab, 0); /* what is open is bounded by open_bytes */
+    np_slab_count_settled(slab, 0);
     atomic_store_explicit(&slab->owner, heap, memory_order_relaxed);
     close_surplus(heap, slab);
 }
@@ -254,6 +257,9 @@ bool np_heap_push(struct np_heap *heap, struct np_slab *slab, void *memory)
         return false;
     case NP_PUSH_DONE:
         return true;
+    case NP_PUSH_CHARGED:
+        np_return_excess();
+        return true;
     case NP_PUSH_CLAIMED:
         break;
     }
@@ -316,7 +322,8 @@ static void extend(struct np_heap *heap, struct np_slab *slab)
 {
     size_t before = np_slab_resident_bytes(slab);
 
-    (void)np_slab_extend(slab);
+    (void)np_slab_extend(
+        slab, heap->made_count[slab->class_index] > POPULATE_FROM_COUNT ? POPULATE_GRANULES : 1);
     heap->open_bytes += np_slab_resident_bytes(slab) - before;
     close_surplus(heap, slab);
 }
@@ -342,9 +349,8 @@ static struct np_slab *take_listed(struct np_heap *heap, unsigned class_index)
 static struct np_slab *make_slab(struct np_heap *heap, unsigned class_index,
                                  enum np_growth growth)
 {
-    struct np_slab *slab = np_slab_make(
-        &heap->home, class_index, slot_class_of(heap, class_index), growth,
-        heap->made_count[class_index] >= POPULATE_FROM_COUNT ? NP_POPULATE_ALL : NP_POPULATE_NOT);
+    struct np_slab *slab =
+        np_slab_make(&heap->home, class_index, slot_class_of(heap, class_index), growth);
 
     if (slab == NULL)
         return NULL;

@@ -9,9 +9,10 @@
 #include "tune.h"
 #include "window.h"
 
-/* What one round of visits holds and returns at once; it bounds the stack that free needs. */
-#define VISIT_SLABS 32
-#define VISIT_RANGES 96
+/* What one round of visits holds, and returns in one call: scattered pages cost half as much when there are hundreds of
+ * them, since the caches of address translations are flushed once a call. */
+#define VISIT_SLABS 256
+#define VISIT_RANGES 512
 
 /* The built-in threshold: 1 MiB, or 1/32 of what is lent where that is more. */
 #define THRESHOLD_FLOOR_BYTES ((size_t)1 << 20)
@@ -19,13 +20,24 @@
 
 static size_t charged_bytes(void)
 {
-    return atomic_load_explicit(&np_slab_charged_granules, memory_order_relaxed)
+    return atomic_load_explicit(&np_slab_sums.charged_granules, memory_order_relaxed)
            << NP_GRANULE_SHIFT;
 }
 
 size_t np_return_retained_bytes(void)
 {
     return np_arena_retained_bytes() + charged_bytes();
+}
+
+/* At most what is live in slots and runs: of slots, half of what closed slabs counted when they closed is (S7). */
+static size_t live_bytes(void)
+{
+    size_t lent_bytes = np_arena_lent_bytes();
+    size_t slab_bytes = atomic_load_explicit(&np_slab_sums.granules, memory_order_relaxed)
+                        << NP_GRANULE_SHIFT;
+    size_t settled_bytes = atomic_load_explicit(&np_slab_sums.settled_bytes, memory_order_relaxed);
+
+    return (lent_bytes > slab_bytes ? lent_bytes - slab_bytes : 0) + settled_bytes / 2;
 }
 
 size_t np_return_threshold_bytes(void)
@@ -35,7 +47,7 @@ size_t np_return_threshold_bytes(void)
 
         return bytes < 0 ? SIZE_MAX : (size_t)bytes;
     }
-    return np_max(THRESHOLD_FLOOR_BYTES, np_arena_lent_bytes() / THRESHOLD_LIVE_SHARE);
+    return np_max(THRESHOLD_FLOOR_BYTES, live_bytes() / THRESHOLD_LIVE_SHARE);
 }
 
 /* Where the visits go on. Two threads may use it at once, and each may undo a step of the other's: it is a place to
@@ -43,15 +55,19 @@ size_t np_return_threshold_bytes(void)
 static _Atomic(struct np_window *) visited_window;
 static _Atomic unsigned visited_unit;
 
+/* Too large for the stacks that programs free on; so rounds come from a pool, which has as many as there ever were
+ * threads returning at once. */
 struct round {
     size_t want_granules;
     size_t granules; /* of the ranges */
     unsigned slab_count;
     unsigned range_count;
     struct np_slab *slabs[VISIT_SLABS];
-    uint32_t pages[VISIT_SLABS]; /* of each, what is to go */
+    uint64_t words[VISIT_SLABS]; /* of each, as it was when we opened it */
     struct np_os_range ranges[VISIT_RANGES];
 };
+
+static struct np_pool round_pool = NP_POOL_INIT(struct round);
 
 static bool is_full(const struct round *round)
 {
@@ -79,17 +95,19 @@ static void add_ranges(struct round *round, const struct np_slab *slab, uint32_t
 
 /* Opens the slab that may begin there, if it is charged and nobody holds it. The record is read without a claim to
  * the slab: it may be of another one by now, or of none; opening decides. */
-static void visit_slab(struct round *round, struct np_slab *slab)
+static void visit_slab(struct round *round, struct np_window *window, unsigned unit)
 {
-    uint32_t pages;
+    struct np_slab *slab =
+        (struct np_slab *)(void *)(window->records + ((size_t)unit << NP_SLAB_RECORD_SHIFT));
 
-    if (atomic_load_explicit(&slab->charged_count, memory_order_relaxed) == 0 ||
-        !np_slab_try_open(slab))
+    if (atomic_load_explicit(&slab->charged_count, memory_order_relaxed) == 0) {
+        np_slab_hide_from_visitors(slab, &window->charged[unit / 64], UINT64_C(1) << unit % 64);
         return;
-    pages = np_slab_free_pages(slab);
-    round->slabs[round->slab_count] = slab;
-    round->pages[round->slab_count++] = pages;
-    add_ranges(round, slab, pages);
+    }
+    if (!np_slab_try_open(slab, &round->words[round->slab_count]))
+        return;
+    round->slabs[round->slab_count++] = slab;
+    add_ranges(round, slab, np_slab_free_pages(slab));
 }
 
 /* Visits charged slabs of a window from a unit on until the round is full; returns the unit to go on from, or
@@ -105,9 +123,7 @@ static unsigned visit_window(struct round *round, struct np_window *window, unsi
             continue;
         }
         unit += (unsigned)__builtin_ctzll(charged);
-        visit_slab(round, (struct np_slab *)(void *)(window->records +
-                                                     ((size_t)unit << NP_SLAB_RECORD_SHIFT)));
-        unit++;
+        visit_slab(round, window, unit++);
         if (is_full(round))
             return unit;
     }
@@ -164,19 +180,34 @@ static void note_purged(struct round *round)
  * the granules that went; 0: there was nothing to return. */
 static size_t purge_slabs(size_t want_granules)
 {
-    struct round round;
-    size_t gone;
+    struct round *round = np_pool_take(&round_pool);
+    size_t gone = 0;
 
-    round.want_granules = want_granules;
-    round.granules = round.slab_count = round.range_count = 0;
-    fill_round(&round);
-    if (round.slab_count == 0)
+    if (round == NULL)
         return 0;
-    gone = np_arena_purge_ranges(round.ranges, round.range_count);
-    note_purged(&round);
-    for (unsigned at = 0; at < round.slab_count; at++)
-        np_depot_settle(round.slabs[at]);
+    round->want_granules = want_granules;
+    round->granules = round->slab_count = round->range_count = 0;
+    fill_round(round);
+    if (round->slab_count > 0) {
+        gone = np_arena_purge_ranges(round->ranges, round->range_count);
+        note_purged(round);
+    }
+    for (unsigned at = 0; at < round->slab_count; at++) {
+        struct np_slab *slab = round->slabs[at];
+
+        /* Unless somebody has pushed, all free pages are cold now, or refused. A charge that is raised meanwhile
+         * comes with a push, and its page was seen here or will be by the settling. */
+        np_slab_charge(slab, 0);
+        if (!np_slab_try_reclose(slab, round->words[at]))
+            np_depot_settle(slab);
+    }
+    np_pool_give(&round_pool, round);
     return gone;
+}
+
+void np_return_fork(enum np_fork_phase phase)
+{
+    np_pool_fork(&round_pool, phase);
 }
 
 static size_t top_pad_bytes(void)
@@ -203,7 +234,7 @@ size_t np_return_down_to(size_t retained_bytes, size_t most_bytes)
         if (run_bytes >= slab_bytes && may_have_runs) {
             may_have_runs = np_arena_return_some(want, top_pad_bytes(), &gone);
         } else {
-            gone = purge_slabs(want);
+            gone = purge_slabs(np_max(want, retained_bytes >> NP_GRANULE_SHIFT >> 1));
             may_have_slabs = gone > 0;
         }
         gone_bytes += gone << NP_GRANULE_SHIFT;

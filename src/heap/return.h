@@ -12,6 +12,7 @@
 #define NP_HEAP_RETURN_H
 
 #include "attr.h"
+#include "lock.h"
 
 /* Bytes of free runs and of free pages in closed slabs that are resident: what np_return_excess bounds. */
 size_t np_return_retained_bytes(void);
@@ -27,5 +28,8 @@ size_t np_return_down_to(size_t retained_bytes, size_t most_bytes);
 
 /* Gives back all of it, but for pad_bytes at the top of the main arena; returns whether anything went. */
 bool np_return_all(size_t pad_bytes);
+
+/* The lock of the engine's own pool, of rank NP_RANK_META. */
+void np_return_fork(enum np_fork_phase phase);
 
 #endif

@@ -15,6 +15,7 @@
 #include "bits.h"
 #include "check.h"
 #include "meta.h"
+#include "mxfast.h"
 #include "window.h"
 
 /* word: bits 48-63 count, 32-47 notice, 1 listed, 0 closed. The count is signed and on top, so that it can be added to
@@ -30,7 +31,7 @@
 /* A slab whose slots straddle pages has at most so many, in two words. */
 #define LOOSE_WORDS 2
 
-_Atomic size_t np_slab_charged_granules;
+struct np_slab_sums np_slab_sums;
 
 static int word_notice(uint64_t word)
 {
@@ -166,6 +167,67 @@ static void adopt(struct np_slab *slab, uint64_t word)
     NP_OWNER_SET(slab->until_notice, slab->slot_count - count);
 }
 
+/* The bit that tells visitors of the slab's charge, and the word it is in. */
+static _Atomic uint64_t *charged_word(const struct np_slab *slab, uint64_t *bit)
+{
+    struct np_window *window = np_window_find(slab->start);
+    size_t unit = (slab->start - window->base) >> NP_UNIT_SHIFT;
+
+    *bit = UINT64_C(1) << unit % 64;
+    return &window->charged[unit / 64];
+}
+
+/* Several threads charge and discharge one slab at once. Whoever raises a charge from 0 sets the bit after that;
+ * whoever clears the bit looks at the charge after that. All in one order (sequential consistency), so one of two who do
+ * so at the same time sees the other, and no charge is left without its bit. */
+static void tell_visitors(struct np_slab *slab)
+{
+    uint64_t bit;
+    _Atomic uint64_t *word = charged_word(slab, &bit);
+
+    atomic_fetch_or(word, bit);
+}
+
+void np_slab_hide_from_visitors(struct np_slab *slab, _Atomic uint64_t *word, uint64_t bit)
+{
+    atomic_fetch_and(word, ~bit);
+    if (atomic_load(&slab->charged_count) != 0)
+        atomic_fetch_or(word, bit);
+}
+
+static void hide_from_visitors(struct np_slab *slab)
+{
+    uint64_t bit;
+    _Atomic uint64_t *word = charged_word(slab, &bit);
+
+    np_slab_hide_from_visitors(slab, word, bit);
+}
+
+/* A page of a closed slab has become free. The sum first: it must not sink below the parts that others take off. */
+static void charge_page(struct np_slab *slab)
+{
+    if (np_mxfast_is_held(slab->class_index))
+        return;
+    atomic_fetch_add_explicit(&np_slab_sums.charged_granules, 1, memory_order_relaxed);
+    if (atomic_fetch_add(&slab->charged_count, 1) == 0)
+        tell_visitors(slab);
+}
+
+void np_slab_charge(struct np_slab *slab, unsigned granule_count)
+{
+    unsigned before = atomic_load_explicit(&slab->charged_count, memory_order_relaxed);
+
+    if (before == granule_count)
+        return;
+    atomic_fetch_add_explicit(&np_slab_sums.charged_granules, granule_count, memory_order_relaxed);
+    before = atomic_exchange(&slab->charged_count, (uint8_t)granule_count);
+    atomic_fetch_sub_explicit(&np_slab_sums.charged_granules, before, memory_order_relaxed);
+    if (before == 0 && granule_count != 0)
+        tell_visitors(slab);
+    else if (before != 0 && granule_count == 0)
+        hide_from_visitors(slab);
+}
+
 enum np_push np_slab_push(struct np_slab *slab, void *slot, enum np_push_wish wish)
 {
     struct place place = place_of(slab, (uintptr_t)slot);
@@ -173,18 +235,27 @@ enum np_push np_slab_push(struct np_slab *slab, void *slot, enum np_push_wish wi
      * take_bits). Sequentially consistent for is_last_on_page. */
     uint64_t before = atomic_fetch_or_explicit(&slab->bits[place.word_at], place.bit,
                                                memory_order_seq_cst);
-    bool is_wanted = wish == NP_PUSH_AND_OPEN;
+    enum np_push done = NP_PUSH_DONE;
+    bool is_to_charge;
     uint64_t word;
 
     if (NP_UNLIKELY((before & place.bit) != 0))
         return NP_PUSH_TWICE;
-    is_wanted |= is_last_on_page(slab, (uintptr_t)slot, before | place.bit);
+    is_to_charge = is_last_on_page(slab, (uintptr_t)slot, before | place.bit);
     word = atomic_load_explicit(&slab->word, memory_order_relaxed);
     for (;;) {
         uint64_t next_word = word + COUNT_ONE;
-        bool is_claim = (word & NP_SLAB_CLOSED_BIT) != 0 &&
-                        (is_wanted || np_slab_word_count(next_word) >= word_notice(word));
+        bool is_closed = (word & NP_SLAB_CLOSED_BIT) != 0;
+        bool is_claim = is_closed && (wish == NP_PUSH_AND_OPEN ||
+                                      np_slab_word_count(next_word) >= word_notice(word));
 
+        /* An open slab's pages are counted when it is closed. If it is closed before our swap, the swap fails, and
+         * we see it. If it is opened, the charge is one too high until it is closed again. */
+        if (NP_UNLIKELY(is_to_charge) && is_closed) {
+            charge_page(slab);
+            is_to_charge = false;
+            done = NP_PUSH_CHARGED;
+        }
         if (is_claim)
             next_word &= ~NP_SLAB_CLOSED_BIT;
         /* release: our bit is seen by who reads this count. acquire: a claimant sees what the last holder left in the
@@ -193,13 +264,13 @@ enum np_push np_slab_push(struct np_slab *slab, void *slot, enum np_push_wish wi
                                                    memory_order_acq_rel, memory_order_relaxed))
             continue;
         if (!is_claim)
-            return NP_PUSH_DONE;
+            return done;
         adopt(slab, next_word);
         return NP_PUSH_CLAIMED;
     }
 }
 
-bool np_slab_try_open(struct np_slab *slab)
+bool np_slab_try_open(struct np_slab *slab, uint64_t *opened_word)
 {
     uint64_t word = atomic_load_explicit(&slab->word, memory_order_relaxed);
 
@@ -208,9 +279,16 @@ bool np_slab_try_open(struct np_slab *slab)
         if (atomic_compare_exchange_weak_explicit(&slab->word, &word, word & ~NP_SLAB_CLOSED_BIT,
                                                   memory_order_acquire, memory_order_relaxed)) {
             adopt(slab, word);
+            *opened_word = word & ~NP_SLAB_CLOSED_BIT;
             return true;
         }
     return false;
+}
+
+bool np_slab_try_reclose(struct np_slab *slab, uint64_t word)
+{
+    return atomic_compare_exchange_strong_explicit(&slab->word, &word, word | NP_SLAB_CLOSED_BIT,
+                                                   memory_order_release, memory_order_relaxed);
 }
 
 bool np_slab_take_listed(struct np_slab *slab)
@@ -356,22 +434,31 @@ static void warm_up(struct np_slab *slab, uintptr_t offset, size_t bytes)
                  slab->cold_pages & ~(uint32_t)(((UINT64_C(1) << to) - 1) & ~((UINT64_C(1) << from) - 1)));
 }
 
-bool np_slab_extend(struct np_slab *slab)
+bool np_slab_extend(struct np_slab *slab, unsigned granule_count)
 {
     uint32_t pages = extendable_pages(slab);
-    uintptr_t offset;
+    unsigned page;
+    unsigned more;
+    uintptr_t start;
+    uintptr_t end;
 
     if (pages == 0)
         return false;
-    offset = (uintptr_t)__builtin_ctz(pages) << NP_GRANULE_SHIFT;
-    if (is_paged(slab))
-        warm_up(slab, offset, NP_GRANULE_BYTES);
-    else /* the whole first slot of those on the page, which are all free */
-        warm_up(slab, (uintptr_t)divide(slab, offset) * slab->slot_bytes, slab->slot_bytes);
+    page = (unsigned)__builtin_ctz(pages);
+    more = (unsigned)np_min((unsigned)__builtin_ctzll(~((uint64_t)pages >> page)), granule_count);
+    if (more > 1)
+        (void)np_run_populate(slab->run, page, more);
+    start = (uintptr_t)page << NP_GRANULE_SHIFT;
+    end = start + ((uintptr_t)more << NP_GRANULE_SHIFT);
+    if (!is_paged(slab)) { /* the whole first slot of those on the page, which are all free */
+        start = (uintptr_t)divide(slab, start) * slab->slot_bytes;
+        end = np_max(end, start + slab->slot_bytes);
+    }
+    warm_up(slab, start, end - start);
     return np_slab_refill(slab);
 }
 
-/* Sets bits of one word; returns how many were clear. */
+/* Sets bits of one word, which are all clear. */
 static void set_bits(struct np_slab *slab, size_t word_at, uint64_t bits)
 {
     uint64_t before;
@@ -462,27 +549,15 @@ uint32_t np_slab_free_pages(const struct np_slab *slab)
     return whole_pages(free_pages);
 }
 
-void np_slab_charge(struct np_slab *slab, unsigned granule_count)
+void np_slab_count_settled(struct np_slab *slab, unsigned live_count)
 {
-    unsigned before = atomic_load_explicit(&slab->charged_count, memory_order_relaxed);
-    size_t unit;
-    struct np_window *window;
-    uint64_t bit;
+    size_t delta = (size_t)live_count - slab->settled_count;
 
-    if (before == granule_count)
+    if (delta == 0)
         return;
-    atomic_store_explicit(&slab->charged_count, (uint8_t)granule_count, memory_order_relaxed);
-    atomic_fetch_add_explicit(&np_slab_charged_granules, (size_t)granule_count - before,
+    slab->settled_count = (uint16_t)live_count;
+    atomic_fetch_add_explicit(&np_slab_sums.settled_bytes, delta * slab->slot_bytes,
                               memory_order_relaxed);
-    if ((before == 0) == (granule_count == 0))
-        return;
-    window = np_window_find(slab->start);
-    unit = (slab->start - window->base) >> NP_UNIT_SHIFT;
-    bit = UINT64_C(1) << unit % 64;
-    if (granule_count > 0)
-        atomic_fetch_or_explicit(&window->charged[unit / 64], bit, memory_order_relaxed);
-    else
-        atomic_fetch_and_explicit(&window->charged[unit / 64], ~bit, memory_order_relaxed);
 }
 
 uintptr_t np_slab_slot_at(const struct np_slab *slab, unsigned slot_index)
@@ -581,7 +656,7 @@ static void set_all_bits(struct np_slab *slab)
 }
 
 struct np_slab *np_slab_make(struct np_arena **home, unsigned class_index, unsigned slot_class,
-                             enum np_growth growth, enum np_populate populate)
+                             enum np_growth growth)
 {
     unsigned unit_count = np_classes[slot_class].unit_count;
     struct np_run *run = np_run_take(home, unit_count * NP_UNIT_GRANULES, NP_UNIT_BYTES,
@@ -600,11 +675,11 @@ struct np_slab *np_slab_make(struct np_arena **home, unsigned class_index, unsig
     slab->bits = np_window_slot_bits(run->start);
     set_shape(slab, class_index, slot_class);
     NP_OWNER_SET(slab->cold_pages, all_pages(slab) & ~np_run_resident_mask(run));
-    if (populate == NP_POPULATE_ALL && run->resident_count == 0 && np_run_populate(run))
-        NP_OWNER_SET(slab->cold_pages, 0);
     set_all_bits(slab);
     adopt(slab, slab->slot_count * COUNT_ONE);
     atomic_store_explicit(&slab->charged_count, 0, memory_order_relaxed);
+    slab->settled_count = 0;
+    atomic_fetch_add_explicit(&np_slab_sums.granules, run->granule_count, memory_order_relaxed);
     atomic_store_explicit(&slab->owner, NULL, memory_order_relaxed);
     atomic_store_explicit(&slab->word, slab->slot_count * COUNT_ONE, memory_order_relaxed);
     mark_second_unit(slab, NP_SLAB_CONTINUED);
@@ -621,6 +696,8 @@ void np_slab_destroy(struct np_slab *slab)
 
     NP_ASSERT(!np_slab_is_listed(slab) && np_slab_is_open(slab));
     np_slab_charge(slab, 0);
+    np_slab_count_settled(slab, 0);
+    atomic_fetch_sub_explicit(&np_slab_sums.granules, run->granule_count, memory_order_relaxed);
     atomic_store_explicit(&slab->owner, NULL, memory_order_relaxed);
     mark_second_unit(slab, NP_SLAB_NONE);
     atomic_store_explicit(&slab->kind, NP_SLAB_NONE, memory_order_relaxed);

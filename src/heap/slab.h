@@ -21,9 +21,11 @@
  * [S3] Closed: the private list is empty, and the bits count the free slots once no free is under way.
  * [S4] listed is set and cleared under the depot lock of the class, only by the holder or, cleared, by a taker.
  * [S5] owner is NULL unless a heap holds the slab; only that heap's thread stores it.
- * [S6] charged_count of a closed slab is the number of granules in warm system pages without a live slot, or more; or
- *      less while a thread is inside a free. It is 0 while a heap owns the slab, of slabs that M_MXFAST holds, and
- *      where the system has refused to take the memory. np_slab_charged_granules is the sum over all slabs.
+ * [S6] charged_count of a closed slab is the number of granules in warm system pages without a live slot, or more, where
+ *      threads met; or less while a thread is inside a free. It is 0 while a heap owns the slab, of slabs that M_MXFAST holds, and
+ *      where the system has refused to take the memory.
+ * [S7] settled_count of a closed slab is the number of its live slots when it was closed: at most twice what they are
+ *      now, since its notice comes before. It is 0 while a heap owns the slab.
  */
 #ifndef NP_HEAP_SLAB_H
 #define NP_HEAP_SLAB_H
@@ -73,14 +75,20 @@ struct np_slab {
     uint8_t class_index;     /* may be NP_TWIN_CLASS */
     _Atomic uint8_t kind;    /* enum np_slab_kind */
     uint8_t unit_count;
-    bool is_refused; /* the holder's: the system has refused to take its free pages */
+    bool is_refused;        /* the holder's: the system has refused to take its free pages */
     _Atomic uint8_t charged_count; /* S6 */
+    uint16_t settled_count; /* the holder's: S7 */
 };
 
 _Static_assert(sizeof(struct np_slab) == NP_SLAB_RECORD_BYTES, "the window's records are slabs");
 
-/* The sum of all charged_count: what closed slabs retain. */
-extern _Atomic size_t np_slab_charged_granules;
+/* Sums over all slabs: of charged_count, which is what closed slabs retain; of settled_count in bytes; of granules. */
+struct np_slab_sums {
+    _Alignas(NP_CACHE_LINE_BYTES) _Atomic size_t charged_granules;
+    _Atomic size_t settled_bytes;
+    _Atomic size_t granules;
+};
+extern struct np_slab_sums np_slab_sums;
 
 NP_INLINE struct np_slot *np_slot_next(const struct np_slab *slab, const struct np_slot *slot)
 {
@@ -112,6 +120,7 @@ NP_INLINE void np_slab_set_notice(struct np_slab *slab, bool is_wanted)
 /* What a push did. */
 enum np_push {
     NP_PUSH_DONE,    /* the slab is not ours to touch any more */
+    NP_PUSH_CHARGED, /* the same, and a page of it is retained now that was not: look whether that is too much */
     NP_PUSH_CLAIMED, /* it was closed, and the pusher holds it now: adopt or settle it */
     NP_PUSH_TWICE    /* the slot is free already: nothing was done */
 };
@@ -122,8 +131,9 @@ enum np_push_wish { NP_PUSH_ONLY, NP_PUSH_AND_OPEN };
 /* Frees a slot of a slab that the caller does not hold. */
 enum np_push np_slab_push(struct np_slab *slab, void *slot, enum np_push_wish wish);
 
-/* Tries to open a closed slab; for any record, also one of no slab or of another than the caller believes. */
-bool np_slab_try_open(struct np_slab *slab);
+/* Tries to open a closed slab; for any record, also one of no slab or of another than the caller believes. True: *word is
+ * the word as it is now. */
+bool np_slab_try_open(struct np_slab *slab, uint64_t *word);
 
 /* Holder: learns what others have freed; live and private counts are exact then, but for frees under way. */
 void np_slab_look(struct np_slab *slab);
@@ -131,8 +141,9 @@ void np_slab_look(struct np_slab *slab);
 /* Holder: takes some free slots of warm pages onto the private list. False: there are none. */
 bool np_slab_refill(struct np_slab *slab);
 
-/* Holder: makes a cold system page warm and takes slots from there; false: no slot is cold. */
-bool np_slab_extend(struct np_slab *slab);
+/* Holder: makes a cold system page warm and takes slots from there; false: no slot is cold. With a granule_count above 1
+ * that many if they are neighbours, and memory is put behind all of them at once. */
+bool np_slab_extend(struct np_slab *slab, unsigned granule_count);
 
 /* Holder: whether extending has something to extend to. */
 bool np_slab_is_extendable(const struct np_slab *slab);
@@ -154,18 +165,24 @@ bool np_slab_take_listed(struct np_slab *slab);
 /* Holder of a published slab: the warm granules, as a mask, of system pages on which no slot is live. */
 uint32_t np_slab_free_pages(const struct np_slab *slab);
 
-/* Holder: sets the slab's charge (S6). */
+/* For a visitor that finds a record without a charge: clears the bit in the word of its window's map that told him of it.
+ * Nothing else of the record is looked at: it may be of no slab. */
+void np_slab_hide_from_visitors(struct np_slab *slab, _Atomic uint64_t *word, uint64_t bit);
+
+/* Holder: closes a slab again that it has only opened to purge pages; the word is that of before it looked at them. False:
+ * somebody has pushed. */
+bool np_slab_try_reclose(struct np_slab *slab, uint64_t word);
+
+/* Holder: sets what the slab counts as while it is closed (S6, S7). */
 void np_slab_charge(struct np_slab *slab, unsigned granule_count);
+void np_slab_count_settled(struct np_slab *slab, unsigned live_count);
 
 /* Bytes of the slab behind which there may be memory. */
 size_t np_slab_resident_bytes(const struct np_slab *slab);
 
-enum np_populate { NP_POPULATE_NOT, NP_POPULATE_ALL };
-
-/* A fresh slab, held by the caller; NULL: no memory. home as in np_run_take. NP_POPULATE_ALL: memory is put behind all of
- * it at once if none is there. */
+/* A fresh slab, held by the caller; NULL: no memory. home as in np_run_take. */
 struct np_slab *np_slab_make(struct np_arena **home, unsigned class_index, unsigned slot_class,
-                             enum np_growth growth, enum np_populate populate);
+                             enum np_growth growth);
 
 /* Holder of a slab with no live slot and not listed: gives its run back. */
 void np_slab_destroy(struct np_slab *slab);
