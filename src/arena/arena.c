@@ -178,12 +178,15 @@ void np_run_give(struct np_run *run, size_t touched_count)
 
 uint32_t np_run_resident_mask(const struct np_run *run)
 {
+    unsigned page = (unsigned)(np_os_page_bytes() >> NP_GRANULE_SHIFT);
     uint32_t mask = 0;
 
     if (run->resident_count == 0)
         return 0;
-    for (unsigned granule = 0; granule < run->granule_count; granule++)
-        mask |= (uint32_t)np_run_count_resident(run, granule, granule + 1) << granule;
+    /* Memory comes and goes by system pages, of which perhaps not all granules were touched. */
+    for (unsigned granule = 0; granule < run->granule_count; granule += page)
+        if (np_run_count_resident(run, granule, granule + page) != 0)
+            mask |= (UINT32_MAX >> (32 - page)) << granule;
     return mask;
 }
 

@@ -165,14 +165,9 @@ const char *np_arena_audit_all(void);
 bool np_arena_walk(struct np_arena *arena, void (*visit)(const struct np_run *run, void *context),
                    void *context);
 
-/* Bytes given back to the system since the start, and calls that did it, by way. */
-struct np_returned {
-    _Atomic size_t break_bytes;
-    _Atomic size_t break_calls;
-    _Atomic size_t purge_bytes;
-    _Atomic size_t purge_calls;
-};
-extern struct np_returned np_arena_returned;
+/* So many granules without memory are about to be used: returns how many of them, at most, take back what had been
+ * returned. It makes no difference here which addresses they have: had nothing been returned, that memory would serve. */
+size_t np_arena_note_taken(size_t granules);
 
 void np_arena_fork(enum np_fork_phase phase);
 

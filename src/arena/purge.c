@@ -10,11 +10,12 @@
 #include "check.h"
 #include "grow.h"
 #include "os.h"
+#include "returned.h"
 #include "run.h"
 #include "tune.h"
 #include "window.h"
 
-struct np_returned np_arena_returned;
+static _Atomic size_t outstanding_granules; /* returned, and not taken back since */
 
 size_t np_arena_retained_bytes(void)
 {
@@ -39,14 +40,32 @@ size_t np_arena_lent_bytes(void)
     return bytes;
 }
 
-static void count_purge(size_t bytes, size_t calls)
+static void note(enum np_return_way way, size_t granules, size_t calls, uint64_t since_ns)
 {
-    atomic_fetch_add_explicit(&np_arena_returned.purge_bytes, bytes, memory_order_relaxed);
-    atomic_fetch_add_explicit(&np_arena_returned.purge_calls, calls, memory_order_relaxed);
+    atomic_fetch_add_explicit(&outstanding_granules, granules, memory_order_relaxed);
+    np_returned_note(way, granules << NP_GRANULE_SHIFT, calls, np_os_fine_ns() - since_ns);
+}
+
+size_t np_arena_note_taken(size_t granules)
+{
+    size_t outstanding = atomic_load_explicit(&outstanding_granules, memory_order_relaxed);
+
+    while (outstanding != 0) {
+        size_t back = np_min(outstanding, granules);
+
+        if (atomic_compare_exchange_weak_explicit(&outstanding_granules, &outstanding,
+                                                  outstanding - back, memory_order_relaxed,
+                                                  memory_order_relaxed)) {
+            np_returned_note_refault(back << NP_GRANULE_SHIFT);
+            return back;
+        }
+    }
+    return 0;
 }
 
 size_t np_arena_purge_ranges(struct np_os_range *ranges, size_t count)
 {
+    uint64_t since_ns = np_os_fine_ns();
     size_t calls = 0;
     size_t bytes = 0;
 
@@ -58,7 +77,7 @@ size_t np_arena_purge_ranges(struct np_os_range *ranges, size_t count)
         if (at < count)
             ranges[at++].bytes = 0; /* locked memory: it stays resident, and says so */
     }
-    count_purge(bytes, calls);
+    note(NP_RETURN_PURGE, bytes >> NP_GRANULE_SHIFT, calls, since_ns);
     return bytes >> NP_GRANULE_SHIFT;
 }
 
@@ -268,6 +287,8 @@ static uintptr_t cut_top(struct np_arena *arena, size_t want, size_t keep_bytes,
 /* Gives the end of the main arena back by sbrk. False: nothing went. np_break_lock is held. */
 static bool lower_break(struct np_arena *arena, size_t want, size_t keep_bytes, size_t *gone)
 {
+    size_t gone_before = *gone;
+    uint64_t since_ns;
     uintptr_t old_end;
     uintptr_t cut;
     size_t bytes;
@@ -300,13 +321,16 @@ static bool lower_break(struct np_arena *arena, size_t want, size_t keep_bytes, 
         return false;
     bytes = old_end - cut;
     np_arena_count_system(arena, -(intptr_t)bytes);
+    since_ns = np_os_fine_ns();
     if (np_os_break_move(-(intptr_t)bytes) == NULL) {
+        bool is_purged = np_os_purge((void *)cut, bytes);
+
         /* Refused: the addresses stay ours unused, as a gap; the memory can still go. */
         np_arena_note_foreign_break();
-        return np_os_purge((void *)cut, bytes);
+        note(NP_RETURN_PURGE, is_purged ? *gone - gone_before : 0, 1, since_ns);
+        return is_purged;
     }
-    atomic_fetch_add_explicit(&np_arena_returned.break_bytes, bytes, memory_order_relaxed);
-    atomic_fetch_add_explicit(&np_arena_returned.break_calls, 1, memory_order_relaxed);
+    note(NP_RETURN_BREAK, *gone - gone_before, 1, since_ns);
     np_window_purge_records(cut, np_align_up(old_end, np_window_share_bytes()));
     return true;
 }

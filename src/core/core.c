@@ -10,6 +10,7 @@
 #include "large.h"
 #include "limits.h"
 #include "return.h"
+#include "returned.h"
 #include "thread.h"
 #include "tune.h"
 
@@ -61,6 +62,8 @@ static void *take_run(size_t size_bytes, size_t alignment_bytes, enum np_growth 
     if (run == NULL)
         return NULL;
     run->lent.requested_bytes = size_bytes;
+    np_returned_note_reused((size_t)run->resident_count << NP_GRANULE_SHIFT);
+    np_return_note_taken(run->granule_count - run->resident_count);
     if (zeroing == ZEROED)
         np_run_clear(run, size_bytes);
     return (void *)run->start;
@@ -175,6 +178,11 @@ static void fill_given(void *memory, size_t bytes)
         memset(memory, (int)(perturb & 0xFF), bytes);
 }
 
+static size_t run_bytes(const struct np_run *run)
+{
+    return (size_t)run->granule_count << NP_GRANULE_SHIFT;
+}
+
 /* A medium object. Whoever moves its state from NP_RUN_MEDIUM frees it: a second free finds it gone. */
 static bool give_run(void *memory)
 {
@@ -185,6 +193,7 @@ static bool give_run(void *memory)
         !atomic_compare_exchange_strong(&run->state, &medium, (uint8_t)NP_RUN_BUSY))
         return false;
     fill_given(memory, run->lent.requested_bytes);
+    np_returned_note_freed(run_bytes(run));
     np_run_give(run, run->granule_count);
     np_return_excess();
     return true;
@@ -220,11 +229,6 @@ static struct np_run *medium_run_of(const void *memory)
     return run != NULL && atomic_load(&run->state) == NP_RUN_MEDIUM ? run : NULL;
 }
 
-static size_t run_bytes(const struct np_run *run)
-{
-    return (size_t)run->granule_count << NP_GRANULE_SHIFT;
-}
-
 static size_t usable_bytes(const void *memory, const char *crime, const char *interior_crime)
 {
     const struct np_slab *slab = slab_of_block(memory, interior_crime);
@@ -250,8 +254,13 @@ size_t np_core_usable_bytes(const void *memory)
 
 static bool shrink(struct np_run *run, size_t granule_count)
 {
-    bool is_done = np_run_try_shrink(run, granule_count);
+    size_t bytes = run_bytes(run) - (granule_count << NP_GRANULE_SHIFT);
+    bool is_done;
 
+    np_returned_note_freed(bytes);
+    is_done = np_run_try_shrink(run, granule_count);
+    if (!is_done)
+        np_returned_note_reused(bytes);
     np_return_excess();
     return is_done;
 }

@@ -5,6 +5,7 @@
 #include "check.h"
 #include "lock.h"
 #include "mxfast.h"
+#include "returned.h"
 
 struct depot {
     _Alignas(NP_CACHE_LINE_BYTES) struct np_lock lock;
@@ -163,6 +164,16 @@ static void give_back(struct depot *depot, struct np_slab *slab)
         np_slab_destroy(slab);
 }
 
+static void charge(struct np_slab *slab, unsigned granule_count)
+{
+    unsigned before = np_slab_charge(slab, granule_count);
+
+    if (granule_count > before)
+        np_returned_note_freed((size_t)(granule_count - before) << NP_GRANULE_SHIFT);
+    else if (granule_count < before)
+        np_returned_note_reused((size_t)(before - granule_count) << NP_GRANULE_SHIFT);
+}
+
 void np_depot_settle(struct np_slab *slab)
 {
     struct depot *depot = &depots[slab->class_index];
@@ -180,7 +191,7 @@ void np_depot_settle(struct np_slab *slab)
             return;
         }
         /* After the word was read: a page that becomes free later is seen by who frees its last slot. */
-        np_slab_charge(slab, is_held || slab->is_refused ? 0 : np_bit_count(np_slab_free_pages(slab)));
+        charge(slab, is_held || slab->is_refused ? 0 : np_bit_count(np_slab_free_pages(slab)));
         np_slab_count_settled(slab, slab->slot_count - room);
         /* At the latest when half of them are gone: S7. */
         notice = room + (slab->slot_count - room + 1) / 2;

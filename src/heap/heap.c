@@ -8,6 +8,7 @@
 #include "depot.h"
 #include "mxfast.h"
 #include "return.h"
+#include "returned.h"
 #include "tune.h"
 
 /* Fields that the fast path reads are what they must be: no free slot, and an owner that no heap has. */
@@ -189,7 +190,8 @@ static void own(struct np_heap *heap, struct np_slab *slab)
     slab->open_index = (uint8_t)index;
     slab->used_when_passed = UINT16_MAX;
     slab->is_refused = false;
-    np_slab_charge(slab, 0); /* what is open is bounded by open_bytes */
+    /* What is open is bounded by open_bytes. */
+    np_returned_note_reused((size_t)np_slab_charge(slab, 0) << NP_GRANULE_SHIFT);
     np_slab_count_settled(slab, 0);
     atomic_store_explicit(&slab->owner, heap, memory_order_relaxed);
     close_surplus(heap, slab);
@@ -321,10 +323,13 @@ static struct np_slab *find_open(const struct np_heap *heap, unsigned class_inde
 static void extend(struct np_heap *heap, struct np_slab *slab)
 {
     size_t before = np_slab_resident_bytes(slab);
+    size_t more;
 
     (void)np_slab_extend(
         slab, heap->made_count[slab->class_index] > POPULATE_FROM_COUNT ? POPULATE_GRANULES : 1);
-    heap->open_bytes += np_slab_resident_bytes(slab) - before;
+    more = np_slab_resident_bytes(slab) - before;
+    heap->open_bytes += more;
+    np_return_note_taken(more >> NP_GRANULE_SHIFT);
     close_surplus(heap, slab);
 }
 

@@ -5,7 +5,9 @@
 #include "depot.h"
 #include "meta.h"
 #include "os.h"
+#include "returned.h"
 #include "slab.h"
+#include "thrash.h"
 #include "tune.h"
 #include "window.h"
 
@@ -17,6 +19,8 @@
 /* The built-in threshold: 1 MiB, or 1/32 of what is lent where that is more. */
 #define THRESHOLD_FLOOR_BYTES ((size_t)1 << 20)
 #define THRESHOLD_LIVE_SHARE 32
+
+static struct np_thrash thrash;
 
 static size_t charged_bytes(void)
 {
@@ -47,7 +51,17 @@ size_t np_return_threshold_bytes(void)
 
         return bytes < 0 ? SIZE_MAX : (size_t)bytes;
     }
-    return np_max(THRESHOLD_FLOOR_BYTES, live_bytes() / THRESHOLD_LIVE_SHARE);
+    return np_max(THRESHOLD_FLOOR_BYTES, live_bytes() / THRESHOLD_LIVE_SHARE) +
+           (np_thrash_allowance_pages(&thrash) << NP_GRANULE_SHIFT);
+}
+
+void np_return_note_taken(size_t granules)
+{
+    size_t back = np_arena_note_taken(granules);
+
+    if (back > 0)
+        np_thrash_refault(&thrash, back, live_bytes() >> NP_GRANULE_SHIFT,
+                          np_return_retained_bytes() >> NP_GRANULE_SHIFT, np_os_coarse_ns());
 }
 
 /* Where the visits go on. Two threads may use it at once, and each may undo a step of the other's: it is a place to
@@ -244,11 +258,20 @@ size_t np_return_down_to(size_t retained_bytes, size_t most_bytes)
 
 void np_return_excess(void)
 {
-    size_t threshold_bytes = np_return_threshold_bytes();
+    size_t threshold_bytes;
+    size_t retained_bytes = np_return_retained_bytes();
 
-    if (NP_LIKELY(np_return_retained_bytes() <= threshold_bytes))
+    /* Below it nothing is ever returned, or counted as too much; and most programs stay there. */
+    if (retained_bytes <= THRESHOLD_FLOOR_BYTES && np_thrash_allowance_pages(&thrash) == 0 &&
+        !np_tune_is_set(NP_KNOB_TRIM_THRESHOLD))
+        return;
+    np_thrash_look(&thrash, live_bytes() >> NP_GRANULE_SHIFT, retained_bytes >> NP_GRANULE_SHIFT,
+                   np_os_coarse_ns());
+    threshold_bytes = np_return_threshold_bytes();
+    if (retained_bytes <= threshold_bytes)
         return;
     (void)np_return_down_to(threshold_bytes - threshold_bytes / 8, SIZE_MAX);
+    np_returned_note_retained(np_return_retained_bytes());
 }
 
 bool np_return_all(size_t pad_bytes)

@@ -23,6 +23,10 @@ size_t np_return_threshold_bytes(void);
 /* Above the threshold, gives memory back until 7/8 of it is left. */
 void np_return_excess(void);
 
+/* So many granules without memory are about to be used. Keeps account of what is taken back soon after it was returned
+ * (arena/thrash.h). */
+void np_return_note_taken(size_t granules);
+
 /* Gives back until at most so much is retained, or so much has gone; returns the bytes that went. */
 size_t np_return_down_to(size_t retained_bytes, size_t most_bytes);
 

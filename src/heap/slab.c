@@ -16,6 +16,7 @@
 #include "check.h"
 #include "meta.h"
 #include "mxfast.h"
+#include "returned.h"
 #include "window.h"
 
 /* word: bits 48-63 count, 32-47 notice, 1 listed, 0 closed. The count is signed and on top, so that it can be added to
@@ -135,26 +136,36 @@ static bool is_page_free(const struct np_slab *slab, unsigned page)
            (mask[1] == 0 || (load_bits(slab, 1) & mask[1]) == mask[1]);
 }
 
-/* Whether a slot, whose bit has just been set in a word that is `now` since, was the last live one on a page. Where a
- * page has two words, two threads may set the last bits of one each: both have set theirs before either
- * looks at the other's, all in one order (sequential consistency), so at least one sees the page free. */
-static bool is_last_on_page(const struct np_slab *slab, uintptr_t address, uint64_t now)
+/* How many of the granules of a system page are free: all, or none of them counts. */
+static unsigned free_of_system_page(const struct np_slab *slab, unsigned first, unsigned count)
+{
+    for (unsigned page = first; page < first + count; page++)
+        if (!is_page_free(slab, page))
+            return 0;
+    return count;
+}
+
+/* The granules, in whole system pages, that have no live slot any more since this slot's bit was set, in a word that is
+ * `now` since; 0 mostly. Where a page has two words, two threads may set the last bits of one each: both have set theirs
+ * before either looks at the other's, all in one order (sequential consistency), so at least one sees the page free. */
+static unsigned count_freed(const struct np_slab *slab, uintptr_t address, uint64_t now)
 {
     uintptr_t offset = address - slab->start;
     unsigned page = (unsigned)(offset / NP_GRANULE_BYTES);
-    unsigned last;
+    unsigned last = page;
+    unsigned system_page;
+    unsigned count = 0;
 
     if (is_paged(slab)) {
-        unsigned number = divide(slab, offset % NP_GRANULE_BYTES) / 64;
-
-        return now == word_mask(slab->slots_per_page, number) &&
-               (words_per_page(slab) == 1 || is_page_free(slab, page));
+        if (now != word_mask(slab->slots_per_page, divide(slab, offset % NP_GRANULE_BYTES) / 64))
+            return 0;
+    } else {
+        last = (unsigned)((offset + slab->slot_bytes - 1) / NP_GRANULE_BYTES);
     }
-    last = (unsigned)((offset + slab->slot_bytes - 1) / NP_GRANULE_BYTES);
-    for (; page <= last; page++)
-        if (is_page_free(slab, page))
-            return true;
-    return false;
+    system_page = (unsigned)(np_page_bytes() >> NP_GRANULE_SHIFT);
+    for (page &= ~(system_page - 1); page <= last; page += system_page)
+        count += free_of_system_page(slab, page, system_page);
+    return count;
 }
 
 /* The word as it was when we became the holder says how many slots are free; none is on the private list. */
@@ -208,40 +219,42 @@ static void charge_page(struct np_slab *slab)
 {
     if (np_mxfast_is_held(slab->class_index))
         return;
+    np_returned_note_freed(NP_GRANULE_BYTES);
     atomic_fetch_add_explicit(&np_slab_sums.charged_granules, 1, memory_order_relaxed);
     if (atomic_fetch_add(&slab->charged_count, 1) == 0)
         tell_visitors(slab);
 }
 
-void np_slab_charge(struct np_slab *slab, unsigned granule_count)
+unsigned np_slab_charge(struct np_slab *slab, unsigned granule_count)
 {
     unsigned before = atomic_load_explicit(&slab->charged_count, memory_order_relaxed);
 
     if (before == granule_count)
-        return;
+        return before;
     atomic_fetch_add_explicit(&np_slab_sums.charged_granules, granule_count, memory_order_relaxed);
-    before = atomic_exchange(&slab->charged_count, (uint8_t)granule_count);
+    before = atomic_exchange(&slab->charged_count, (uint16_t)granule_count);
     atomic_fetch_sub_explicit(&np_slab_sums.charged_granules, before, memory_order_relaxed);
     if (before == 0 && granule_count != 0)
         tell_visitors(slab);
     else if (before != 0 && granule_count == 0)
         hide_from_visitors(slab);
+    return before;
 }
 
 enum np_push np_slab_push(struct np_slab *slab, void *slot, enum np_push_wish wish)
 {
     struct place place = place_of(slab, (uintptr_t)slot);
     /* release: whatever the program wrote to the slot is before what the next one who has it writes (the acquire in
-     * take_bits). Sequentially consistent for is_last_on_page. */
+     * take_bits). Sequentially consistent for count_freed. */
     uint64_t before = atomic_fetch_or_explicit(&slab->bits[place.word_at], place.bit,
                                                memory_order_seq_cst);
     enum np_push done = NP_PUSH_DONE;
-    bool is_to_charge;
+    unsigned freed_count; /* to be charged */
     uint64_t word;
 
     if (NP_UNLIKELY((before & place.bit) != 0))
         return NP_PUSH_TWICE;
-    is_to_charge = is_last_on_page(slab, (uintptr_t)slot, before | place.bit);
+    freed_count = count_freed(slab, (uintptr_t)slot, before | place.bit);
     word = atomic_load_explicit(&slab->word, memory_order_relaxed);
     for (;;) {
         uint64_t next_word = word + COUNT_ONE;
@@ -251,9 +264,9 @@ enum np_push np_slab_push(struct np_slab *slab, void *slot, enum np_push_wish wi
 
         /* An open slab's pages are counted when it is closed. If it is closed before our swap, the swap fails, and
          * we see it. If it is opened, the charge is one too high until it is closed again. */
-        if (NP_UNLIKELY(is_to_charge) && is_closed) {
-            charge_page(slab);
-            is_to_charge = false;
+        if (NP_UNLIKELY(freed_count > 0) && is_closed) {
+            charge_more(slab, freed_count);
+            freed_count = 0;
             done = NP_PUSH_CHARGED;
         }
         if (is_claim)
@@ -437,6 +450,7 @@ static void warm_up(struct np_slab *slab, uintptr_t offset, size_t bytes)
 bool np_slab_extend(struct np_slab *slab, unsigned granule_count)
 {
     uint32_t pages = extendable_pages(slab);
+    unsigned system_page = (unsigned)(np_page_bytes() >> NP_GRANULE_SHIFT);
     unsigned page;
     unsigned more;
     uintptr_t start;
@@ -446,7 +460,8 @@ bool np_slab_extend(struct np_slab *slab, unsigned granule_count)
         return false;
     page = (unsigned)__builtin_ctz(pages);
     more = (unsigned)np_min((unsigned)__builtin_ctzll(~((uint64_t)pages >> page)), granule_count);
-    if (more > 1)
+    more = (unsigned)np_align_up(more, system_page);
+    if (more > system_page)
         (void)np_run_populate(slab->run, page, more);
     start = (uintptr_t)page << NP_GRANULE_SHIFT;
     end = start + ((uintptr_t)more << NP_GRANULE_SHIFT);
@@ -675,6 +690,7 @@ struct np_slab *np_slab_make(struct np_arena **home, unsigned class_index, unsig
     slab->bits = np_window_slot_bits(run->start);
     set_shape(slab, class_index, slot_class);
     NP_OWNER_SET(slab->cold_pages, all_pages(slab) & ~np_run_resident_mask(run));
+    np_returned_note_reused((size_t)run->resident_count << NP_GRANULE_SHIFT);
     set_all_bits(slab);
     adopt(slab, slab->slot_count * COUNT_ONE);
     atomic_store_explicit(&slab->charged_count, 0, memory_order_relaxed);
@@ -693,9 +709,12 @@ void np_slab_destroy(struct np_slab *slab)
 {
     struct np_run *run = slab->run;
     uint32_t warm_pages = all_pages(slab) & ~slab->cold_pages;
+    unsigned charged;
 
     NP_ASSERT(!np_slab_is_listed(slab) && np_slab_is_open(slab));
-    np_slab_charge(slab, 0);
+    charged = np_slab_charge(slab, 0);
+    np_returned_note_freed((np_bit_count(warm_pages) - np_min(charged, np_bit_count(warm_pages)))
+                           << NP_GRANULE_SHIFT);
     np_slab_count_settled(slab, 0);
     atomic_fetch_sub_explicit(&np_slab_sums.granules, run->granule_count, memory_order_relaxed);
     atomic_store_explicit(&slab->owner, NULL, memory_order_relaxed);

@@ -76,8 +76,8 @@ struct np_slab {
     _Atomic uint8_t kind;    /* enum np_slab_kind */
     uint8_t unit_count;
     bool is_refused;        /* the holder's: the system has refused to take its free pages */
-    _Atomic uint8_t charged_count; /* S6 */
     uint16_t settled_count; /* the holder's: S7 */
+    _Atomic uint16_t charged_count; /* S6 */
 };
 
 _Static_assert(sizeof(struct np_slab) == NP_SLAB_RECORD_BYTES, "the window's records are slabs");
@@ -173,8 +173,8 @@ void np_slab_hide_from_visitors(struct np_slab *slab, _Atomic uint64_t *word, ui
  * somebody has pushed. */
 bool np_slab_try_reclose(struct np_slab *slab, uint64_t word);
 
-/* Holder: sets what the slab counts as while it is closed (S6, S7). */
-void np_slab_charge(struct np_slab *slab, unsigned granule_count);
+/* Holder: sets what the slab counts as while it is closed (S6, S7); the first returns what it was. */
+unsigned np_slab_charge(struct np_slab *slab, unsigned granule_count);
 void np_slab_count_settled(struct np_slab *slab, unsigned live_count);
 
 /* Bytes of the slab behind which there may be memory. */

@@ -5,6 +5,7 @@
  * `write` may allocate. The totals are the sums of what was written, not of a second walk. */
 #include "gather.h"
 #include "large.h"
+#include "returned.h"
 #include "text.h"
 #include "window.h"
 
@@ -121,12 +122,12 @@ static void put_heap(const struct writer *writer, unsigned index,
 
 static void put_returned(const struct writer *writer, const struct np_large_totals *large)
 {
-    put_count_and_size(writer, "returned type=\"break\"",
-                       atomic_load(&np_arena_returned.break_calls),
-                       atomic_load(&np_arena_returned.break_bytes));
-    put_count_and_size(writer, "returned type=\"purge\"",
-                       atomic_load(&np_arena_returned.purge_calls),
-                       atomic_load(&np_arena_returned.purge_bytes));
+    const struct np_returned_totals totals = np_returned_totals();
+
+    put_count_and_size(writer, "returned type=\"break\"", totals.ways[NP_RETURN_BREAK].calls,
+                       totals.ways[NP_RETURN_BREAK].bytes);
+    put_count_and_size(writer, "returned type=\"purge\"", totals.ways[NP_RETURN_PURGE].calls,
+                       totals.ways[NP_RETURN_PURGE].bytes);
     put_count_and_size(writer, "returned type=\"mmap\"", large->unmapped_calls,
                        large->unmapped_bytes);
 }
