@@ -214,14 +214,14 @@ static void hide_from_visitors(struct np_slab *slab)
     np_slab_hide_from_visitors(slab, word, bit);
 }
 
-/* A page of a closed slab has become free. The sum first: it must not sink below the parts that others take off. */
-static void charge_page(struct np_slab *slab)
+/* Pages of a closed slab have become free. The sum first: it must not sink below the parts that others take off. */
+static void charge_more(struct np_slab *slab, unsigned granule_count)
 {
     if (np_mxfast_is_held(slab->class_index))
         return;
-    np_returned_note_freed(NP_GRANULE_BYTES);
-    atomic_fetch_add_explicit(&np_slab_sums.charged_granules, 1, memory_order_relaxed);
-    if (atomic_fetch_add(&slab->charged_count, 1) == 0)
+    np_returned_note_freed((size_t)granule_count << NP_GRANULE_SHIFT);
+    atomic_fetch_add_explicit(&np_slab_sums.charged_granules, granule_count, memory_order_relaxed);
+    if (atomic_fetch_add(&slab->charged_count, (uint16_t)granule_count) == 0)
         tell_visitors(slab);
 }
 
