@@ -8,6 +8,7 @@
 #include "check.h"
 #include "grow.h"
 #include "os.h"
+#include "returned.h"
 #include "run.h"
 #include "tune.h"
 #include "window.h"
@@ -166,6 +167,9 @@ void np_run_give(struct np_run *run, size_t touched_count)
 {
     struct np_arena *arena = run->arena;
 
+    atomic_store_explicit(&run->state, NP_RUN_BUSY, memory_order_relaxed);
+    /* release: who audits and finds this run counted off finds it busy, too. */
+    atomic_fetch_sub_explicit(&arena->lent_granules, run->granule_count, memory_order_release);
     if (NP_UNLIKELY(!np_lock_acquire(&arena->lock))) {
         np_run_defer(run, touched_count);
         return;
@@ -256,6 +260,7 @@ static bool absorb(struct np_run *run, size_t more)
     struct np_arena *arena = run->arena;
     struct np_run *next = np_run_free_after(arena, np_run_end(run));
     struct np_run *rest = NULL;
+    size_t retained = atomic_load_explicit(&arena->retained_granules, memory_order_relaxed);
 
     if (next == NULL || next->granule_count < more)
         return false;
@@ -271,6 +276,9 @@ static bool absorb(struct np_run *run, size_t more)
     np_run_map(run); /* before filing: the free run's old edge lies in the lent one now */
     if (rest != NULL)
         np_run_file(arena, rest);
+    np_run_count_lent(arena, more);
+    retained -= atomic_load_explicit(&arena->retained_granules, memory_order_relaxed);
+    np_returned_note_reused(retained << NP_GRANULE_SHIFT);
     return true;
 }
 
@@ -395,7 +403,10 @@ struct audit {
     const char *fault;
     size_t retained_granules;
     size_t free_granules;
-    size_t tree_count; /* free runs outside the top */
+    size_t lent_granules;
+    size_t counted_lent_granules; /* by the arena, before the walk */
+    size_t busy_granules;         /* lent until just now, or being purged */
+    size_t tree_count;            /* free runs outside the top */
 };
 
 static void audit_free_run(const struct np_run *run, struct audit *audit)
@@ -424,6 +435,7 @@ static void audit_free_run(const struct np_run *run, struct audit *audit)
 static void audit_run(const struct np_run *run, void *context)
 {
     struct audit *audit = context;
+    enum np_run_state state = atomic_load_explicit(&run->state, memory_order_relaxed);
 
     if (run->granule_count == 0 || run->arena != audit->arena)
         audit->fault = "R1: an empty run, or one of another arena";
@@ -431,8 +443,12 @@ static void audit_run(const struct np_run *run, void *context)
         audit->fault = "R9: the record of a run at a unit is not its window's";
     if (np_run_at_edge(np_run_end(run) - NP_GRANULE_BYTES) != run)
         audit->fault = "R4: the map does not point to a run at its last granule";
-    if (atomic_load_explicit(&run->state, memory_order_relaxed) == NP_RUN_FREE)
+    if (state == NP_RUN_FREE)
         audit_free_run(run, audit);
+    else if (state == NP_RUN_BUSY)
+        audit->busy_granules += run->granule_count;
+    else
+        audit->lent_granules += run->granule_count;
     audit->previous = run;
 }
 
@@ -448,7 +464,10 @@ static size_t tree_size(const struct np_tree *tree)
 
 static const char *audit_locked(struct np_arena *arena)
 {
-    struct audit audit = {.arena = arena};
+    struct audit audit = {
+        .arena = arena,
+        .counted_lent_granules = atomic_load_explicit(&arena->lent_granules, memory_order_acquire),
+    };
     const char *fault = np_tree_audit(&arena->warm);
 
     if (fault == NULL)
@@ -469,6 +488,9 @@ static const char *audit_locked(struct np_arena *arena)
         return "R7: retained granules are miscounted";
     if (audit.free_granules != atomic_load(&arena->free_granules))
         return "R8: free granules are miscounted";
+    if (audit.counted_lent_granules - audit.lent_granules > audit.busy_granules ||
+        audit.counted_lent_granules > atomic_load(&arena->lent_granules_max))
+        return "R10: lent granules are miscounted";
     return NULL;
 }
 

@@ -25,6 +25,8 @@
  * [R8] An arena's free_granules is the sum of granule_count over its free runs.
  * [R9] The record of a run that starts at a unit is the one in its window's bookkeeping for that unit, so that it
  *      goes back with the range; the others' come from a pool.
+ * [R10] lent_granules is the sum of granule_count over its lent runs, perhaps with some that are just being given
+ *      back, and lent_granules_max the most that it has been.
  *
  * Leaves out: what a borrower does with a run (heap/, core/), and mappings of single objects (large/).
  */
@@ -85,6 +87,8 @@ struct np_arena {
     bool has_odd_stretches;       /* some begin elsewhere than at a window */
     _Atomic size_t retained_granules;
     _Atomic size_t free_granules;
+    _Atomic size_t lent_granules;
+    _Atomic size_t lent_granules_max;
     _Atomic size_t system_bytes; /* of all stretches */
     _Atomic size_t system_bytes_max;
     _Atomic bool is_growing;

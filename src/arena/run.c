@@ -279,6 +279,15 @@ void np_run_file(struct np_arena *arena, struct np_run *run)
     file(arena, run);
 }
 
+void np_run_count_lent(struct np_arena *arena, size_t granule_count)
+{
+    size_t lent = atomic_fetch_add_explicit(&arena->lent_granules, granule_count,
+                                            memory_order_relaxed) + granule_count;
+
+    if (lent > atomic_load_explicit(&arena->lent_granules_max, memory_order_relaxed))
+        atomic_store_explicit(&arena->lent_granules_max, lent, memory_order_relaxed);
+}
+
 void np_run_append(struct np_arena *arena, uintptr_t start, uintptr_t end, struct np_run *record)
 {
     arena->stretches->end = end;
@@ -410,6 +419,7 @@ struct np_run *np_run_carve(struct np_arena *arena, size_t granule_count, size_t
     run->lent.requested_bytes = 0;
     atomic_store_explicit(&run->state, (uint8_t)state, memory_order_relaxed);
     np_run_map(run);
+    np_run_count_lent(arena, granule_count);
     return run;
 }
 

@@ -61,7 +61,7 @@ static void *take_run(size_t size_bytes, size_t alignment_bytes, enum np_growth 
 
     if (run == NULL)
         return NULL;
-    run->lent.requested_bytes = size_bytes;
+    NP_OWNER_SET(run->lent.requested_bytes, size_bytes);
     np_returned_note_reused((size_t)run->resident_count << NP_GRANULE_SHIFT);
     np_return_note_taken(run->granule_count - run->resident_count);
     if (zeroing == ZEROED)
@@ -283,7 +283,7 @@ static void *resize_in_place(void *memory, size_t old_bytes, size_t size_bytes)
          shrink(run, granules_for(size_bytes))) ||
         (granules_for(size_bytes) > run->granule_count && !is_from_mmap_threshold(size_bytes) &&
          np_run_try_extend(run, granules_for(size_bytes)))) {
-        run->lent.requested_bytes = size_bytes;
+        NP_OWNER_SET(run->lent.requested_bytes, size_bytes);
         return memory;
     }
     return NULL;

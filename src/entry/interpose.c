@@ -4,6 +4,7 @@
  * that object in for it, and a dynamic one would send the call to a heap that nobody uses. */
 #include <malloc.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "info.h"
 #include "serve.h"
@@ -87,40 +88,33 @@ EXPORT int malloc_trim(size_t pad_bytes)
     return np_serve_trim(pad_bytes);
 }
 
+/* neap.h promises glibc's layout. */
+#define SAME_LAYOUT(theirs, ours)                                                                  \
+    _Static_assert(sizeof(theirs) == sizeof(ours) &&                                               \
+                       offsetof(theirs, arena) == offsetof(ours, arena) &&                         \
+                       offsetof(theirs, hblks) == offsetof(ours, hblks) &&                         \
+                       offsetof(theirs, uordblks) == offsetof(ours, uordblks) &&                   \
+                       offsetof(theirs, keepcost) == offsetof(ours, keepcost),                     \
+                   "the answers are laid out as glibc's")
+
 EXPORT struct mallinfo2 mallinfo2(void)
 {
     struct neap_mallinfo2 info = np_info_mallinfo2();
+    struct mallinfo2 answer;
 
-    return (struct mallinfo2){
-        .arena = info.arena,
-        .ordblks = info.ordblks,
-        .smblks = info.smblks,
-        .hblks = info.hblks,
-        .hblkhd = info.hblkhd,
-        .usmblks = info.usmblks,
-        .fsmblks = info.fsmblks,
-        .uordblks = info.uordblks,
-        .fordblks = info.fordblks,
-        .keepcost = info.keepcost,
-    };
+    SAME_LAYOUT(struct mallinfo2, struct neap_mallinfo2);
+    memcpy(&answer, &info, sizeof answer);
+    return answer;
 }
 
 EXPORT struct mallinfo mallinfo(void)
 {
     struct neap_mallinfo info = np_info_mallinfo();
+    struct mallinfo answer;
 
-    return (struct mallinfo){
-        .arena = info.arena,
-        .ordblks = info.ordblks,
-        .smblks = info.smblks,
-        .hblks = info.hblks,
-        .hblkhd = info.hblkhd,
-        .usmblks = info.usmblks,
-        .fsmblks = info.fsmblks,
-        .uordblks = info.uordblks,
-        .fordblks = info.fordblks,
-        .keepcost = info.keepcost,
-    };
+    SAME_LAYOUT(struct mallinfo, struct neap_mallinfo);
+    memcpy(&answer, &info, sizeof answer);
+    return answer;
 }
 
 EXPORT void malloc_stats(void)

@@ -114,3 +114,18 @@ int neap_malloc_info(int options, FILE *stream)
 {
     return np_info_write_xml(options, stream);
 }
+
+int neap_stats(struct neap_stats *stats, size_t size_bytes)
+{
+    return np_info_stats(stats, size_bytes);
+}
+
+int neap_stats_arena(unsigned index, struct neap_stats *stats, size_t size_bytes)
+{
+    return np_info_stats_arena(index, stats, size_bytes);
+}
+
+void neap_free_table(FILE *stream)
+{
+    np_info_write_table(stream);
+}

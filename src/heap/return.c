@@ -263,15 +263,18 @@ void np_return_excess(void)
 
     /* Below it nothing is ever returned, or counted as too much; and most programs stay there. */
     if (retained_bytes <= THRESHOLD_FLOOR_BYTES && np_thrash_allowance_pages(&thrash) == 0 &&
-        !np_tune_is_set(NP_KNOB_TRIM_THRESHOLD))
+        !np_tune_is_set(NP_KNOB_TRIM_THRESHOLD)) {
+        np_returned_note_retained(retained_bytes);
         return;
+    }
     np_thrash_look(&thrash, live_bytes() >> NP_GRANULE_SHIFT, retained_bytes >> NP_GRANULE_SHIFT,
                    np_os_coarse_ns());
     threshold_bytes = np_return_threshold_bytes();
-    if (retained_bytes <= threshold_bytes)
-        return;
-    (void)np_return_down_to(threshold_bytes - threshold_bytes / 8, SIZE_MAX);
-    np_returned_note_retained(np_return_retained_bytes());
+    if (retained_bytes > threshold_bytes) {
+        (void)np_return_down_to(threshold_bytes - threshold_bytes / 8, SIZE_MAX);
+        retained_bytes = np_return_retained_bytes();
+    }
+    np_returned_note_retained(retained_bytes);
 }
 
 bool np_return_all(size_t pad_bytes)

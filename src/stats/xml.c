@@ -7,7 +7,6 @@
 #include "large.h"
 #include "returned.h"
 #include "text.h"
-#include "window.h"
 
 struct writer {
     void (*write)(void *context, const char *bytes, size_t byte_count);
@@ -88,7 +87,7 @@ static void put_free_totals(const struct writer *writer, const struct np_stats_s
     put_count_and_size(writer, "total type=\"fast\"", sums->held_count, sums->held_bytes);
     put_count_and_size(writer, "total type=\"rest\"",
                        sums->free_run_count + sums->free_slot_count - sums->held_count,
-                       sums->free_resident_bytes - sums->held_bytes);
+                       np_stats_free_bytes(sums) - sums->held_bytes);
 }
 
 /* What an arena got from the system is usable at once, so both of glibc's kinds of address space
@@ -140,6 +139,7 @@ void np_stats_write_xml(void (*write)(void *context, const char *bytes, size_t b
     struct np_large_totals large;
     struct np_arena *arena;
 
+    np_stats_settle();
     put(&writer, "<malloc version=\"1\">\n");
     for (unsigned index = 0; (arena = np_stats_arena(index)) != NULL; index++) {
         struct np_gathered gathered;
@@ -153,6 +153,6 @@ void np_stats_write_xml(void (*write)(void *context, const char *bytes, size_t b
     put_count_and_size(&writer, "total type=\"mmap\"", large.count, large.bytes);
     put_system(&writer, &sums);
     put_returned(&writer, &large);
-    put_size(&writer, "bookkeeping", np_window_mapped_bytes() + large.table_bytes);
+    put_size(&writer, "bookkeeping", np_stats_process().metadata_mapped_bytes);
     put(&writer, "</malloc>\n");
 }
