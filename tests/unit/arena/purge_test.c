@@ -1,7 +1,8 @@
-/* What goes back to the system, when, by which way, and what the system then really has. */
+/* What goes back to the system, by which way, and what the system then really has. When it goes
+ * is decided above (heap/return.h); here the model asks for it. */
 #include "run_model.h"
 
-#include "tune.h"
+#include "returned.h"
 #include "window.h"
 
 #define MIB ((size_t)1 << 20)
@@ -23,20 +24,13 @@ static size_t really_retained_bytes(void)
     return granules_bytes(seen.resident_granules);
 }
 
-/* Gives all back in this order, looking at the bound after every one: no call but np_run_give. */
+/* Gives all back in this order, looking at the bound after every one. */
 static void give_all_bounded(bool is_forwards)
 {
     while (lent_count > 0) {
-        size_t live_bytes = 0;
-        size_t max_bytes;
-
         model_give(is_forwards ? 0 : lent_count - 1);
-        for (size_t i = 0; i < lent_count; i++)
-            live_bytes += granules_bytes(lent[i].granule_count);
-        max_bytes = np_max(MIB, live_bytes / 32);
-        assert_int_equal(np_arena_retained_max_bytes(), max_bytes);
-        assert_true(np_arena_retained_bytes() <= max_bytes);
-        assert_true(really_retained_bytes() <= max_bytes);
+        assert_true(np_arena_retained_bytes() <= retained_max_bytes);
+        assert_true(really_retained_bytes() <= retained_max_bytes);
     }
     expect_all_in_order();
 }
@@ -85,42 +79,111 @@ static void purges_come_in_batches(void **state)
     assert_true(os_fake_largest_purge_bytes() >= MIB); /* and not page by page */
 }
 
-static void return_stops_at_seven_eighths(void **state)
+/* At least what is wanted, and not a run more. */
+static void what_is_wanted_goes_and_hardly_more(void **state)
 {
+    size_t gone = 0;
+
     (void)state;
-    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, (int64_t)(8 * MIB)));
+    retained_max_bytes = SIZE_MAX;
     (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
     fill(16 * MIB, 16);
     (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
-    while (os_fake_calls(OS_FAKE_PURGE) == 0) {
-        assert_true(np_arena_retained_bytes() <= 8 * MIB);
-        model_give(1);
+    for (size_t i = lent_count - 2; i > 1; i -= 2)
+        model_give(i);
+    while (np_arena_retained_bytes() > 0) {
+        size_t before = np_arena_retained_bytes() >> NP_GRANULE_SHIFT;
+        size_t want = np_min(1 + random_below(100), before);
+        size_t left = want;
+
+        while (left > 0) {
+            gone = 0;
+            assert_true(np_arena_return_some(left, 0, &gone));
+            assert_in_range(gone, 1, left);
+            left -= gone;
+        }
+        assert_int_equal(before - (np_arena_retained_bytes() >> NP_GRANULE_SHIFT), want);
+        expect_all_in_order();
     }
-    /* One run more than asked for at the most, and not less than that below. */
-    assert_in_range(np_arena_retained_bytes(), 7 * MIB - granules_bytes(16), 7 * MIB);
+    assert_false(np_arena_return_some(1, 0, &gone));
+}
+
+/* The run with the most memory goes first, of whatever arena. */
+static void the_largest_goes_first(void **state)
+{
+    static const size_t sizes[] = {10, 300, 40, 200, 1, 90};
+    static const size_t order[] = {1, 3, 5, 2, 0, 4};
+    uintptr_t starts[COUNT_OF(sizes)];
+
+    (void)state;
+    retained_max_bytes = SIZE_MAX;
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        if (i == 3) { /* the others of a mapped arena */
+            os_fake_limit_break(0);
+            home = NULL;
+        }
+        (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
+        starts[i] = model_take(sizes[i], NP_GRANULE_BYTES, sizes[i], NP_MAY_GROW)->start;
+    }
+    (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
+    for (size_t i = lent_count; i-- > 0;)
+        if (i % 2 == 1)
+            model_give(i);
+    for (size_t i = 0; i < COUNT_OF(order); i++) {
+        size_t gone = 0;
+        size_t left = sizes[order[i]];
+
+        assert_true(np_arena_return_some(left, 0, &gone));
+        assert_int_equal(gone, left);
+        assert_int_equal(os_fake_resident_bytes((void *)starts[order[i]], granules_bytes(left)), 0);
+    }
     expect_all_in_order();
 }
 
-static void the_threshold_is_obeyed(void **state)
+/* What the top may keep stays: the pad. */
+static void the_top_keeps_its_pad(void **state)
 {
-    static const int64_t thresholds[] = {0, 4096, 3 << 20, 100 << 20, -1};
+    size_t gone = 0;
 
     (void)state;
-    for (size_t i = 0; i < COUNT_OF(thresholds); i++) {
-        assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, thresholds[i]));
-        (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
-        fill(16 * MIB, 16);
-        (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
-        while (lent_count > 2)
-            model_give(1);
-        if (thresholds[i] >= 0)
-            assert_true(really_retained_bytes() <= (size_t)thresholds[i]);
-        if (thresholds[i] < 0 || thresholds[i] > 16 << 20)
-            assert_true(really_retained_bytes() >= 15 * MIB); /* what may stay stays */
-        model_give_all();
-        expect_all_in_order();
-        (void)np_arena_trim(0);
+    retained_max_bytes = SIZE_MAX;
+    (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
+    fill(4 * MIB, 16);
+    while (lent_count > 1)
+        model_give(lent_count - 1);
+    assert_true(np_arena_return_some(SIZE_MAX, MIB, &gone));
+    assert_int_equal(np_arena_retained_bytes(), MIB);
+    assert_int_equal(gone << NP_GRANULE_SHIFT, 3 * MIB);
+    expect_all_in_order();
+}
+
+static bool is_all_purged(uintptr_t start, size_t granule_count)
+{
+    return os_fake_resident_bytes((void *)start, granules_bytes(granule_count)) == 0;
+}
+
+/* Ranges of lent runs: those of slabs. A refused one says so, and does not keep the others. */
+static void ranges_are_purged_and_refused_ones_marked(void **state)
+{
+    struct np_os_range ranges[5];
+    uintptr_t start = model_take(100, NP_GRANULE_BYTES, 100, NP_MAY_GROW)->start;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(ranges); i++)
+        ranges[i] =
+            (struct np_os_range){(void *)(start + granules_bytes(20 * i)), granules_bytes(i + 1)};
+    os_fake_lock_memory((void *)(start + granules_bytes(20)), granules_bytes(40));
+    assert_int_equal(np_arena_purge_ranges(ranges, COUNT_OF(ranges)), 1 + 4 + 5);
+    for (size_t i = 0; i < COUNT_OF(ranges); i++) {
+        bool is_locked = i == 1 || i == 2;
+
+        assert_int_equal(ranges[i].bytes, is_locked ? 0 : granules_bytes(i + 1));
+        assert_int_equal(is_all_purged(start + granules_bytes(20 * i), i + 1), !is_locked);
+        assert_false(is_all_purged(start + granules_bytes(20 * i + i + 1), 1));
     }
+    assert_int_equal(np_returned_totals().ways[NP_RETURN_PURGE].bytes, granules_bytes(10));
+    assert_int_equal(np_returned_totals().ways[NP_RETURN_PURGE].calls,
+                     os_fake_calls(OS_FAKE_PURGE_RANGES));
 }
 
 static void trimming_lowers_the_break(void **state)
@@ -128,7 +191,7 @@ static void trimming_lowers_the_break(void **state)
     uintptr_t start = os_fake_break();
 
     (void)state;
-    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, -1));
+    retained_max_bytes = SIZE_MAX;
     fill(16 * MIB, 16);
     model_give_all();
     assert_true(np_arena_retained_bytes() >= 16 * MIB);
@@ -138,7 +201,7 @@ static void trimming_lowers_the_break(void **state)
     assert_int_equal(really_retained_bytes(), 0);
     assert_true(os_fake_break() <= start + NP_UNIT_BYTES + NP_GRANULE_BYTES);
     assert_true(atomic_load(&np_arena_list()->system_bytes) <= NP_UNIT_BYTES);
-    assert_true(np_arena_returned.break_bytes >= 15 * MIB);
+    assert_true(np_returned_totals().ways[NP_RETURN_BREAK].bytes >= 15 * MIB);
     /* The arena is as good as new. */
     fill(MIB, 16);
     expect_all_in_order();
@@ -162,7 +225,7 @@ static void trimming_answers_whether_anything_went(void **state)
 static void trimming_keeps_the_pad(void **state)
 {
     (void)state;
-    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, -1));
+    retained_max_bytes = SIZE_MAX;
     (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
     fill(16 * MIB, 16);
     while (lent_count > 1)
@@ -178,7 +241,7 @@ static void trimming_keeps_the_pad(void **state)
 static void trimming_reaches_the_interior_and_every_arena(void **state)
 {
     (void)state;
-    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, -1));
+    retained_max_bytes = SIZE_MAX;
     fill(8 * MIB, 8);
     os_fake_refuse(OS_FAKE_BREAK_MOVE);
     home = NULL;
@@ -237,7 +300,7 @@ static void a_refused_lowering_still_returns_the_memory(void **state)
     uintptr_t end;
 
     (void)state;
-    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, -1));
+    retained_max_bytes = SIZE_MAX;
     fill(4 * MIB, 16);
     start = lent[0].start;
     end = os_fake_break();
@@ -259,7 +322,7 @@ static void locked_memory_is_left_alone(void **state)
     uintptr_t locked;
 
     (void)state;
-    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, 0));
+    retained_max_bytes = 0;
     (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
     /* The largest, so it is tried first. */
     (void)model_take(600, NP_GRANULE_BYTES, 600, NP_MAY_GROW);
@@ -306,7 +369,7 @@ static void a_locked_page_costs_no_more_than_its_batch(void **state)
     uintptr_t start;
 
     (void)state;
-    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, 0));
+    retained_max_bytes = 0;
     (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
     (void)model_take(granule_count, NP_GRANULE_BYTES, granule_count, NP_MAY_GROW);
     (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
@@ -340,6 +403,7 @@ static void bookkeeping_goes_with_the_range(void **state)
              os_fake_resident_bytes(window->records, 1 << 17);
     for (size_t i = 0; i < RUNS; i++)
         np_run_give(runs[i], GRANULES);
+    return_down_to(MIB);
     after = os_fake_resident_bytes((void *)window->runs, 1 << 17) +
             os_fake_resident_bytes(window->records, 1 << 17);
     assert_sound(np_arena_audit_all());
@@ -353,7 +417,7 @@ static void what_was_returned_is_counted(void **state)
     size_t retained_bytes;
 
     (void)state;
-    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, -1));
+    retained_max_bytes = SIZE_MAX;
     (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
     (void)model_take(500, NP_GRANULE_BYTES, 500, NP_MAY_GROW);
     (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
@@ -361,9 +425,10 @@ static void what_was_returned_is_counted(void **state)
     retained_bytes = np_arena_retained_bytes();
     assert_int_equal(retained_bytes, granules_bytes(500));
     assert_true(np_arena_trim(0));
-    assert_int_equal(np_arena_returned.purge_bytes, retained_bytes);
-    assert_int_equal(np_arena_returned.purge_calls, os_fake_calls(OS_FAKE_PURGE));
-    assert_int_equal(np_arena_returned.purge_bytes, os_fake_purged_bytes());
+    assert_int_equal(np_returned_totals().ways[NP_RETURN_PURGE].bytes, retained_bytes);
+    assert_int_equal(np_returned_totals().ways[NP_RETURN_PURGE].calls,
+                     os_fake_calls(OS_FAKE_PURGE_RANGES));
+    assert_int_equal(np_returned_totals().ways[NP_RETURN_PURGE].bytes, os_fake_purged_bytes());
 }
 
 int main(void)
@@ -373,8 +438,10 @@ int main(void)
         cmocka_unit_test(retention_is_bounded_in_mapped_arenas),
         cmocka_unit_test(nothing_is_purged_twice_or_for_nothing),
         cmocka_unit_test(purges_come_in_batches),
-        cmocka_unit_test(return_stops_at_seven_eighths),
-        cmocka_unit_test(the_threshold_is_obeyed),
+        cmocka_unit_test(what_is_wanted_goes_and_hardly_more),
+        cmocka_unit_test(the_largest_goes_first),
+        cmocka_unit_test(the_top_keeps_its_pad),
+        cmocka_unit_test(ranges_are_purged_and_refused_ones_marked),
         cmocka_unit_test(trimming_lowers_the_break),
         cmocka_unit_test(trimming_answers_whether_anything_went),
         cmocka_unit_test(trimming_keeps_the_pad),

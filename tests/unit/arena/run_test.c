@@ -2,8 +2,6 @@
  * size. */
 #include "run_model.h"
 
-#include "tune.h"
-
 enum { STEPS = 1500 };
 
 static size_t some_size(void)
@@ -93,7 +91,7 @@ static void random_life_without_a_break(void **state)
 static void random_life_with_nothing_retained(void **state)
 {
     (void)state;
-    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, 0));
+    retained_max_bytes = 0;
     churn(STEPS);
     assert_int_equal(np_arena_retained_bytes(), 0);
 }
@@ -101,10 +99,11 @@ static void random_life_with_nothing_retained(void **state)
 static void random_life_with_everything_retained(void **state)
 {
     (void)state;
-    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, -1));
+    retained_max_bytes = SIZE_MAX;
     os_fake_reset();
     churn(STEPS);
     assert_int_equal(os_fake_calls(OS_FAKE_PURGE), 0);
+    assert_int_equal(os_fake_calls(OS_FAKE_PURGE_RANGES), 0);
 }
 
 static void random_life_with_foreign_moves(void **state)

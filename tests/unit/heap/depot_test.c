@@ -1,51 +1,20 @@
 /* Closed slabs with room: what is listed, in which order it is taken, and what goes back
  * instead. */
 #include <pthread.h>
-#include <string.h>
 
 #include "depot.h"
-#include "isolated.h"
 #include "lock.h"
-#include "meta.h"
-#include "os_fake.h"
+#include "slab_model.h"
 #include "tune.h"
 
 enum { CLASS_64 = 3, CLASS_112 = 6, CLASS_2048 = 37 };
 
-static struct np_arena *home;
-static void *slots[8][4096]; /* live slots of the slabs of a test */
-static unsigned slot_count[8];
+static void *slots[8][SLOT_MAX]; /* live slots of the slabs of a test */
 
-static void *pop(struct np_slab *slab)
-{
-    struct np_slot *slot = slab->free_slots;
-
-    slab->free_slots = np_slot_next(slab, slot);
-    NP_OWNER_ADD(slab->until_notice, 1);
-    return slot;
-}
-
-static void give(struct np_slab *slab, void *memory)
-{
-    struct np_slot *slot = memory;
-
-    slot->encoded_next = (uintptr_t)slab->free_slots ^ slab->key;
-    slab->free_slots = slot;
-    NP_OWNER_ADD(slab->until_notice, -1);
-}
-
-/* A fully extended slab with this many live slots, held. */
+/* A slab with this many live slots, held. */
 static struct np_slab *slab_with_live(unsigned which, unsigned class_index, unsigned live_count)
 {
-    unsigned slot_class = class_index == NP_TWIN_CLASS ? 7 : class_index;
-    struct np_slab *slab = np_slab_make(&home, class_index, slot_class, NP_MAY_GROW);
-
-    assert_non_null(slab);
-    while (np_slab_extend(slab, 0))
-        ;
-    for (slot_count[which] = 0; slot_count[which] < live_count; slot_count[which]++)
-        slots[which][slot_count[which]] = pop(slab);
-    return slab;
+    return make_with_live(class_index, slots[which], live_count);
 }
 
 static void expect_sound(void)
@@ -62,17 +31,19 @@ static void a_slab_with_room_is_listed(void **state)
     (void)state;
     assert_null(np_depot_take(CLASS_64));
     np_depot_settle(slab);
-    assert_true(atomic_load(&slab->is_listed));
+    assert_true(np_slab_is_listed(slab));
     assert_false(np_slab_is_open(slab));
     assert_int_equal(np_depot_count(CLASS_64), 1);
     expect_sound();
     assert_null(np_depot_take(CLASS_112));
     assert_ptr_equal(np_depot_take(CLASS_64), slab);
     assert_true(np_slab_is_open(slab));
-    assert_false(atomic_load(&slab->is_listed));
-    assert_true(np_slab_collect(slab));
-    assert_int_equal(np_slab_free_count(slab), slab->slot_count - 500);
+    assert_false(np_slab_is_listed(slab));
+    assert_int_equal(np_slab_live_count(slab), 500);
+    assert_int_equal(np_slab_private_count(slab), 0); /* all by their bits */
+    assert_int_equal(word_count(slab), slab->slot_count - 500);
     assert_null(np_depot_take(CLASS_64));
+    assert_sound(np_slab_audit(slab));
     expect_sound();
 }
 
@@ -129,20 +100,159 @@ static void a_full_slab_is_listed_when_it_has_room(void **state)
     (void)state;
     assert_int_equal(slab->slot_count, 1024);
     np_depot_settle(slab);
-    assert_false(atomic_load(&slab->is_listed));
+    assert_false(np_slab_is_listed(slab));
     assert_null(np_depot_take(CLASS_64));
+    shuffle_slots(slots[0], 1024);
     while (np_slab_push(slab, slots[0][pushed++], NP_PUSH_ONLY) == NP_PUSH_DONE)
         assert_in_range(pushed, 1, 1024 / 16);
     assert_int_equal(pushed, 1024 / 16);
     np_depot_settle(slab); /* as whoever claims it does */
-    assert_true(atomic_load(&slab->is_listed));
+    assert_true(np_slab_is_listed(slab));
     expect_sound();
-    /* From here on only the push that makes it empty claims it. */
-    while (np_slab_push(slab, slots[0][pushed++], NP_PUSH_ONLY) == NP_PUSH_DONE)
-        assert_in_range(pushed, 1, 1023);
-    assert_int_equal(pushed, 1024);
-    assert_true(atomic_load(&slab->is_listed));
+}
+
+/* A closed slab is looked at again each time half of its live slots are gone, and when none is
+ * left: a dozen times at the most. */
+static void a_slab_is_looked_at_when_half_is_gone(void **state)
+{
+    struct np_slab *slab = slab_with_live(0, CLASS_64, 900);
+    unsigned live_count = 900;
+    unsigned settled_count = 900;
+    unsigned claims = 0;
+
+    (void)state;
     np_depot_settle(slab);
+    shuffle_slots(slots[0], 900);
+    for (unsigned i = 0; i < 900; i++) {
+        bool is_claimed = np_slab_push(slab, slots[0][i], NP_PUSH_ONLY) == NP_PUSH_CLAIMED;
+
+        live_count--;
+        assert_int_equal(is_claimed, live_count == settled_count / 2);
+        assert_true(np_slab_is_listed(slab));
+        if (!is_claimed)
+            continue;
+        claims++;
+        settled_count = live_count;
+        np_depot_settle(slab);
+        assert_int_equal(atomic_load(&np_slab_sums.settled_bytes), live_count * 64);
+        expect_sound();
+    }
+    assert_in_range(claims, 10, 12);
+    assert_int_equal(np_depot_count(CLASS_64), 0);
+    assert_int_equal(atomic_load(&np_slab_sums.granules), 0);
+    expect_sound();
+}
+
+/* Its place in the tree follows: once it has twice the room it was listed with. */
+static void a_slab_with_twice_the_room_finds_another_place(void **state)
+{
+    struct np_slab *emptying = slab_with_live(0, CLASS_64, 924); /* room: 100 */
+    struct np_slab *other = slab_with_live(1, CLASS_64, 824);    /* room: 200 */
+    unsigned pushed = 0;
+
+    (void)state;
+    np_depot_settle(emptying);
+    np_depot_settle(other);
+    while (pushed < 99)
+        assert_int_not_equal(np_slab_push(emptying, slots[0][pushed++], NP_PUSH_ONLY),
+                             NP_PUSH_CLAIMED);
+    /* Room 199: a light close leaves it where it is, first. */
+    assert_true(try_open(emptying));
+    np_depot_settle(emptying);
+    assert_ptr_equal(np_depot_take(CLASS_64), emptying);
+    np_depot_settle(emptying); /* listed anew, with room 199 */
+    assert_ptr_equal(np_depot_take(CLASS_64), emptying);
+    for (unsigned i = 0; i < 99; i++)
+        give(emptying, slots[0][100 + i]);
+    np_depot_settle(emptying); /* room 298: behind the other one */
+    assert_ptr_equal(np_depot_take(CLASS_64), other);
+    np_depot_settle(other);
+    expect_sound();
+    while (pushed < 100)
+        (void)np_slab_push(emptying, slots[0][pushed++], NP_PUSH_ONLY);
+    for (unsigned i = 200; i < 600; i++) /* room 699 of 298 */
+        if (np_slab_push(emptying, slots[0][i], NP_PUSH_ONLY) == NP_PUSH_CLAIMED)
+            np_depot_settle(emptying);
+    assert_true(try_open(emptying));
+    np_depot_settle(emptying);
+    assert_true(emptying->node.key > other->node.key);
+    assert_true(np_slab_is_listed(emptying));
+    assert_int_equal(np_depot_count(CLASS_64), 2);
+    expect_sound();
+}
+
+/* A listed slab that closes with room stays where it is: no lock is needed. */
+static void a_light_close_needs_no_lock(void **state)
+{
+    struct np_slab *slab = slab_with_live(0, CLASS_64, 500);
+    uint64_t key;
+
+    (void)state;
+    np_depot_settle(slab);
+    key = slab->node.key;
+    assert_int_equal(np_slab_push(slab, slots[0][0], NP_PUSH_AND_OPEN), NP_PUSH_CLAIMED);
+    (void)np_slab_refill(slab);
+    np_depot_fork(NP_FORK_PREPARE); /* nobody gets the lock */
+    np_depot_settle(slab);
+    np_depot_fork(NP_FORK_PARENT);
+    assert_false(np_slab_is_open(slab));
+    assert_true(np_slab_is_listed(slab));
+    assert_int_equal(slab->node.key, key);
+    assert_int_equal(word_count(slab), slab->slot_count - 499);
+    expect_sound();
+    assert_ptr_equal(np_depot_take(CLASS_64), slab);
+}
+
+/* A slab that is not listed is known to its holder alone: it goes back without the lock. */
+static void an_unlisted_slab_goes_back_without_the_lock(void **state)
+{
+    struct np_slab *slab = slab_with_live(0, CLASS_64, 100);
+    uintptr_t start = slab->start;
+
+    (void)state;
+    for (unsigned i = 0; i < 100; i++)
+        give(slab, slots[0][i]);
+    np_depot_fork(NP_FORK_PREPARE);
+    np_depot_settle(slab);
+    np_depot_fork(NP_FORK_PARENT);
+    assert_null(np_slab_find(start));
+    expect_sound();
+}
+
+/* A listed one whose live slots are gone is unlisted first. */
+static void a_listed_slab_that_empties_leaves_the_list(void **state)
+{
+    struct np_slab *slab = slab_with_live(0, CLASS_64, 3);
+    struct np_slab *other = slab_with_live(1, CLASS_64, 3);
+    uintptr_t start = slab->start;
+
+    (void)state;
+    np_depot_settle(slab);
+    np_depot_settle(other);
+    assert_int_equal(np_slab_push(slab, slots[0][0], NP_PUSH_AND_OPEN), NP_PUSH_CLAIMED);
+    for (unsigned i = 1; i < 3; i++)
+        (void)np_slab_push(slab, slots[0][i], NP_PUSH_ONLY);
+    assert_true(np_slab_is_listed(slab));
+    np_depot_settle(slab);
+    assert_null(np_slab_find(start));
+    assert_int_equal(np_depot_count(CLASS_64), 1);
+    expect_sound();
+    assert_ptr_equal(np_depot_take(CLASS_64), other);
+}
+
+/* A listed slab that has filled up leaves the list when it is closed. */
+static void a_listed_slab_that_fills_leaves_the_list(void **state)
+{
+    struct np_slab *slab = slab_with_live(0, CLASS_64, 500);
+
+    (void)state;
+    np_depot_settle(slab);
+    assert_int_equal(np_slab_push(slab, slots[0][0], NP_PUSH_AND_OPEN), NP_PUSH_CLAIMED);
+    for (unsigned i = 0; i < 500; i++)
+        assert_non_null(take(slab));
+    np_depot_settle(slab);
+    assert_false(np_slab_is_listed(slab));
+    assert_false(np_slab_is_open(slab));
     assert_int_equal(np_depot_count(CLASS_64), 0);
     expect_sound();
 }
@@ -151,21 +261,45 @@ static void a_full_slab_is_listed_when_it_has_room(void **state)
  * is room. */
 static void cold_slots_are_room(void **state)
 {
-    struct np_slab *slab = np_slab_make(&home, CLASS_2048, CLASS_2048, NP_MAY_GROW);
+    struct np_slab *slab = slab_with_live(0, CLASS_2048, 2);
 
     (void)state;
-    assert_true(np_slab_extend(slab, 0));
-    while (slab->free_slots != NULL)
-        slots[0][slot_count[0]++] = pop(slab);
+    assert_int_equal(np_slab_resident_bytes(slab), 4096);
     np_depot_settle(slab);
-    assert_true(atomic_load(&slab->is_listed));
-    /* All of its few live slots come back: the last push claims it. */
-    for (unsigned i = 0; i < slot_count[0] - 1; i++)
-        assert_int_equal(np_slab_push(slab, slots[0][i], NP_PUSH_ONLY), NP_PUSH_DONE);
-    assert_int_equal(np_slab_push(slab, slots[0][slot_count[0] - 1], NP_PUSH_ONLY),
-                     NP_PUSH_CLAIMED);
+    assert_true(np_slab_is_listed(slab));
+    assert_int_equal(atomic_load(&slab->charged_count), 0); /* nothing there to return */
+    /* Both live slots come back: the last push claims it. */
+    assert_int_equal(np_slab_push(slab, slots[0][0], NP_PUSH_ONLY), NP_PUSH_CLAIMED); /* half */
+    np_depot_settle(slab);
+    assert_int_equal(np_slab_push(slab, slots[0][1], NP_PUSH_ONLY), NP_PUSH_CLAIMED);
     np_depot_settle(slab);
     assert_null(np_slab_find((uintptr_t)slots[0][0]));
+    expect_sound();
+}
+
+/* What closed slabs retain is charged, and no longer once they are taken or gone. */
+static void closed_slabs_are_charged_with_free_pages(void **state)
+{
+    struct np_slab *slab = slab_with_live(0, CLASS_2048, 32);
+
+    (void)state;
+    for (unsigned i = 4; i < 24; i++)
+        give(slab, slots[0][i]);
+    np_depot_settle(slab);
+    assert_int_equal(atomic_load(&np_slab_sums.charged_granules), 10);
+    /* A page more. */
+    assert_int_equal(np_slab_push(slab, slots[0][0], NP_PUSH_ONLY), NP_PUSH_DONE);
+    assert_int_equal(np_slab_push(slab, slots[0][1], NP_PUSH_ONLY), NP_PUSH_CHARGED);
+    assert_int_equal(atomic_load(&np_slab_sums.charged_granules), 11);
+    assert_int_equal(atomic_load(&np_slab_sums.granules), NP_UNIT_GRANULES);
+    assert_ptr_equal(np_depot_take(CLASS_2048), slab);
+    for (unsigned i = 24; i < 32; i++)
+        give(slab, slots[0][i]);
+    give(slab, slots[0][2]);
+    give(slab, slots[0][3]);
+    np_depot_settle(slab);
+    assert_int_equal(atomic_load(&np_slab_sums.charged_granules), 0);
+    assert_int_equal(atomic_load(&np_slab_sums.settled_bytes), 0);
     expect_sound();
 }
 
@@ -179,10 +313,11 @@ static void an_opened_slab_is_passed_over(void **state)
     np_depot_settle(first);
     np_depot_settle(second);
     assert_int_equal(np_slab_push(first, slots[0][0], NP_PUSH_AND_OPEN), NP_PUSH_CLAIMED);
-    assert_true(atomic_load(&first->is_listed));
+    assert_true(np_slab_is_listed(first));
     assert_ptr_equal(np_depot_take(CLASS_64), second);
-    assert_false(atomic_load(&first->is_listed));
+    assert_false(np_slab_is_listed(first));
     assert_null(np_depot_take(CLASS_64));
+    assert_true(np_slab_is_open(first)); /* dropped, not taken */
     np_depot_settle(first);
     assert_ptr_equal(np_depot_take(CLASS_64), first);
     expect_sound();
@@ -203,12 +338,16 @@ static void held_slabs_stay_until_a_trim(void **state)
     np_depot_settle(slab);
     np_depot_settle(other);
     assert_ptr_equal(np_slab_find(start), slab);
-    assert_true(atomic_load(&slab->is_listed));
+    assert_true(np_slab_is_listed(slab));
+    assert_int_equal(atomic_load(&np_slab_sums.charged_granules), 0); /* on purpose */
     expect_sound();
-    assert_true(np_depot_trim());
+    np_depot_trim();
     assert_null(np_slab_find(start));
     assert_non_null(np_slab_find((uintptr_t)slots[1][0])); /* not empty */
-    assert_false(np_depot_trim());
+    assert_int_equal(np_depot_count(CLASS_64), 0);
+    assert_int_equal(np_depot_count(NP_TWIN_CLASS), 1);
+    np_depot_trim();
+    assert_int_equal(np_depot_count(NP_TWIN_CLASS), 1);
     /* A larger class is not held. */
     slab = slab_with_live(2, CLASS_2048, 0);
     start = slab->start;
@@ -223,7 +362,7 @@ static void *settle_and_take(void *unused)
 {
     (void)unused;
     assert_null(np_depot_take(CLASS_64));
-    assert_false(np_depot_trim());
+    np_depot_trim();
     for (unsigned i = 0; i < COUNT_OF(settled_during_fork); i++)
         np_depot_settle(settled_during_fork[i]);
     return NULL;
@@ -250,8 +389,8 @@ static void a_fork_is_not_waited_for(void **state)
     assert_false(np_slab_is_open(settled_during_fork[1])); /* full: needs no lock */
     np_depot_settle_aside();
     expect_sound();
-    assert_true(atomic_load(&settled_during_fork[0]->is_listed));
-    assert_int_equal(np_slab_shared_count(settled_during_fork[0]), 524);
+    assert_true(np_slab_is_listed(settled_during_fork[0]));
+    assert_int_equal(word_count(settled_during_fork[0]), 524);
     assert_ptr_not_equal(np_slab_find(settled_during_fork[2]->start), settled_during_fork[2]);
     assert_int_equal(np_depot_count(CLASS_64), 2);
     assert_ptr_equal(np_depot_take(CLASS_64), listed);
@@ -293,7 +432,7 @@ static void the_audit_sees_a_stranger(void **state)
     assert_non_null(np_depot_audit(CLASS_64));
     slab->class_index = CLASS_64;
     assert_null(np_depot_audit(CLASS_64));
-    atomic_store(&slab->is_listed, false);
+    np_slab_note_unlisted(slab);
     assert_non_null(np_depot_audit(CLASS_64));
 }
 
@@ -315,11 +454,12 @@ static void *work(void *argument)
 
         if (slab == NULL)
             slab = np_slab_make(&my_home, CLASS_2048, CLASS_2048, NP_MAY_GROW);
-        (void)np_slab_collect(slab);
-        (void)np_slab_extend(slab, 0);
-        for (unsigned i = 0; i < 3 && slab->free_slots != NULL; i++) {
-            void *memory = pop(slab);
+        for (unsigned i = 0; i < 3; i++) {
+            void *memory = take(slab);
             void *other;
+
+            if (memory == NULL)
+                break;
 
             memset(memory, 0x5A, 2048);
             seed = seed * 1103515245 + 12345;
@@ -370,7 +510,14 @@ int main(void)
         cmocka_unit_test(a_slab_that_others_emptied_goes_back),
         cmocka_unit_test(the_fullest_is_taken_first_then_the_lowest),
         cmocka_unit_test(a_full_slab_is_listed_when_it_has_room),
+        cmocka_unit_test(a_slab_is_looked_at_when_half_is_gone),
+        cmocka_unit_test(a_slab_with_twice_the_room_finds_another_place),
+        cmocka_unit_test(a_light_close_needs_no_lock),
+        cmocka_unit_test(an_unlisted_slab_goes_back_without_the_lock),
+        cmocka_unit_test(a_listed_slab_that_empties_leaves_the_list),
+        cmocka_unit_test(a_listed_slab_that_fills_leaves_the_list),
         cmocka_unit_test(cold_slots_are_room),
+        cmocka_unit_test(closed_slabs_are_charged_with_free_pages),
         cmocka_unit_test(an_opened_slab_is_passed_over),
         cmocka_unit_test(held_slabs_stay_until_a_trim),
         cmocka_unit_test(a_fork_is_not_waited_for),

@@ -96,6 +96,8 @@ static void purge_some_of_a_window(size_t page_bytes)
     const size_t runs_bytes = NP_WINDOW_GRANULES * sizeof window->runs[0];
     const size_t records_bytes = NP_WINDOW_UNITS * NP_SLAB_RECORD_BYTES;
     const size_t run_records_bytes = NP_WINDOW_UNITS << NP_RUN_RECORD_SHIFT;
+    const size_t plane_bytes = NP_SLOT_BITS_PLANE_WORDS * sizeof(uint64_t);
+    const size_t unit_bits_bytes = NP_SLOT_BITS_WORDS * sizeof(uint64_t);
     size_t mapped_bytes = np_window_mapped_bytes();
     uintptr_t share = np_window_share_bytes();
     uintptr_t from = SOME_WINDOW + 2 * share;
@@ -105,8 +107,9 @@ static void purge_some_of_a_window(size_t page_bytes)
     memset((void *)window->runs, 1, runs_bytes);
     memset(window->records, 1, records_bytes);
     memset(window->run_records, 1, run_records_bytes);
+    memset((void *)window->slot_bits, 1, NP_SLOT_BITS_PLANES * plane_bytes);
     np_window_purge_records(from, from + share);
-    /* Less than a page of any of the three: nothing. */
+    /* Less than a page of any of them: nothing. */
     np_window_purge_records(from + share + NP_UNIT_BYTES, from + share + 4 * NP_UNIT_BYTES);
     /* Nothing is known of these addresses. */
     np_window_purge_records(SOME_WINDOW + NP_WINDOW_BYTES, SOME_WINDOW + 3 * NP_WINDOW_BYTES);
@@ -116,6 +119,16 @@ static void purge_some_of_a_window(size_t page_bytes)
                      records_bytes - share_units * NP_SLAB_RECORD_BYTES);
     assert_int_equal(os_fake_resident_bytes(window->run_records, run_records_bytes),
                      run_records_bytes - (share_units << NP_RUN_RECORD_SHIFT));
+    for (unsigned plane = 0; plane < NP_SLOT_BITS_PLANES; plane++) {
+        const char *bits = (const char *)window->slot_bits + plane * plane_bytes;
+
+        assert_int_equal(os_fake_resident_bytes(bits, plane_bytes),
+                         plane_bytes - share_units * unit_bits_bytes);
+        /* The share's, and no other's. */
+        assert_int_equal(os_fake_resident_bytes(bits + 2 * share_units * unit_bits_bytes,
+                                                share_units * unit_bits_bytes),
+                         0);
+    }
     assert_int_equal(np_window_mapped_bytes(), mapped_bytes);
     assert_int_equal(*(char *)np_window_record(from), 0);
     assert_int_equal(*(char *)np_window_record(from - 1), 1);
@@ -135,15 +148,77 @@ static void records_go_back_by_pages_of_16k(void **state)
     purge_some_of_a_window(16384);
 }
 
-/* Header and bitmap, 128 KiB of map, and the records of slabs and runs, of which nothing is
- * touched at first. */
+/* Pages so large that only the records of a whole window fill them. */
+static void records_of_a_window_go_back_with_64k_pages(void **state)
+{
+    struct np_window *window;
+    size_t bytes;
+
+    (void)state;
+    os_fake_set_page_bytes(65536);
+    window = np_window_ensure(SOME_WINDOW);
+    assert_int_equal(np_window_share_bytes(), NP_WINDOW_BYTES);
+    bytes = np_window_mapped_bytes() - 65536; /* without the header */
+    memset((char *)window + 65536, 1, bytes);
+    np_window_purge_records(SOME_WINDOW + NP_UNIT_BYTES, SOME_WINDOW + NP_WINDOW_BYTES);
+    assert_true(os_fake_resident_bytes((char *)window + 65536, bytes) > 0);
+    np_window_purge_records(SOME_WINDOW, SOME_WINDOW + NP_WINDOW_BYTES);
+    assert_int_equal(os_fake_resident_bytes((char *)window + 65536, bytes), 0);
+    assert_int_equal(window->base, SOME_WINDOW);
+}
+
+/* Each unit has words of its own in each plane, inside the window's bookkeeping. */
+static void slot_bits_of_units_lie_apart(void **state)
+{
+    const struct np_window *window = np_window_ensure(SOME_WINDOW);
+
+    (void)state;
+    assert_non_null(np_window_ensure(SOME_WINDOW + NP_WINDOW_BYTES));
+    for (uintptr_t unit = 0; unit < NP_WINDOW_UNITS; unit++) {
+        _Atomic uint64_t *bits = np_window_slot_bits(SOME_WINDOW + unit * NP_UNIT_BYTES);
+
+        assert_ptr_equal(bits, window->slot_bits + unit * NP_SLOT_BITS_WORDS);
+        assert_ptr_equal(np_window_slot_bits(SOME_WINDOW + unit * NP_UNIT_BYTES + 4096), bits);
+        for (unsigned plane = 0; plane < NP_SLOT_BITS_PLANES; plane++)
+            for (unsigned word = 0; word < NP_SLOT_BITS_WORDS; word++)
+                assert_int_equal(
+                    atomic_fetch_add(&bits[plane * NP_SLOT_BITS_PLANE_WORDS + word], 1), 0);
+    }
+    assert_int_equal(atomic_load(np_window_slot_bits(SOME_WINDOW + NP_WINDOW_BYTES)), 0);
+    assert_int_equal(*(char *)np_window_record(SOME_WINDOW + NP_WINDOW_BYTES - 1), 0);
+}
+
+/* Also those that found their place in the table taken. */
+static void all_windows_are_listed_newest_first(void **state)
+{
+    static const uintptr_t bases[] = {
+        SOME_WINDOW, SOME_WINDOW + TABLE_REACH_BYTES, 0, SOME_WINDOW + NP_WINDOW_BYTES,
+        SOME_WINDOW + 2 * TABLE_REACH_BYTES,
+    };
+    const struct np_window *window;
+
+    (void)state;
+    assert_null(np_window_list());
+    for (size_t i = 0; i < COUNT_OF(bases); i++) {
+        window = np_window_ensure(bases[i]);
+        assert_ptr_equal(np_window_list(), window);
+        assert_ptr_equal(np_window_ensure(bases[0]), np_window_find(bases[0])); /* once */
+    }
+    window = np_window_list();
+    for (size_t i = COUNT_OF(bases); i-- > 0; window = window->next)
+        assert_int_equal(window->base, bases[i]);
+    assert_null(window);
+}
+
+/* Header and bitmap, 128 KiB of map, the records of slabs and runs and four planes of slot bits, of
+ * which nothing is touched at first. */
 static void a_fresh_window_costs_a_page(void **state)
 {
     struct np_window *window = np_window_ensure(SOME_WINDOW);
 
     (void)state;
     assert_int_equal(np_window_mapped_bytes(), os_fake_committed_bytes());
-    assert_in_range(np_window_mapped_bytes(), 320 << 10, 336 << 10);
+    assert_in_range(np_window_mapped_bytes(), 832 << 10, 848 << 10);
     assert_int_equal(os_fake_resident_bytes(window, np_window_mapped_bytes()), 4096);
 }
 
@@ -157,6 +232,9 @@ int main(void)
         cmocka_unit_test(no_memory_is_null_and_passes),
         cmocka_unit_test(records_go_back_by_whole_pages),
         cmocka_unit_test(records_go_back_by_pages_of_16k),
+        cmocka_unit_test(records_of_a_window_go_back_with_64k_pages),
+        cmocka_unit_test(slot_bits_of_units_lie_apart),
+        cmocka_unit_test(all_windows_are_listed_newest_first),
         cmocka_unit_test(a_fresh_window_costs_a_page),
     };
 
