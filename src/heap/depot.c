@@ -84,6 +84,25 @@ struct np_slab *np_depot_take(unsigned class_index)
     return slab;
 }
 
+/* Slabs that others hold are passed over; of those there are not more than threads. */
+struct np_slab *np_depot_visit(unsigned class_index, uint64_t *word)
+{
+    struct depot *depot = &depots[class_index];
+    struct np_slab *found = NULL;
+
+    if (atomic_load_explicit(&depot->count, memory_order_relaxed) == 0 ||
+        !np_lock_acquire(&depot->lock))
+        return NULL;
+    for (struct np_tree_node *node = np_tree_first_from(&depot->slabs, 0); node != NULL;
+         node = np_tree_first_from(&depot->slabs, node->key + 1))
+        if (np_slab_try_open(slab_of(node), word)) {
+            found = slab_of(node);
+            break;
+        }
+    np_lock_release(&depot->lock);
+    return found;
+}
+
 /* Slabs whose holders could not have the lock because a fork had it. They stay open, so nobody else touches
  * them; the forking thread settles them when it has freed the locks. */
 static _Atomic(struct np_slab *) slabs_aside;

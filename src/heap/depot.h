@@ -17,6 +17,10 @@
 /* Opens a slab of the class and returns it, held by the caller; NULL: none, or a fork has the lock. */
 struct np_slab *np_depot_take(unsigned class_index);
 
+/* Opens a slab of the class that is listed, and stays so, for as long as it takes to lend slots of it (np_slab_lend);
+ * *word is its word. NULL as above. */
+struct np_slab *np_depot_visit(unsigned class_index, uint64_t *word);
+
 /* Holder, owner cleared: gives the slab back if no slot of it is live, or else charges it with the pages that are free,
  * lists it if it has room, and closes it. The caller does not touch it afterwards, and looks whether too much is
  * retained now (return.h). */

@@ -6,6 +6,7 @@
 #include "bits.h"
 #include "check.h"
 #include "depot.h"
+#include "meta.h"
 #include "mxfast.h"
 #include "return.h"
 #include "returned.h"
@@ -14,11 +15,13 @@
 /* Fields that the fast path reads are what they must be: no free slot, and an owner that no heap has. */
 struct np_slab np_empty_slab;
 
+#define EMPTY_SHELF (&np_empty_slab.shelf)
+
 /* clang-format off */
-#define EMPTY_4 &np_empty_slab, &np_empty_slab, &np_empty_slab, &np_empty_slab
+#define EMPTY_4 EMPTY_SHELF, EMPTY_SHELF, EMPTY_SHELF, EMPTY_SHELF
 #define EMPTY_16 EMPTY_4, EMPTY_4, EMPTY_4, EMPTY_4
 struct np_heap np_empty_heap = {
-    .direct = {EMPTY_16, EMPTY_16, EMPTY_16, EMPTY_16, &np_empty_slab},
+    .direct = {EMPTY_16, EMPTY_16, EMPTY_16, EMPTY_16, EMPTY_SHELF},
 };
 /* clang-format on */
 
@@ -54,14 +57,21 @@ static unsigned slot_class_of(const struct np_heap *heap, unsigned class_index)
     return class_index == NP_TWIN_CLASS ? np_class_of(heap->held_bytes) : class_index;
 }
 
+/* H1. */
+static struct np_shelf *shelf_of(struct np_heap *heap, unsigned class_index)
+{
+    struct np_slab *slab = heap->current[class_index];
+
+    return slab != &np_empty_slab ? &slab->shelf : &heap->shelves[class_index];
+}
+
 static void rebuild_direct(struct np_heap *heap)
 {
     for (size_t granule = 0; granule < NP_DIRECT_COUNT; granule++)
-        heap->direct[granule] =
-            heap->current[class_of_request(heap, granule * NP_ALIGNMENT)];
+        heap->direct[granule] = shelf_of(heap, class_of_request(heap, granule * NP_ALIGNMENT));
     /* The granule in which the limit of M_MXFAST falls is decided byte by byte, on the slow path. */
     if (NP_UNLIKELY(heap->held_bytes != 0))
-        heap->direct[heap->held_bytes / NP_ALIGNMENT + 1] = &np_empty_slab;
+        heap->direct[heap->held_bytes / NP_ALIGNMENT + 1] = EMPTY_SHELF;
 }
 
 /* The part of rebuild_direct that a change of one current slab needs. */
@@ -84,17 +94,18 @@ static void rebuild_direct_of(struct np_heap *heap, unsigned class_index)
                       ? 0
                       : np_classes[class_index - 2].slot_bytes / NP_ALIGNMENT + (size_t)1;
     for (; granule <= last; granule++)
-        heap->direct[granule] = heap->current[class_index];
+        heap->direct[granule] = shelf_of(heap, class_index);
 }
 
 void np_heap_init(struct np_heap *heap)
 {
     memset(heap, 0, sizeof *heap);
     heap->open_max_bytes = SIZE_MAX;
-    for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++)
+    for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++) {
         heap->current[class_index] = &np_empty_slab;
-    for (size_t granule = 0; granule < NP_DIRECT_COUNT; granule++)
-        heap->direct[granule] = &np_empty_slab;
+        heap->shelves[class_index].key = np_mix((uintptr_t)&heap->shelves[class_index] ^ np_secret());
+    }
+    rebuild_direct(heap);
 }
 
 static void set_current(struct np_heap *heap, unsigned class_index, struct np_slab *slab)
@@ -126,12 +137,36 @@ static void close_slab(struct np_heap *heap, struct np_slab *slab)
     np_return_excess();
 }
 
+/* Gives lent slots back. */
+static void clear_shelf(struct np_heap *heap, unsigned class_index)
+{
+    struct np_shelf *shelf = &heap->shelves[class_index];
+
+    while (shelf->free_slots != NULL) {
+        struct np_slot *slot = np_shelf_pop(shelf);
+        struct np_slab *slab = np_slab_find((uintptr_t)slot);
+
+        if (np_slab_push(slab, slot, NP_PUSH_ONLY) == NP_PUSH_CLAIMED)
+            np_depot_settle(slab);
+    }
+    heap->open_bytes -= (size_t)heap->shelf_granules[class_index] << NP_GRANULE_SHIFT;
+    heap->shelf_granules[class_index] = 0;
+}
+
+static void clear_shelves(struct np_heap *heap)
+{
+    for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++)
+        if (heap->shelf_granules[class_index] > 0)
+            clear_shelf(heap, class_index);
+}
+
 void np_heap_apply_knobs(struct np_heap *heap)
 {
     size_t held_bytes = np_mxfast_limit_bytes();
 
     if (NP_LIKELY(heap->held_bytes == held_bytes))
         return;
+    clear_shelf(heap, NP_TWIN_CLASS);
     for (unsigned index = heap->open_count; index-- > 0;) {
         struct np_slab *slab = heap->open[index];
 
@@ -162,13 +197,18 @@ static struct np_slab *find_idle(struct np_heap *heap, const struct np_slab *exc
     return slab;
 }
 
-static void close_surplus(struct np_heap *heap, const struct np_slab *except)
+static size_t most_open_bytes(const struct np_heap *heap)
 {
-    size_t most_bytes = np_min((size_t)np_tune_get(NP_KNOB_OPEN_BYTES), heap->open_max_bytes);
-
     /* While a fork has the depots' locks, a closed slab could not be used again: rather too many are kept. */
     if (atomic_load_explicit(&np_is_fork_under_way, memory_order_relaxed))
-        most_bytes = SIZE_MAX;
+        return SIZE_MAX;
+    return np_min((size_t)np_tune_get(NP_KNOB_OPEN_BYTES), heap->open_max_bytes);
+}
+
+static void close_surplus(struct np_heap *heap, const struct np_slab *except)
+{
+    size_t most_bytes = most_open_bytes(heap);
+
     while (heap->open_count > 1 &&
            (heap->open_bytes > most_bytes || heap->open_count == NP_OPEN_MAX)) {
         struct np_slab *idle = find_idle(heap, except);
@@ -351,6 +391,69 @@ static struct np_slab *take_listed(struct np_heap *heap, unsigned class_index)
     return NULL;
 }
 
+/* Whether another slab can be opened without closing one that is at work. Each time that there is no room, one open slab is
+ * looked at, and closed if it was not used since it was looked at last: so those give way that are not needed. */
+static bool has_room_to_open(struct np_heap *heap)
+{
+    struct np_slab *slab;
+
+    if (heap->open_bytes + NP_UNIT_BYTES <= most_open_bytes(heap) &&
+        heap->open_count + 1 < NP_OPEN_MAX)
+        return true;
+    if (heap->open_count <= 1)
+        return true;
+    heap->open_hand = heap->open_hand + 1 < heap->open_count ? heap->open_hand + 1 : 0;
+    slab = heap->open[heap->open_hand];
+    if (slab->used_when_passed != (uint16_t)np_slab_live_count(slab)) {
+        slab->used_when_passed = (uint16_t)np_slab_live_count(slab);
+        return false;
+    }
+    close_slab(heap, slab);
+    return heap->open_bytes + NP_UNIT_BYTES <= most_open_bytes(heap);
+}
+
+/* A slab to be lent from, open and with this word; NULL: none. */
+static struct np_slab *find_lender(struct np_heap *heap, unsigned class_index, uint64_t *word)
+{
+    struct np_slab *slab = heap->lender[class_index];
+
+    /* Perhaps it is another slab by now, or none: then it cannot be opened, or is told by its shape. */
+    if (slab != NULL && np_slab_try_open(slab, word)) {
+        if (slab->class_index == class_index)
+            return slab;
+        np_depot_settle(slab);
+    }
+    return heap->lender[class_index] = np_depot_visit(class_index, word);
+}
+
+/* Has slots of the class lent, onto the heap's own shelf, which is empty. */
+static bool borrow(struct np_heap *heap, unsigned class_index)
+{
+    struct np_shelf *shelf = &heap->shelves[class_index];
+    unsigned slot_bytes = np_classes[slot_class_of(heap, class_index)].slot_bytes;
+
+    for (unsigned tries = 0; tries < 2; tries++) {
+        uint64_t word;
+        struct np_slab *slab = find_lender(heap, class_index, &word);
+        unsigned granules;
+
+        if (slab == NULL)
+            return false;
+        granules = slab->slot_bytes == slot_bytes ? np_slab_lend(slab, &word, shelf) : 0;
+        if (granules == 0 || word == 0)
+            np_depot_settle(slab);
+        if (granules > 0) {
+            NP_OWNER_SET(shelf->until_notice, 0);
+            heap->open_bytes += (size_t)granules << NP_GRANULE_SHIFT;
+            heap->open_bytes -= (size_t)heap->shelf_granules[class_index] << NP_GRANULE_SHIFT;
+            heap->shelf_granules[class_index] = (uint8_t)granules;
+            return true;
+        }
+        heap->lender[class_index] = NULL;
+    }
+    return false;
+}
+
 static struct np_slab *make_slab(struct np_heap *heap, unsigned class_index,
                                  enum np_growth growth)
 {
@@ -377,69 +480,80 @@ static bool split_pair(struct np_heap *heap, unsigned class_index, const struct 
     return true;
 }
 
-/* A slab of the class with a free slot, as the class's current one; NULL: see np_heap_take. The order spends what is
- * resident before what is cold, and what is here before what is shared. */
-static struct np_slab *refill(struct np_heap *heap, unsigned class_index, enum np_growth growth)
+/* An open slab of the class with a free slot or a cold page, as the class's current one; NULL: see np_heap_take. The order
+ * spends what is resident before what is cold, and what is here before what is shared. */
+static struct np_slab *refill_by_slab(struct np_heap *heap, unsigned class_index,
+                                      enum np_growth growth)
 {
-    struct np_slab *slab = heap->current[class_index];
+    struct np_slab *slab = take_listed(heap, class_index);
 
-    if (slab != &np_empty_slab && has_free_slots(slab))
-        return slab;
-    slab = find_open(heap, class_index, SEARCH_FREE);
-    if (slab == NULL)
-        slab = take_listed(heap, class_index);
     if (slab == NULL)
         slab = find_open(heap, class_index, SEARCH_COLD);
     if (slab == NULL)
         slab = make_slab(heap, class_index, growth);
     if (slab == NULL)
         return NULL;
+    clear_shelf(heap, class_index);
     make_current(heap, class_index, slab);
     return slab;
 }
 
-static void *pop(struct np_slab *slab)
-{
-    struct np_slot *slot = slab->free_slots;
-
-    slab->free_slots = np_slot_next(slab, slot);
-    NP_OWNER_ADD(slab->until_notice, 1);
-    return slot;
-}
-
-static void *take_of_class(struct np_heap *heap, unsigned class_index, enum np_growth growth)
+/* A shelf of the class with a slot; NULL: see np_heap_take. A shelf without one: its slab has to be extended. */
+static struct np_shelf *refill(struct np_heap *heap, unsigned class_index, enum np_growth growth)
 {
     struct np_slab *slab = heap->current[class_index];
 
-    if (slab->free_slots == NULL) {
-        slab = refill(heap, class_index, growth);
-        if (slab == NULL)
-            return NULL;
-        if (slab->free_slots == NULL)
-            extend(heap, slab);
+    if (slab != &np_empty_slab && has_free_slots(slab))
+        return &slab->shelf;
+    slab = find_open(heap, class_index, SEARCH_FREE);
+    if (slab != NULL) {
+        clear_shelf(heap, class_index);
+        make_current(heap, class_index, slab);
+        return &slab->shelf;
     }
-    return pop(slab);
+    if (heap->current[class_index] == &np_empty_slab && !has_room_to_open(heap) &&
+        borrow(heap, class_index))
+        return &heap->shelves[class_index];
+    slab = refill_by_slab(heap, class_index, growth);
+    return slab != NULL ? &slab->shelf : NULL;
+}
+
+/* A slot of the class; NULL: see np_heap_take. */
+static void *take_of_class(struct np_heap *heap, unsigned class_index, enum np_growth growth)
+{
+    struct np_shelf *shelf = shelf_of(heap, class_index);
+
+    if (shelf->free_slots == NULL) {
+        shelf = refill(heap, class_index, growth);
+        if (shelf == NULL)
+            return NULL;
+        if (shelf->free_slots == NULL)
+            extend(heap, heap->current[class_index]);
+    }
+    return np_shelf_pop(shelf);
 }
 
 void *np_heap_take(struct np_heap *heap, size_t size_bytes, enum np_growth growth)
 {
     unsigned class_index;
-    struct np_slab *slab;
+    struct np_shelf *shelf;
 
     np_heap_apply_knobs(heap);
     class_index = class_of_request(heap, size_bytes);
-    slab = heap->current[class_index];
-    if (slab->free_slots != NULL)
-        return pop(slab);
-    slab = refill(heap, class_index, growth);
-    if (slab == NULL)
+    shelf = shelf_of(heap, class_index);
+    if (shelf->free_slots != NULL)
+        return np_shelf_pop(shelf);
+    shelf = refill(heap, class_index, growth);
+    if (shelf == NULL)
         return NULL;
-    if (slab->free_slots == NULL) {
+    if (shelf->free_slots == NULL) {
+        struct np_slab *slab = heap->current[class_index];
+
         if (split_pair(heap, class_index, slab) && class_of_request(heap, size_bytes) != class_index)
             return take_of_class(heap, class_of_request(heap, size_bytes), growth);
         extend(heap, slab);
     }
-    return pop(slab);
+    return np_shelf_pop(shelf);
 }
 
 /* Whether every slot of the class is so aligned. Slabs begin at a multiple of a unit, fitted pages at one of 4 KiB. */
@@ -464,18 +578,21 @@ void *np_heap_take_aligned(struct np_heap *heap, size_t size_bytes, size_t align
 
 void np_heap_close_all(struct np_heap *heap)
 {
+    clear_shelves(heap);
     while (heap->open_count > 0)
         close_slab(heap, heap->open[heap->open_count - 1]);
 }
 
 void np_heap_prepare_to_park(struct np_heap *heap)
 {
+    clear_shelves(heap);
     heap->last_pushed = NULL;
     memset(heap->made_count, 0, sizeof heap->made_count);
 }
 
 void np_heap_close_free(struct np_heap *heap, enum np_close close)
 {
+    clear_shelves(heap);
     for (unsigned index = heap->open_count; index-- > 0;) {
         struct np_slab *slab = heap->open[index];
         bool is_wanted = is_empty(slab);
@@ -489,6 +606,25 @@ void np_heap_close_free(struct np_heap *heap, enum np_close close)
             np_depot_settle(slab);
         }
     }
+}
+
+static const char *audit_shelf(const struct np_heap *heap, unsigned class_index)
+{
+    const struct np_shelf *shelf = &heap->shelves[class_index];
+    const struct np_slot *slot = shelf->free_slots;
+
+    if (slot != NULL && heap->current[class_index] != &np_empty_slab)
+        return "H4: a class has both a current slab and lent slots";
+    for (unsigned count = 0; slot != NULL; count++) {
+        const struct np_slab *slab = np_slab_find((uintptr_t)slot);
+
+        if (slab == NULL || slab->class_index != class_index ||
+            np_slab_slot_index(slab, (uintptr_t)slot) < 0 ||
+            np_slab_is_free_bit(slab, (uintptr_t)slot) || count > slab->slot_count)
+            return "H4: what is lent is no live slot of its class";
+        slot = (const struct np_slot *)(slot->encoded_next ^ shelf->key);
+    }
+    return NULL;
 }
 
 const char *np_heap_audit(const struct np_heap *heap)
@@ -506,22 +642,27 @@ const char *np_heap_audit(const struct np_heap *heap)
             return "H3: a heap's list of open slabs has one that is not its own";
         open_bytes += np_slab_resident_bytes(slab);
     }
+    for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++)
+        open_bytes += (size_t)heap->shelf_granules[class_index] << NP_GRANULE_SHIFT;
     if (open_bytes != heap->open_bytes)
         return "H3: a heap's open bytes are miscounted";
     for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++) {
         const struct np_slab *slab = heap->current[class_index];
+        const char *fault = audit_shelf(heap, class_index);
+
+        if (fault != NULL)
+            return fault;
 
         if (slab != &np_empty_slab &&
             (slab->class_index != class_index || atomic_load(&slab->owner) != heap))
             return "H2: a current slab is not this heap's, or of another class";
     }
     for (size_t granule = 0; granule < NP_DIRECT_COUNT; granule++) {
-        const struct np_slab *slab = heap->direct[granule];
+        unsigned class_index = class_of_request(heap, granule * NP_ALIGNMENT);
 
-        if (slab != &np_empty_slab &&
-            (heap->current[slab->class_index] != slab ||
-             slab->slot_bytes < granule * NP_ALIGNMENT))
-            return "H1: a direct entry is not a current slab that is large enough";
+        if (heap->direct[granule] != EMPTY_SHELF &&
+            heap->direct[granule] != shelf_of((struct np_heap *)heap, class_index))
+            return "H1: a direct entry is not the shelf of its class";
     }
     return NULL;
 }

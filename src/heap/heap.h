@@ -4,10 +4,16 @@
  * own: taking and freeing their slots needs no atomic instruction. It holds few, so that a sleeping
  * thread withholds little (P1): the memory that may be behind them is at most NEAP_OPEN_BYTES, 1 MiB unless set.
  *
- * [H1] direct[g] is the slab that serves requests of granule g, or the empty slab; the slab is open here.
+ * Where that is not enough for the classes in use, the heap does not close a slab that is at work for one that is needed
+ * now, but has slots lent: those that are free on one page of a slab that nobody holds. They are live, to the slab.
+ *
+ * [H1] direct[g] is the shelf that serves requests of granule g: that of the current slab of the class, or if it has none
+ *      the heap's own of the class.
  * [H2] current[c] is an open slab of class c in this heap, or the empty slab.
  * [H3] open[0..open_count) are the slabs whose owner is this heap; open_bytes is the sum of the bytes of theirs that
- *      may be resident.
+ *      may be resident, and of those of shelf_granules.
+ * [H4] The slots on shelves[c] are of class c and lie on at most shelf_granules[c] granules of one slab. There are none
+ *      while the class has a current slab.
  *
  * Read next: heap.c for refilling and closing, slab.h for slabs, docs/life_of_an_allocation.md for all of it
  * in order.
@@ -24,8 +30,11 @@
 #define NP_OPEN_MAX 64
 
 struct np_heap {
-    struct np_slab *direct[NP_DIRECT_COUNT];
+    struct np_shelf *direct[NP_DIRECT_COUNT];
     struct np_slab *current[NP_CLASS_TABLE_COUNT];
+    struct np_shelf shelves[NP_CLASS_TABLE_COUNT]; /* H4 */
+    uint8_t shelf_granules[NP_CLASS_TABLE_COUNT];
+    struct np_slab *lender[NP_CLASS_TABLE_COUNT]; /* where the last slots of the class were lent; to be tried first */
     struct np_slab *last_pushed; /* the slab of the last free that was not for one of ours; only compared */
     struct np_arena *home;
     size_t held_bytes;    /* the limit of M_MXFAST that direct[] and the twin class's slabs here were made for */
@@ -56,14 +65,11 @@ extern NP_THREAD_LOCAL struct np_heap *np_heap_fast;
 /* A slot for a request of at most NP_DIRECT_MAX_BYTES, or NULL: not "no memory", ask the slow path. */
 NP_INLINE void *np_heap_try_take(const struct np_heap *heap, size_t size_bytes)
 {
-    struct np_slab *slab = heap->direct[(size_bytes + NP_ALIGNMENT - 1) / NP_ALIGNMENT];
-    struct np_slot *slot = slab->free_slots;
+    struct np_shelf *shelf = heap->direct[(size_bytes + NP_ALIGNMENT - 1) / NP_ALIGNMENT];
 
-    if (NP_UNLIKELY(slot == NULL))
+    if (NP_UNLIKELY(shelf->free_slots == NULL))
         return NULL;
-    slab->free_slots = np_slot_next(slab, slot);
-    NP_OWNER_ADD(slab->until_notice, 1);
-    return slot;
+    return np_shelf_pop(shelf);
 }
 
 /* Frees a slot of a slab that this heap holds. True: the slab has reached its notice, call np_heap_notice. */

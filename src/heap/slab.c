@@ -342,6 +342,7 @@ struct chain {
     struct np_slot *first;
     struct np_slot *last;
     unsigned count;
+    uintptr_t key; /* of the list that they go to */
 };
 
 /* Takes those of the wanted bits that are set, and links their slots, the first of which begins at `base`. Rising, so
@@ -349,6 +350,7 @@ struct chain {
 static void take_bits(struct np_slab *slab, size_t word_at, uint64_t wanted, uintptr_t base,
                       struct chain *chain)
 {
+    uintptr_t key = chain->key;
     uint64_t bits = atomic_load_explicit(&slab->bits[word_at], memory_order_relaxed) & wanted;
 
     if (bits == 0)
@@ -363,7 +365,7 @@ static void take_bits(struct np_slab *slab, size_t word_at, uint64_t wanted, uin
         if (chain->last == NULL)
             chain->first = slot;
         else
-            chain->last->encoded_next = (uintptr_t)slot ^ slab->key;
+            chain->last->encoded_next = (uintptr_t)slot ^ key;
         chain->last = slot;
     }
 }
@@ -377,10 +379,10 @@ static void take_from_page(struct np_slab *slab, unsigned page, struct chain *ch
                   start + (uintptr_t)number * 64 * slab->slot_bytes, chain);
 }
 
-static void take_loose(struct np_slab *slab, struct chain *chain)
+/* The slots of a loose slab that lie on a cold page, with others or alone. */
+static void mask_cold(const struct np_slab *slab, uint64_t cold[LOOSE_WORDS])
 {
-    uint64_t cold[LOOSE_WORDS] = {0, 0};
-
+    cold[0] = cold[1] = 0;
     for (uint32_t pages = slab->cold_pages; pages != 0; pages &= pages - 1) {
         uint64_t mask[LOOSE_WORDS];
 
@@ -388,14 +390,30 @@ static void take_loose(struct np_slab *slab, struct chain *chain)
         cold[0] |= mask[0];
         cold[1] |= mask[1];
     }
+}
+
+static void take_loose(struct np_slab *slab, const uint64_t wanted[LOOSE_WORDS],
+                       struct chain *chain)
+{
     for (unsigned number = 0; number < LOOSE_WORDS && number * 64U < slab->slot_count; number++)
-        take_bits(slab, number, ~cold[number],
+        take_bits(slab, number, wanted[number],
                   slab->start + (uintptr_t)number * 64 * slab->slot_bytes, chain);
+}
+
+static void take_warm_loose(struct np_slab *slab, struct chain *chain)
+{
+    uint64_t cold[LOOSE_WORDS];
+    uint64_t warm[LOOSE_WORDS];
+
+    mask_cold(slab, cold);
+    warm[0] = ~cold[0];
+    warm[1] = ~cold[1];
+    take_loose(slab, warm, chain);
 }
 
 bool np_slab_refill(struct np_slab *slab)
 {
-    struct chain chain = {NULL, NULL, 0};
+    struct chain chain = {NULL, NULL, 0, slab->key};
     uint64_t word;
 
     if (is_paged(slab)) {
@@ -404,7 +422,7 @@ bool np_slab_refill(struct np_slab *slab)
         for (; warm != 0 && chain.count < REFILL_COUNT; warm &= warm - 1)
             take_from_page(slab, (unsigned)__builtin_ctz(warm), &chain);
     } else {
-        take_loose(slab, &chain);
+        take_warm_loose(slab, &chain);
     }
     if (chain.count == 0)
         return false;
@@ -416,6 +434,77 @@ bool np_slab_refill(struct np_slab *slab)
            chain.count * COUNT_ONE;
     learn(slab, np_slab_word_count(word), (int)chain.count);
     return true;
+}
+
+/* A warm page of a paged slab with free slots; of several, the first that has a few. Or none: page_count. */
+static unsigned page_to_lend(const struct np_slab *slab)
+{
+    unsigned best = page_count(slab);
+    unsigned most = 0;
+
+    for (uint32_t warm = all_pages(slab) & ~slab->cold_pages; warm != 0 && most < 4; warm &= warm - 1) {
+        unsigned page = (unsigned)__builtin_ctz(warm);
+        unsigned count = 0;
+
+        for (unsigned number = 0; number < words_per_page(slab); number++)
+            count += np_bit_count(atomic_load_explicit(
+                &slab->bits[page + (size_t)number * NP_SLOT_BITS_PLANE_WORDS],
+                memory_order_relaxed));
+        if (count > most) {
+            most = count;
+            best = page;
+        }
+    }
+    return best;
+}
+
+/* The free slots of a loose slab that lie on one page, the first that has some and is warm with all that they reach. */
+static void lend_loose(struct np_slab *slab, struct chain *chain)
+{
+    uint64_t cold[LOOSE_WORDS];
+    uint64_t wanted[LOOSE_WORDS];
+
+    mask_cold(slab, cold);
+    for (unsigned page = 0; page < page_count(slab) && chain->count == 0; page++) {
+        mask_page(slab, page, wanted);
+        wanted[0] &= ~cold[0];
+        wanted[1] &= ~cold[1];
+        take_loose(slab, wanted, chain);
+    }
+}
+
+unsigned np_slab_lend(struct np_slab *slab, uint64_t *word, struct np_shelf *shelf)
+{
+    struct chain chain = {NULL, NULL, 0, shelf->key};
+    uint64_t before;
+    uint64_t closed;
+
+    if (is_paged(slab)) {
+        unsigned page = page_to_lend(slab);
+
+        for (unsigned number = 0; page < page_count(slab) && number < words_per_page(slab); number++)
+            take_bits(slab, page + (size_t)number * NP_SLOT_BITS_PLANE_WORDS, UINT64_MAX,
+                      slab->start + ((uintptr_t)page << NP_GRANULE_SHIFT) +
+                          (uintptr_t)number * 64 * slab->slot_bytes,
+                      &chain);
+    } else {
+        lend_loose(slab, &chain);
+    }
+    if (chain.count == 0)
+        return 0;
+    chain.last->encoded_next = shelf->key;
+    shelf->free_slots = chain.first;
+    before = *word;
+    closed = (before - chain.count * COUNT_ONE) | NP_SLAB_CLOSED_BIT;
+    if (!atomic_compare_exchange_strong_explicit(&slab->word, &before, closed, memory_order_release,
+                                                 memory_order_relaxed)) {
+        /* Somebody has pushed, perhaps the last slot of a page, and saw the slab open: it is to be settled. */
+        atomic_fetch_sub_explicit(&slab->word, chain.count * COUNT_ONE, memory_order_relaxed);
+        *word = 0;
+    }
+    return (unsigned)(((uintptr_t)chain.last + slab->slot_bytes - 1 - slab->start) / NP_GRANULE_BYTES -
+                      ((uintptr_t)chain.first - slab->start) / NP_GRANULE_BYTES) +
+           1;
 }
 
 /* Cold granules that slots overlap. */

@@ -43,6 +43,14 @@ struct np_slot {
     uintptr_t encoded_next;
 };
 
+/* Free slots of one class for malloc to take, a private list: a slab's, or a heap's own (heap.h). */
+struct np_shelf {
+    struct np_slot *free_slots;
+    uintptr_t key;        /* encodes the links */
+    int32_t until_notice; /* of a slab: live - notice_at; at or below 0 the freeing thread looks */
+    uint32_t cold_pages;  /* of a slab, by granule; here because there is a place for it */
+};
+
 enum np_slab_kind {
     NP_SLAB_NONE, /* no slab has its first unit here; a zero record says so */
     NP_SLAB_FIRST,
@@ -51,10 +59,15 @@ enum np_slab_kind {
 
 struct np_slab {
     /* The holder's line. */
-    struct np_slot *free_slots;
-    uintptr_t key;
-    int32_t until_notice; /* live - notice_at; at or below 0 the freeing thread looks */
-    uint32_t cold_pages;  /* by granule of the slab */
+    union {
+        struct np_shelf shelf;
+        struct {
+            struct np_slot *free_slots;
+            uintptr_t key;
+            int32_t until_notice;
+            uint32_t cold_pages;
+        };
+    };
     uint16_t used_when_passed; /* when the search for idle open slabs came by last */
     int16_t shared_count;      /* the word's count when the holder looked last */
     int8_t notice_at;          /* 0, or -1: never look */
@@ -93,6 +106,16 @@ extern struct np_slab_sums np_slab_sums;
 NP_INLINE struct np_slot *np_slot_next(const struct np_slab *slab, const struct np_slot *slot)
 {
     return (struct np_slot *)(slot->encoded_next ^ slab->key);
+}
+
+/* Takes the first slot of a shelf that has one. */
+NP_INLINE struct np_slot *np_shelf_pop(struct np_shelf *shelf)
+{
+    struct np_slot *slot = shelf->free_slots;
+
+    shelf->free_slots = (struct np_slot *)(slot->encoded_next ^ shelf->key);
+    NP_OWNER_ADD(shelf->until_notice, 1);
+    return slot;
 }
 
 /* Holder: slots in the program's hands, as far as it has looked (S2). */
@@ -140,6 +163,10 @@ void np_slab_look(struct np_slab *slab);
 
 /* Holder: takes some free slots of warm pages onto the private list. False: there are none. */
 bool np_slab_refill(struct np_slab *slab);
+
+/* Holder of a published slab, whose word is this one: puts free slots of one warm page on a shelf that has none, as live ones,
+ * and closes the slab again. Returns the granules that they lie on; 0: there are none, and the slab is not closed. */
+unsigned np_slab_lend(struct np_slab *slab, uint64_t *word, struct np_shelf *shelf);
 
 /* Holder: makes a cold system page warm and takes slots from there; false: no slot is cold. With a granule_count above 1
  * that many if they are neighbours, and memory is put behind all of them at once. */
