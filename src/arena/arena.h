@@ -36,7 +36,7 @@
 #include "attr.h"
 #include "limits.h"
 #include "lock.h"
-#include "os.h"
+#include "range.h"
 #include "tree.h"
 
 enum np_run_state {
@@ -153,7 +153,7 @@ bool np_arena_return_some(size_t want_granules, size_t top_keep_bytes, size_t *g
 
 /* Purges ranges of lent runs that belong to the caller, each whole system pages. A range that the system refuses is
  * made 0 bytes long. Returns the granules that went. */
-size_t np_arena_purge_ranges(struct np_os_range *ranges, size_t count);
+size_t np_arena_purge_ranges(struct np_range *ranges, size_t count);
 
 /* Gives back all memory of free runs, but for pad_bytes at the top of the main arena; true if any went. */
 bool np_arena_trim(size_t pad_bytes);
@@ -169,9 +169,15 @@ const char *np_arena_audit_all(void);
 bool np_arena_walk(struct np_arena *arena, void (*visit)(const struct np_run *run, void *context),
                    void *context);
 
-/* So many granules without memory are about to be used: returns how many of them, at most, take back what had been
- * returned. It makes no difference here which addresses they have: had nothing been returned, that memory would serve. */
-size_t np_arena_note_taken(size_t granules);
+/* So many granules without memory are about to be used. If memory had been returned before, that much of it is taken
+ * back, and the thrash allowance may rise (thrash.h). It makes no difference which addresses they have: had nothing
+ * been returned, that memory would serve. live_bytes: in use; retained_bytes: resident and free. */
+void np_arena_note_taken(size_t granules, size_t live_bytes, size_t retained_bytes);
+
+/* Lets the thrash allowance fall if it is not needed; to be called before memory is returned. */
+void np_arena_look_at_allowance(size_t live_bytes, size_t retained_bytes);
+
+size_t np_arena_allowance_bytes(void);
 
 void np_arena_fork(enum np_fork_phase phase);
 

@@ -12,9 +12,11 @@
 #include "os.h"
 #include "returned.h"
 #include "run.h"
+#include "thrash.h"
 #include "tune.h"
 #include "window.h"
 
+static struct np_thrash thrash;
 static _Atomic size_t outstanding_granules; /* returned, and not taken back since */
 
 size_t np_arena_retained_bytes(void)
@@ -46,24 +48,35 @@ static void note(enum np_return_way way, size_t granules, size_t calls, uint64_t
     np_returned_note(way, granules << NP_GRANULE_SHIFT, calls, np_os_fine_ns() - since_ns);
 }
 
-size_t np_arena_note_taken(size_t granules)
+void np_arena_note_taken(size_t granules, size_t live_bytes, size_t retained_bytes)
 {
     size_t outstanding = atomic_load_explicit(&outstanding_granules, memory_order_relaxed);
+    size_t back;
 
-    while (outstanding != 0) {
-        size_t back = np_min(outstanding, granules);
-
-        if (atomic_compare_exchange_weak_explicit(&outstanding_granules, &outstanding,
-                                                  outstanding - back, memory_order_relaxed,
-                                                  memory_order_relaxed)) {
-            np_returned_note_refault(back << NP_GRANULE_SHIFT);
-            return back;
-        }
-    }
-    return 0;
+    do {
+        if (outstanding == 0)
+            return;
+        back = np_min(outstanding, granules);
+    } while (!atomic_compare_exchange_weak_explicit(&outstanding_granules, &outstanding,
+                                                    outstanding - back, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    np_returned_note_refault(back << NP_GRANULE_SHIFT);
+    np_thrash_refault(&thrash, back, live_bytes >> NP_GRANULE_SHIFT,
+                      retained_bytes >> NP_GRANULE_SHIFT, np_os_coarse_ns());
 }
 
-size_t np_arena_purge_ranges(struct np_os_range *ranges, size_t count)
+void np_arena_look_at_allowance(size_t live_bytes, size_t retained_bytes)
+{
+    np_thrash_look(&thrash, live_bytes >> NP_GRANULE_SHIFT, retained_bytes >> NP_GRANULE_SHIFT,
+                   np_os_coarse_ns());
+}
+
+size_t np_arena_allowance_bytes(void)
+{
+    return np_thrash_allowance_pages(&thrash) << NP_GRANULE_SHIFT;
+}
+
+size_t np_arena_purge_ranges(struct np_range *ranges, size_t count)
 {
     uint64_t since_ns = np_os_fine_ns();
     size_t calls = 0;
@@ -118,7 +131,7 @@ struct batch {
     size_t refused_end; /* of the highest that was refused, in granules from the run's start; 0: none */
     size_t bytes;
     unsigned count;
-    struct np_os_range ranges[BATCH_RANGES];
+    struct np_range ranges[BATCH_RANGES];
 };
 
 static void purge_batch(struct batch *batch)
@@ -157,7 +170,7 @@ static void add_to_batch(struct batch *batch, size_t from, size_t to)
         size_t bytes = np_min(end - start, NP_PURGE_BATCH_BYTES - batch->bytes);
 
         end -= bytes;
-        batch->ranges[batch->count++] = (struct np_os_range){(void *)end, bytes};
+        batch->ranges[batch->count++] = (struct np_range){(void *)end, bytes};
         batch->bytes += bytes;
         if (batch->count == BATCH_RANGES || batch->bytes == NP_PURGE_BATCH_BYTES)
             purge_batch(batch);

@@ -1,13 +1,12 @@
 /* The order in which memory is returned, and the visits to closed slabs. The part that concerns runs is arena/purge.c. */
 #include "return.h"
 
+#include "arena.h"
 #include "bits.h"
 #include "depot.h"
 #include "meta.h"
-#include "os.h"
 #include "returned.h"
 #include "slab.h"
-#include "thrash.h"
 #include "tune.h"
 #include "window.h"
 
@@ -19,8 +18,6 @@
 /* The built-in threshold: 1 MiB, or 1/32 of what is lent where that is more. */
 #define THRESHOLD_FLOOR_BYTES ((size_t)1 << 20)
 #define THRESHOLD_LIVE_SHARE 32
-
-static struct np_thrash thrash;
 
 static size_t charged_bytes(void)
 {
@@ -52,16 +49,20 @@ size_t np_return_threshold_bytes(void)
         return bytes < 0 ? SIZE_MAX : (size_t)bytes;
     }
     return np_max(THRESHOLD_FLOOR_BYTES, live_bytes() / THRESHOLD_LIVE_SHARE) +
-           (np_thrash_allowance_pages(&thrash) << NP_GRANULE_SHIFT);
+           np_arena_allowance_bytes();
+}
+
+/* At least what is live, for the allowance: it is to let a whole peak of the program stay. */
+static size_t used_bytes(void)
+{
+    size_t lent_bytes = np_arena_lent_bytes();
+
+    return lent_bytes - np_min(lent_bytes, charged_bytes());
 }
 
 void np_return_note_taken(size_t granules)
 {
-    size_t back = np_arena_note_taken(granules);
-
-    if (back > 0)
-        np_thrash_refault(&thrash, back, live_bytes() >> NP_GRANULE_SHIFT,
-                          np_return_retained_bytes() >> NP_GRANULE_SHIFT, np_os_coarse_ns());
+    np_arena_note_taken(granules, used_bytes(), np_return_retained_bytes());
 }
 
 /* Where the visits go on. Two threads may use it at once, and each may undo a step of the other's: it is a place to
@@ -78,7 +79,7 @@ struct round {
     unsigned range_count;
     struct np_slab *slabs[VISIT_SLABS];
     uint64_t words[VISIT_SLABS]; /* of each, as it was when we opened it */
-    struct np_os_range ranges[VISIT_RANGES];
+    struct np_range ranges[VISIT_RANGES];
 };
 
 static struct np_pool round_pool = NP_POOL_INIT(struct round);
@@ -99,7 +100,7 @@ static void add_ranges(struct round *round, const struct np_slab *slab, uint32_t
         /* The run of set bits that begins there. */
         unsigned count = (unsigned)__builtin_ctzll(~((uint64_t)pages >> from));
 
-        round->ranges[round->range_count++] = (struct np_os_range){
+        round->ranges[round->range_count++] = (struct np_range){
             (void *)(slab->start + ((uintptr_t)from << NP_GRANULE_SHIFT)),
             (size_t)count << NP_GRANULE_SHIFT};
         round->granules += count;
@@ -262,13 +263,12 @@ void np_return_excess(void)
     size_t retained_bytes = np_return_retained_bytes();
 
     /* Below it nothing is ever returned, or counted as too much; and most programs stay there. */
-    if (retained_bytes <= THRESHOLD_FLOOR_BYTES && np_thrash_allowance_pages(&thrash) == 0 &&
+    if (retained_bytes <= THRESHOLD_FLOOR_BYTES && np_arena_allowance_bytes() == 0 &&
         !np_tune_is_set(NP_KNOB_TRIM_THRESHOLD)) {
         np_returned_note_retained(retained_bytes);
         return;
     }
-    np_thrash_look(&thrash, live_bytes() >> NP_GRANULE_SHIFT, retained_bytes >> NP_GRANULE_SHIFT,
-                   np_os_coarse_ns());
+    np_arena_look_at_allowance(used_bytes(), retained_bytes);
     threshold_bytes = np_return_threshold_bytes();
     if (retained_bytes > threshold_bytes) {
         (void)np_return_down_to(threshold_bytes - threshold_bytes / 8, SIZE_MAX);

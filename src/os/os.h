@@ -12,6 +12,7 @@
 #define NP_OS_OS_H
 
 #include "attr.h"
+#include "range.h"
 
 /* Bytes of a system page: a power of two, 4 KiB to 64 KiB, the same for the life of the process. */
 size_t np_os_page_bytes(void);
@@ -41,15 +42,10 @@ bool np_os_release(void *address, size_t bytes);
  * forbidden: still resident, contents undefined between the old ones and zero. */
 bool np_os_purge(void *address, size_t bytes);
 
-struct np_os_range {
-    void *address;
-    size_t bytes;
-};
-
 /* Purges several ranges, at least one, each whole system pages, in as few calls as the kernel
  * allows. Returns how many of the first went: fewer than count where the next one was refused,
  * which is then as np_os_purge leaves it. *calls is raised by the system calls made. */
-size_t np_os_purge_ranges(const struct np_os_range *ranges, size_t count, size_t *calls);
+size_t np_os_purge_ranges(const struct np_range *ranges, size_t count, size_t *calls);
 
 /* Puts memory behind a range before it is touched, cheaper than a fault a page. False: not done,
  * which costs time only. */

@@ -35,15 +35,15 @@
 enum { BATCH_RANGES = 1024 };
 #define BATCH_BYTES ((size_t)1 << 30)
 
-_Static_assert(sizeof(struct np_os_range) == sizeof(struct iovec) &&
-                   offsetof(struct np_os_range, address) == offsetof(struct iovec, iov_base) &&
-                   offsetof(struct np_os_range, bytes) == offsetof(struct iovec, iov_len),
+_Static_assert(sizeof(struct np_range) == sizeof(struct iovec) &&
+                   offsetof(struct np_range, address) == offsetof(struct iovec, iov_base) &&
+                   offsetof(struct np_range, bytes) == offsetof(struct iovec, iov_len),
                "the kernel reads ranges as they are");
 
 static _Atomic bool is_batch_useless;
 
 /* How many of the first ranges one call may take; at least 1. */
-static size_t batch_count(const struct np_os_range *ranges, size_t count)
+static size_t batch_count(const struct np_range *ranges, size_t count)
 {
     size_t bytes = ranges[0].bytes;
     size_t taken = 1;
@@ -63,7 +63,7 @@ static bool may_pass(int error)
 /* How many of the first ranges went in one call; 0 also where none was made. The kernel tells
  * bytes, and stops between two ranges; one that should have gone in part counts as not gone.
  * *is_suspect: none went, for a reason that may hold for ever. */
-static size_t purge_batch(const struct np_os_range *ranges, size_t count, size_t *calls,
+static size_t purge_batch(const struct np_range *ranges, size_t count, size_t *calls,
                           bool *is_suspect)
 {
     size_t gone = 0;
@@ -85,7 +85,7 @@ static size_t purge_batch(const struct np_os_range *ranges, size_t count, size_t
     return gone;
 }
 
-size_t np_os_purge_ranges(const struct np_os_range *ranges, size_t count, size_t *calls)
+size_t np_os_purge_ranges(const struct np_range *ranges, size_t count, size_t *calls)
 {
     int saved_errno = errno;
     size_t done = 0;

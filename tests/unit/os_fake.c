@@ -317,7 +317,7 @@ static void require_committed(const void *address, size_t bytes, const char *sen
 }
 
 /* False: locked. */
-static bool purge_range(const struct np_os_range *range)
+static bool purge_range(const struct np_range *range)
 {
     uintptr_t start = (uintptr_t)range->address;
 
@@ -332,7 +332,7 @@ static bool purge_range(const struct np_os_range *range)
 }
 
 /* One call that takes the first end_count of the ranges, or fewer where one is locked: how many. */
-static size_t purge_first(const struct np_os_range *ranges, size_t end_count)
+static size_t purge_first(const struct np_range *ranges, size_t end_count)
 {
     size_t purged_before = fake.purged_bytes;
     size_t gone = 0;
@@ -346,7 +346,7 @@ static size_t purge_first(const struct np_os_range *ranges, size_t end_count)
 
 bool np_os_purge(void *address, size_t bytes)
 {
-    struct np_os_range range = {address, bytes};
+    struct np_range range = {address, bytes};
     bool is_done = begin(OS_FAKE_PURGE);
 
     require_committed(address, bytes, "purging what is not committed");
@@ -355,7 +355,7 @@ bool np_os_purge(void *address, size_t bytes)
     return is_done;
 }
 
-size_t np_os_purge_ranges(const struct np_os_range *ranges, size_t count, size_t *calls)
+size_t np_os_purge_ranges(const struct np_range *ranges, size_t count, size_t *calls)
 {
     size_t end_count = count;
     size_t gone;

@@ -11,7 +11,7 @@
 enum { RANGES = 10, STAMP = 0x5A, DIED = 128 + SIGABRT };
 
 static unsigned char *memory;
-static struct np_os_range ranges[RANGES];
+static struct np_range ranges[RANGES];
 
 /* A range of a page, then a page between, RANGES times. */
 static void make_ranges(void)
@@ -22,7 +22,7 @@ static void make_ranges(void)
     EXPECT(memory != NULL);
     memset(memory, STAMP, 2 * RANGES * page);
     for (size_t i = 0; i < RANGES; i++)
-        ranges[i] = (struct np_os_range){memory + 2 * i * page, page};
+        ranges[i] = (struct np_range){memory + 2 * i * page, page};
 }
 
 /* The first `count` ranges have gone, the others have their contents. */
@@ -111,7 +111,7 @@ enum breach { NONE, NO_RANGES, NO_BYTES, PART_OF_A_PAGE, NOT_COMMITTED, RELEASED
 static int purge_in_breach(unsigned breach)
 {
     size_t page = np_os_page_bytes();
-    struct np_os_range *last = &ranges[RANGES - 1];
+    struct np_range *last = &ranges[RANGES - 1];
     size_t calls;
 
     make_ranges();

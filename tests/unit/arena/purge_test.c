@@ -165,13 +165,13 @@ static bool is_all_purged(uintptr_t start, size_t granule_count)
 /* Ranges of lent runs: those of slabs. A refused one says so, and does not keep the others. */
 static void ranges_are_purged_and_refused_ones_marked(void **state)
 {
-    struct np_os_range ranges[5];
+    struct np_range ranges[5];
     uintptr_t start = model_take(100, NP_GRANULE_BYTES, 100, NP_MAY_GROW)->start;
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(ranges); i++)
         ranges[i] =
-            (struct np_os_range){(void *)(start + granules_bytes(20 * i)), granules_bytes(i + 1)};
+            (struct np_range){(void *)(start + granules_bytes(20 * i)), granules_bytes(i + 1)};
     os_fake_lock_memory((void *)(start + granules_bytes(20)), granules_bytes(40));
     assert_int_equal(np_arena_purge_ranges(ranges, COUNT_OF(ranges)), 1 + 4 + 5);
     for (size_t i = 0; i < COUNT_OF(ranges); i++) {

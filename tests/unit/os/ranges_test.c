@@ -28,7 +28,7 @@ struct area {
     size_t bytes;
     size_t stride_bytes;
     size_t count;
-    struct np_os_range ranges[MANY_RANGES];
+    struct np_range ranges[MANY_RANGES];
 };
 
 static struct area area;
@@ -45,7 +45,7 @@ static void make_area(size_t count)
     assert_non_null(area.start);
     memset(area.start, STAMP, area.bytes);
     for (size_t i = 0; i < count; i++)
-        area.ranges[i] = (struct np_os_range){area.start + i * area.stride_bytes, page};
+        area.ranges[i] = (struct np_range){area.start + i * area.stride_bytes, page};
 }
 
 static bool is_resident(const void *page)
@@ -90,7 +90,7 @@ static void expect_gone(size_t from, size_t to)
 /* Whether this kernel, and whatever filter we run under, does it: asked past the layer. */
 static bool has_batches(void)
 {
-    struct np_os_range page = {np_os_map(np_os_page_bytes()), np_os_page_bytes()};
+    struct np_range page = {np_os_map(np_os_page_bytes()), np_os_page_bytes()};
 
     return syscall(SYS_process_madvise, -10000, &page, 1, MADV_DONTNEED, 0) == (long)page.bytes;
 }
@@ -141,13 +141,13 @@ static void more_bytes_than_a_call_takes(void **state)
     size_t each = (size_t)400 << 20;
     char *memory = mmap(NULL, COUNT * each, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    struct np_os_range ranges[COUNT];
+    struct np_range ranges[COUNT];
     size_t calls = 0;
 
     (void)state;
     assert_ptr_not_equal(memory, MAP_FAILED);
     for (size_t i = 0; i < COUNT; i++) {
-        ranges[i] = (struct np_os_range){memory + i * each, each};
+        ranges[i] = (struct np_range){memory + i * each, each};
         memory[i * each] = STAMP;
         memory[(i + 1) * each - 1] = STAMP;
     }
