@@ -219,6 +219,21 @@ static void close_surplus(struct np_heap *heap, const struct np_slab *except)
     }
 }
 
+/* Slots that this slab has lent to the heap that opens it now are its free ones again; otherwise it would never be seen
+ * to be entirely free. */
+static void take_back_lent(struct np_heap *heap, struct np_slab *slab)
+{
+    unsigned class_index = slab->class_index;
+    struct np_shelf *shelf = &heap->shelves[class_index];
+
+    if (heap->lender[class_index] != slab || shelf->free_slots == NULL)
+        return;
+    while (shelf->free_slots != NULL)
+        (void)np_heap_give(slab, np_shelf_pop(shelf));
+    heap->open_bytes -= (size_t)heap->shelf_granules[class_index] << NP_GRANULE_SHIFT;
+    heap->shelf_granules[class_index] = 0;
+}
+
 /* Makes the heap the owner of a slab that its thread holds. */
 static void own(struct np_heap *heap, struct np_slab *slab)
 {
@@ -229,6 +244,7 @@ static void own(struct np_heap *heap, struct np_slab *slab)
     heap->open_bytes += np_slab_resident_bytes(slab);
     slab->open_index = (uint8_t)index;
     slab->used_when_passed = UINT16_MAX;
+    take_back_lent(heap, slab);
     slab->is_refused = false;
     /* What is open is bounded by open_bytes. */
     np_returned_note_reused((size_t)np_slab_charge(slab, 0) << NP_GRANULE_SHIFT);
@@ -239,7 +255,7 @@ static void own(struct np_heap *heap, struct np_slab *slab)
 
 /* Entirely free slabs that stay open because they are current may have so much memory behind them, so that a thread that
  * sleeps after freeing all it had withholds little. */
-#define EMPTY_MAX_BYTES ((size_t)192 << 10)
+#define EMPTY_MAX_BYTES ((size_t)128 << 10)
 
 static bool is_empty(struct np_slab *slab)
 {
