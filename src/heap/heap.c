@@ -463,6 +463,7 @@ static bool borrow(struct np_heap *heap, unsigned class_index)
             heap->open_bytes += (size_t)granules << NP_GRANULE_SHIFT;
             heap->open_bytes -= (size_t)heap->shelf_granules[class_index] << NP_GRANULE_SHIFT;
             heap->shelf_granules[class_index] = (uint8_t)granules;
+            close_surplus(heap, NULL);
             return true;
         }
         heap->lender[class_index] = NULL;
