@@ -10,6 +10,9 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 
 #include "names.h"
 #include "pattern.h"
@@ -44,5 +47,46 @@ static inline bool is_aligned(const void *block, size_t alignment_bytes)
 {
     return (uintptr_t)block % alignment_bytes == 0;
 }
+
+/* What `measure` writes to *figures, from a process of its own. neap leaves some memory to a program
+ * that frees all it has and takes it again at once, over and over: each measurement of what goes
+ * back begins without such a past. */
+struct figures {
+    size_t peak_bytes;
+    size_t kept_bytes;
+    char complaint[200];
+};
+
+static inline struct figures measured_apart(void (*measure)(size_t size, struct figures *figures),
+                                            size_t size)
+{
+    struct figures *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct figures figures;
+    int status = -1;
+    pid_t child;
+
+    assert_true(shared != MAP_FAILED);
+    child = fork();
+    if (child == 0) {
+        measure(size, shared);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    figures = *shared;
+    munmap(shared, sizeof(*shared));
+    if (status != 0)
+        fail_msg("%zu: the measurement ended with status %d", size, status);
+    if (figures.complaint[0] != '\0')
+        fail_msg("%zu: %s", size, figures.complaint);
+    return figures;
+}
+
+#define COMPLAIN_UNLESS(figures, condition) \
+    do { \
+        if (!(condition)) \
+            strncpy((figures)->complaint, #condition " does not hold", \
+                    sizeof((figures)->complaint) - 1); \
+    } while (0)
 
 #endif

@@ -15,20 +15,20 @@ static int hold_up_to_120(void **state)
 }
 
 /* Resident bytes at the peak and after the last free, both less those at the start. */
-static void measure(size_t size, size_t *peak, size_t *kept)
+static void measure(size_t size, struct figures *figures)
 {
     size_t resident_at_start = resident_bytes();
     size_t count = total_bytes / size;
 
     for (size_t i = 0; i < count; i++) {
         blocks[i] = api_malloc(size);
-        assert_non_null(blocks[i]);
         memset(blocks[i], 1, size);
     }
-    *peak = resident_bytes() - resident_at_start;
+    figures->peak_bytes = resident_bytes() - resident_at_start;
     for (size_t i = 0; i < count; i++)
         api_free(blocks[i]);
-    *kept = resident_bytes() < resident_at_start ? 0 : resident_bytes() - resident_at_start;
+    figures->kept_bytes =
+        resident_bytes() < resident_at_start ? 0 : resident_bytes() - resident_at_start;
 }
 
 static void blocks_of_121_and_more_go(void **state)
@@ -37,13 +37,22 @@ static void blocks_of_121_and_more_go(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
-        size_t peak;
-        size_t kept;
+        struct figures figures = measured_apart(measure, sizes[i]);
 
-        measure(sizes[i], &peak, &kept);
-        if (kept > peak / 20)
-            fail_msg("%zu: %zu of %zu bytes stay", sizes[i], kept, peak);
+        if (figures.kept_bytes > figures.peak_bytes / 20)
+            fail_msg("%zu: %zu of %zu bytes stay", sizes[i], figures.kept_bytes,
+                     figures.peak_bytes);
     }
+}
+
+static void measure_and_trim(size_t size, struct figures *figures)
+{
+    measure(size, figures);
+    COMPLAIN_UNLESS(figures, api_mallinfo2().smblks >= total_bytes / size / 10 * 9);
+    COMPLAIN_UNLESS(figures, api_mallinfo2().fsmblks >= total_bytes / 10 * 9);
+    COMPLAIN_UNLESS(figures, api_malloc_trim(0) == 1);
+    COMPLAIN_UNLESS(figures, api_mallinfo2().smblks == 0);
+    COMPLAIN_UNLESS(figures, api_mallinfo2().fsmblks == 0);
 }
 
 static void blocks_of_100_and_120_stay(void **state)
@@ -52,30 +61,23 @@ static void blocks_of_100_and_120_stay(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
-        size_t peak;
-        size_t kept;
+        struct figures figures = measured_apart(measure_and_trim, sizes[i]);
 
-        measure(sizes[i], &peak, &kept);
-        if (kept < peak / 10 * 9)
-            fail_msg("%zu: only %zu of %zu bytes stay", sizes[i], kept, peak);
-        assert_true(api_mallinfo2().smblks >= total_bytes / sizes[i] / 10 * 9);
-        assert_true(api_mallinfo2().fsmblks >= total_bytes / 10 * 9);
-        assert_int_equal(api_malloc_trim(0), 1);
-        assert_true(api_mallinfo2().smblks == 0);
-        assert_true(api_mallinfo2().fsmblks == 0);
+        if (figures.kept_bytes < figures.peak_bytes / 10 * 9)
+            fail_msg("%zu: only %zu of %zu bytes stay", sizes[i], figures.kept_bytes,
+                     figures.peak_bytes);
     }
 }
 
 /* What was held and then trimmed is ordinary memory again. */
 static void blocks_that_were_held_are_used_again(void **state)
 {
-    size_t peak;
-    size_t kept;
+    struct figures figures;
     size_t resident_at_start = resident_bytes();
 
     (void)state;
     for (unsigned round = 0; round < 4; round++)
-        measure(100, &peak, &kept);
+        measure(100, &figures);
     assert_true(resident_bytes() < resident_at_start + 2 * total_bytes);
     assert_int_equal(api_malloc_trim(0), 1);
     assert_true(resident_bytes() < resident_at_start + 4 * MIB);

@@ -13,73 +13,182 @@ static int touch_the_table(void **state)
     return 0;
 }
 
-static void allocate(size_t size, size_t count)
+/* Blocks of the size, touched; what that takes is peak_bytes. */
+static size_t allocate(size_t size, struct figures *figures)
 {
+    size_t resident_at_start = resident_bytes();
+    size_t count = total_bytes / size;
+
     for (size_t i = 0; i < count; i++) {
         blocks[i] = api_malloc(size);
-        assert_non_null(blocks[i]);
         memset(blocks[i], 1, size);
     }
+    figures->peak_bytes = resident_bytes() - resident_at_start;
+    COMPLAIN_UNLESS(figures, figures->peak_bytes >= count * size / 10 * 9);
+    figures->kept_bytes = resident_at_start;
+    return count;
 }
 
-static void expect_returned(size_t size, size_t resident_at_start)
+/* To be called after the frees: what more is resident than at the start. */
+static void note_kept(struct figures *figures)
 {
     size_t resident = resident_bytes();
 
-    if (resident > resident_at_start + 2 * MIB)
-        fail_msg("%zu: %zu KiB stay", size, (resident - resident_at_start) / KIB);
+    figures->kept_bytes = resident > figures->kept_bytes ? resident - figures->kept_bytes : 0;
 }
 
 static const size_t sizes[] = {24,   100,   120,   121,    128,    500,     1024,
                                4096, 10240, 16384, 16385, 100000, 1000000, 20000000};
 
+static void expect_returned(void (*life)(size_t size, struct figures *figures))
+{
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        struct figures figures = measured_apart(life, sizes[i]);
+
+        if (figures.kept_bytes > 2 * MIB)
+            fail_msg("%zu: %zu KiB stay", sizes[i], figures.kept_bytes / KIB);
+    }
+}
+
+static void free_in_order(size_t size, struct figures *figures)
+{
+    size_t count = allocate(size, figures);
+
+    for (size_t i = 0; i < count; i++)
+        api_free(blocks[i]);
+    note_kept(figures);
+}
+
 static void freed_in_order(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
-        size_t resident_at_start = resident_bytes();
-        size_t count = total_bytes / sizes[i];
+    expect_returned(free_in_order);
+}
 
-        allocate(sizes[i], count);
-        assert_true(resident_bytes() >= resident_at_start + count * sizes[i] / 10 * 9);
-        for (size_t k = 0; k < count; k++)
-            api_free(blocks[k]);
-        expect_returned(sizes[i], resident_at_start);
-    }
+static void free_in_reverse(size_t size, struct figures *figures)
+{
+    size_t count = allocate(size, figures);
+
+    for (size_t i = count; i-- > 0;)
+        api_free(blocks[i]);
+    note_kept(figures);
 }
 
 static void freed_in_reverse(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
-        size_t resident_at_start = resident_bytes();
-        size_t count = total_bytes / sizes[i];
-
-        allocate(sizes[i], count);
-        for (size_t k = count; k-- > 0;)
-            api_free(blocks[k]);
-        expect_returned(sizes[i], resident_at_start);
-    }
+    expect_returned(free_in_reverse);
 }
 
 /* One small block is held that was allocated when all the others were there: it pins one page. */
+static void free_below_a_pin(size_t size, struct figures *figures)
+{
+    size_t count = allocate(size, figures);
+    char *pin = api_malloc(40);
+
+    pattern_fill(pin, 40, 8);
+    for (size_t i = 0; i < count; i++)
+        api_free(blocks[i]);
+    note_kept(figures);
+    COMPLAIN_UNLESS(figures, pattern_holds(pin, 40, 8));
+    api_free(pin);
+}
+
 static void freed_below_a_pin(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
-        size_t resident_at_start = resident_bytes();
-        size_t count = total_bytes / sizes[i];
-        char *pin;
+    expect_returned(free_below_a_pin);
+}
 
-        allocate(sizes[i], count);
-        pin = api_malloc(40);
-        assert_non_null(pin);
-        pattern_fill(pin, 40, 8);
-        for (size_t k = 0; k < count; k++)
-            api_free(blocks[k]);
-        expect_returned(sizes[i], resident_at_start);
-        assert_true(pattern_holds(pin, 40, 8));
-        api_free(pin);
+static void shuffle(size_t count)
+{
+    uint64_t seed = 7;
+
+    for (size_t i = count; i > 1; i--) {
+        size_t other = random_below(&seed, i);
+        char *block = blocks[i - 1];
+
+        blocks[i - 1] = blocks[other];
+        blocks[other] = block;
+    }
+}
+
+static void free_at_random(size_t size, struct figures *figures)
+{
+    size_t count = allocate(size, figures);
+
+    shuffle(count);
+    for (size_t i = 0; i < count; i++)
+        api_free(blocks[i]);
+    note_kept(figures);
+}
+
+static void freed_at_random(void **state)
+{
+    (void)state;
+    expect_returned(free_at_random);
+}
+
+static int by_address(const void *left, const void *right)
+{
+    const char *const *a = left;
+    const char *const *b = right;
+
+    return (*a > *b) - (*a < *b);
+}
+
+/* The bytes of system pages on which one of the first count blocks lies. */
+static size_t bytes_of_pages(size_t count, size_t size)
+{
+    uintptr_t page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t end = 0; /* of the pages counted */
+    size_t bytes = 0;
+
+    qsort(blocks, count, sizeof(blocks[0]), by_address);
+    for (size_t i = 0; i < count; i++) {
+        uintptr_t first = (uintptr_t)blocks[i] / page_bytes * page_bytes;
+        uintptr_t last = ((uintptr_t)blocks[i] + size + page_bytes - 1) / page_bytes * page_bytes;
+
+        if (first < end)
+            first = end;
+        if (last > first)
+            bytes += last - first;
+        end = last > end ? last : end;
+    }
+    return bytes;
+}
+
+/* One block in 200 is kept, anywhere: what stays is the pages that they lie on. peak_bytes says how much
+ * that is. */
+static void keep_one_in_200(size_t size, struct figures *figures)
+{
+    size_t count = allocate(size, figures);
+    size_t kept_count = count / 200;
+
+    shuffle(count);
+    for (size_t i = 0; i < kept_count; i++)
+        pattern_fill(blocks[i], size, (uintptr_t)blocks[i]);
+    for (size_t i = kept_count; i < count; i++)
+        api_free(blocks[i]);
+    note_kept(figures);
+    for (size_t i = 0; i < kept_count; i++)
+        COMPLAIN_UNLESS(figures, pattern_holds(blocks[i], size, (uintptr_t)blocks[i]));
+    figures->peak_bytes = bytes_of_pages(kept_count, size);
+}
+
+static void what_is_sparse_keeps_the_pages_of_live_blocks(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        struct figures figures = measured_apart(keep_one_in_200, sizes[i]);
+
+        /* Of large blocks an open slab has few, and hardly any page without a hole: all that a thread
+         * may hold open counts. */
+        size_t slack_bytes = sizes[i] <= 1024 ? 2 * MIB : 2 * MIB + MIB / 2;
+
+        if (figures.kept_bytes > figures.peak_bytes / 100 * 115 + slack_bytes)
+            fail_msg("%zu: %zu KiB stay for %zu KiB", sizes[i], figures.kept_bytes / KIB,
+                     figures.peak_bytes / KIB);
     }
 }
 
@@ -89,6 +198,8 @@ int main(void)
         cmocka_unit_test(freed_in_order),
         cmocka_unit_test(freed_in_reverse),
         cmocka_unit_test(freed_below_a_pin),
+        cmocka_unit_test(freed_at_random),
+        cmocka_unit_test(what_is_sparse_keeps_the_pages_of_live_blocks),
     };
 
     return cmocka_run_group_tests(tests, touch_the_table, NULL);

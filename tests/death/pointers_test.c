@@ -20,6 +20,10 @@ static const char free_of_unknown[] =
     "free of a pointer that neap did not allocate, or freed before";
 static const char free_of_interior[] = "free of a pointer inside a block";
 static const char free_in_slab[] = "free of a pointer inside a block, or of none ever handed out";
+static const char free_in_slab_again[] = "double free, or free of a block never handed out";
+static const char on_two_lists[] =
+    "a block was freed twice: it is on two free lists, of the slab at";
+static const char overwritten[] = "a free block was overwritten: its link leaves the slab at";
 static const char realloc_of_unknown[] =
     "realloc of a pointer that neap did not allocate, or freed before";
 static const char realloc_of_interior[] = "realloc of a pointer inside a block";
@@ -66,7 +70,9 @@ static _Noreturn void attempt(int write_end, void (*crime)(void *), void *pointe
     _exit(0);
 }
 
-static void expect_death(void (*crime)(void *), void *pointer, const char *sentence)
+/* What is done dies, and says the sentence and the address. */
+static void expect_death_at(void (*crime)(void *), void *pointer, const char *sentence,
+                            uintptr_t address)
 {
     char wanted[256];
     char got[4096];
@@ -88,10 +94,15 @@ static void expect_death(void (*crime)(void *), void *pointer, const char *sente
     close(pipe_ends[0]);
     assert_int_equal(waitpid(child, &status, 0), child);
     snprintf(wanted, sizeof(wanted), "neap: %s (address 0x%llx)\n", sentence,
-             (unsigned long long)(uintptr_t)pointer);
+             (unsigned long long)address);
     assert_string_equal(got, wanted);
     assert_true(WIFSIGNALED(status));
     assert_int_equal(WTERMSIG(status), SIGABRT);
+}
+
+static void expect_death(void (*crime)(void *), void *pointer, const char *sentence)
+{
+    expect_death_at(crime, pointer, sentence, (uintptr_t)pointer);
 }
 
 static void *inside(void *block, size_t offset_bytes)
@@ -151,8 +162,74 @@ static void never_handed_out(void **state)
 
     (void)state;
     assert_non_null(block);
-    expect_death(do_free_elsewhere, inside(block, 20 * usable), free_in_slab);
+    expect_death(do_free_elsewhere, inside(block, 20 * usable), free_in_slab_again);
     api_free(block);
+}
+
+static const size_t small_sizes[] = {24, 100, 500, 1000, 2000, 5000, 8000};
+
+/* By a thread that does not hold its slab: a bit says that it is free already. */
+static void a_small_block_twice_elsewhere(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(small_sizes) / sizeof(small_sizes[0]); i++) {
+        void *block = api_malloc(small_sizes[i]);
+        void *gone = unrelated(block);
+
+        assert_non_null(block);
+        do_free_elsewhere(block);
+        expect_death(do_free_elsewhere, gone, free_in_slab_again);
+    }
+}
+
+/* The owner's own free is a plain one; that the block was free already is seen when its slab is
+ * next looked through. */
+static void free_here_and_trim(void *pointer)
+{
+    api_free(pointer);
+    (void)api_malloc_trim(0);
+}
+
+static void a_small_block_elsewhere_and_here(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(small_sizes) / sizeof(small_sizes[0]); i++) {
+        void *block = api_malloc(small_sizes[i]);
+        void *kept = api_malloc(small_sizes[i]); /* so that the slab does not just go */
+        void *gone = unrelated(block);
+
+        assert_non_null(block);
+        assert_non_null(kept);
+        do_free_elsewhere(block);
+        expect_death_at(free_here_and_trim, gone, on_two_lists,
+                        (uintptr_t)gone & ~(uintptr_t)65535);
+    }
+}
+
+/* A program that writes to a block that it has freed breaks a link; it is seen before it is
+ * followed out of the slab. */
+static void write_and_trim(void *pointer)
+{
+    memset(pointer, 0x41, 8);
+    (void)api_malloc_trim(0);
+}
+
+static void a_small_block_written_when_free(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(small_sizes) / sizeof(small_sizes[0]); i++) {
+        void *block = api_malloc(small_sizes[i]);
+        void *other = api_malloc(small_sizes[i]);
+        void *kept = api_malloc(small_sizes[i]);
+        void *gone = unrelated(other);
+
+        assert_non_null(block);
+        assert_non_null(other);
+        assert_non_null(kept);
+        api_free(block);
+        api_free(other);
+        expect_death_at(write_and_trim, gone, overwritten, (uintptr_t)gone & ~(uintptr_t)65535);
+    }
 }
 
 static void inside_a_run(void **state)
@@ -208,9 +285,15 @@ static void twice(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(never_allocated),  cmocka_unit_test(inside_a_small_block),
-        cmocka_unit_test(never_handed_out), cmocka_unit_test(inside_a_run),
-        cmocka_unit_test(inside_a_mapping), cmocka_unit_test(twice),
+        cmocka_unit_test(never_allocated),
+        cmocka_unit_test(inside_a_small_block),
+        cmocka_unit_test(never_handed_out),
+        cmocka_unit_test(a_small_block_twice_elsewhere),
+        cmocka_unit_test(a_small_block_elsewhere_and_here),
+        cmocka_unit_test(a_small_block_written_when_free),
+        cmocka_unit_test(inside_a_run),
+        cmocka_unit_test(inside_a_mapping),
+        cmocka_unit_test(twice),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
