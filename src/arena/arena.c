@@ -180,33 +180,45 @@ void np_run_give(struct np_run *run, size_t touched_count)
     np_lock_release(&arena->lock);
 }
 
+/* The word of resident bits that has those of the unit at this address, and where they begin in it. */
+static _Atomic uint64_t *unit_bits(uintptr_t start, unsigned *shift)
+{
+    struct np_window *window = np_window_find(start);
+    size_t granule = (start - window->base) >> NP_GRANULE_SHIFT;
+
+    *shift = granule % 64;
+    return &window->resident[granule / 64];
+}
+
+#define UNIT_MASK ((UINT64_C(1) << NP_UNIT_GRANULES) - 1)
+
 uint32_t np_run_resident_mask(const struct np_run *run)
 {
-    unsigned page = (unsigned)(np_os_page_bytes() >> NP_GRANULE_SHIFT);
     uint32_t mask = 0;
 
     if (run->resident_count == 0)
         return 0;
-    /* Memory comes and goes by system pages, of which perhaps not all granules were touched. */
-    for (unsigned granule = 0; granule < run->granule_count; granule += page)
-        if (np_run_count_resident(run, granule, granule + page) != 0)
-            mask |= (UINT32_MAX >> (32 - page)) << granule;
+    for (unsigned at = 0; at < run->granule_count; at += NP_UNIT_GRANULES) {
+        unsigned shift;
+        const _Atomic uint64_t *word = unit_bits(run->start + ((size_t)at << NP_GRANULE_SHIFT), &shift);
+
+        mask |= (uint32_t)(atomic_load_explicit(word, memory_order_relaxed) >> shift & UNIT_MASK) << at;
+    }
     return mask;
 }
 
 void np_run_give_masked(struct np_run *run, uint32_t resident_mask)
 {
-    for (unsigned granule = 0; granule < run->granule_count;) {
-        unsigned from = granule;
-        bool is_resident = (resident_mask >> granule & 1) != 0;
+    /* The bits of a lent run are its borrower's; others of the same word are not. */
+    for (unsigned at = 0; at < run->granule_count; at += NP_UNIT_GRANULES) {
+        unsigned shift;
+        _Atomic uint64_t *word = unit_bits(run->start + ((size_t)at << NP_GRANULE_SHIFT), &shift);
+        uint64_t wanted = resident_mask >> at & UNIT_MASK;
+        uint64_t differing = (atomic_load_explicit(word, memory_order_relaxed) >> shift & UNIT_MASK) ^
+                             wanted;
 
-        while (granule < run->granule_count && ((resident_mask >> granule & 1) != 0) == is_resident)
-            granule++;
-        /* The bits of a lent run are its borrower's. */
-        if (is_resident)
-            np_run_set_resident(run, from, granule);
-        else
-            np_run_clear_resident(run, from, granule);
+        if (differing != 0)
+            atomic_fetch_xor_explicit(word, differing << shift, memory_order_relaxed);
     }
     run->resident_from = 0;
     run->resident_to = run->granule_count;

@@ -43,6 +43,25 @@ void np_serve_free_slow(void *memory)
     errno = saved_errno;
 }
 
+/* The record of the address is known, and not of a slab that is open here. Mostly it is of another slab; the record of a
+ * second unit, or of none, or a thread that the fast path does not serve, are left to the slow path. */
+void np_serve_free_elsewhere(struct np_slab *record, void *memory)
+{
+    struct np_heap *heap = np_heap_fast;
+    int saved_errno;
+
+    /* A live block's slab was made before the block was handed out: relaxed is enough. */
+    if (NP_UNLIKELY(heap == &np_empty_heap ||
+                    atomic_load_explicit(&record->kind, memory_order_relaxed) != NP_SLAB_FIRST)) {
+        np_serve_free_slow(memory);
+        return;
+    }
+    saved_errno = errno;
+    if (NP_UNLIKELY(!np_heap_push(heap, record, memory)))
+        np_core_give(memory); /* which says what is wrong */
+    errno = saved_errno;
+}
+
 void *np_serve_realloc(void *memory, size_t size_bytes)
 {
     if (memory == NULL)

@@ -16,6 +16,7 @@
 void *np_serve_malloc_slow(size_t size_bytes);
 void *np_serve_calloc_slow(size_t size_bytes);
 void np_serve_free_slow(void *memory);
+void np_serve_free_elsewhere(struct np_slab *record, void *memory);
 void *np_serve_realloc(void *memory, size_t size_bytes);
 void *np_serve_memalign(size_t alignment_bytes, size_t size_bytes);
 void *np_serve_aligned_alloc(size_t alignment_bytes, size_t size_bytes);
@@ -58,10 +59,14 @@ NP_INLINE void *np_serve_calloc(size_t count, size_t size_bytes)
 NP_INLINE void np_serve_free(void *memory)
 {
     struct np_heap *heap = np_heap_fast;
-    struct np_slab *slab = np_heap_slab_of(heap, memory);
+    struct np_slab *slab = np_window_record_fast((uintptr_t)memory);
 
     if (NP_UNLIKELY(slab == NULL)) {
         np_serve_free_slow(memory);
+        return;
+    }
+    if (NP_UNLIKELY(atomic_load_explicit(&slab->owner, memory_order_relaxed) != heap)) {
+        np_serve_free_elsewhere(slab, memory);
         return;
     }
     if (NP_UNLIKELY(np_heap_give(slab, memory)))

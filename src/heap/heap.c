@@ -300,9 +300,27 @@ void np_heap_notice(struct np_heap *heap, struct np_slab *slab)
     close_slab(heap, slab);
 }
 
+/* What is left to do after a push; false: nothing was freed. */
+static NP_NOINLINE bool finish_push(struct np_heap *heap, struct np_slab *slab, enum np_push push,
+                                    enum np_push_wish wish)
+{
+    if (push == NP_PUSH_TWICE || push == NP_PUSH_STRAY)
+        return false;
+    if (push == NP_PUSH_CLAIMED) {
+        if (wish == NP_PUSH_AND_OPEN && np_slab_live_count(slab) != 0) {
+            own(heap, slab);
+            return true;
+        }
+        np_depot_settle(slab);
+    }
+    np_return_excess();
+    return true;
+}
+
 bool np_heap_push(struct np_heap *heap, struct np_slab *slab, void *memory)
 {
     enum np_push_wish wish = NP_PUSH_ONLY;
+    enum np_push push;
 
     if (heap != NULL) {
         /* The second free in a row into a closed slab: more will follow, and cost less if it is ours. */
@@ -310,24 +328,8 @@ bool np_heap_push(struct np_heap *heap, struct np_slab *slab, void *memory)
             wish = NP_PUSH_AND_OPEN;
         heap->last_pushed = slab;
     }
-    switch (np_slab_push(slab, memory, wish)) {
-    case NP_PUSH_TWICE:
-        return false;
-    case NP_PUSH_DONE:
-        return true;
-    case NP_PUSH_CHARGED:
-        np_return_excess();
-        return true;
-    case NP_PUSH_CLAIMED:
-        break;
-    }
-    if (wish == NP_PUSH_AND_OPEN && np_slab_live_count(slab) != 0) {
-        own(heap, slab);
-    } else {
-        np_depot_settle(slab);
-        np_return_excess();
-    }
-    return true;
+    push = np_slab_push(slab, memory, wish);
+    return NP_LIKELY(push == NP_PUSH_DONE) || finish_push(heap, slab, push, wish);
 }
 
 /* The slab that was current has no free slot left: exhausted, or only cold ones are. */

@@ -83,17 +83,6 @@ NP_INLINE bool np_heap_give(struct np_slab *slab, void *memory)
     return slab->until_notice <= 0;
 }
 
-/* The slab of an address if this heap holds it, found the short way; NULL sends the caller the long way. */
-NP_INLINE struct np_slab *np_heap_slab_of(const struct np_heap *heap, const void *memory)
-{
-    struct np_slab *slab = np_window_record_fast((uintptr_t)memory);
-
-    if (NP_UNLIKELY(slab == NULL) ||
-        NP_UNLIKELY(atomic_load_explicit(&slab->owner, memory_order_relaxed) != heap))
-        return NULL;
-    return slab;
-}
-
 /* Makes a fresh or reused record an empty heap. */
 void np_heap_init(struct np_heap *heap);
 
@@ -109,8 +98,8 @@ void *np_heap_take_aligned(struct np_heap *heap, size_t size_bytes, size_t align
 /* A slab that this heap holds has reached its notice: it may have become empty, or worth closing. */
 void np_heap_notice(struct np_heap *heap, struct np_slab *slab);
 
-/* Frees a slot of a slab that this heap does not hold; heap is NULL in a thread that has none. False: the slot is free
- * already, nothing was done. */
+/* Frees a slot of a slab that this heap does not hold; heap is NULL in a thread that has none. Any address in the slab may be
+ * asked for: false, and nothing was done, if no slot begins there, or one that is free already. */
 bool np_heap_push(struct np_heap *heap, struct np_slab *slab, void *memory);
 
 /* Closes all slabs the heap holds. */

@@ -65,21 +65,32 @@ static unsigned divide(const struct np_slab *slab, uintptr_t offset)
 struct place {
     size_t word_at;
     uint64_t bit;
+    unsigned number; /* of the word, among those of its page or of the loose slab */
 };
 
-static struct place place_of(const struct np_slab *slab, uintptr_t address)
+/* False: no slot begins at this address of the slab. */
+static bool find_place(const struct np_slab *slab, uintptr_t address, struct place *place)
 {
     uintptr_t offset = address - slab->start;
-    unsigned index;
+    uintptr_t within = is_paged(slab) ? offset % NP_GRANULE_BYTES : offset;
+    unsigned index = divide(slab, within);
 
-    if (is_paged(slab)) {
-        index = divide(slab, offset % NP_GRANULE_BYTES);
-        return (struct place){offset / NP_GRANULE_BYTES +
-                                  (size_t)(index / 64) * NP_SLOT_BITS_PLANE_WORDS,
-                              UINT64_C(1) << index % 64};
-    }
-    index = divide(slab, offset);
-    return (struct place){index / 64, UINT64_C(1) << index % 64};
+    place->number = index / 64;
+    place->bit = UINT64_C(1) << index % 64;
+    place->word_at = is_paged(slab) ? offset / NP_GRANULE_BYTES +
+                                          (size_t)place->number * NP_SLOT_BITS_PLANE_WORDS
+                                    : place->number;
+    return index * (uintptr_t)slab->slot_bytes == within &&
+           index < (is_paged(slab) ? slab->slots_per_page : slab->slot_count);
+}
+
+/* The same for what is known to be a slot. */
+static struct place place_of(const struct np_slab *slab, uintptr_t address)
+{
+    struct place place;
+
+    (void)find_place(slab, address, &place);
+    return place;
 }
 
 static unsigned words_per_page(const struct np_slab *slab)
@@ -96,9 +107,14 @@ static uint64_t word_mask(unsigned slot_count, unsigned number)
     return slot_count >= 64 ? UINT64_MAX : (UINT64_C(1) << slot_count) - 1;
 }
 
-/* Slots first to last of a loose slab, as masks. */
+/* Slots first to last of a loose slab, as masks. Mostly there are no more than the first word has. */
 static void mask_range(unsigned first, unsigned last, uint64_t mask[LOOSE_WORDS])
 {
+    if (last < 64) {
+        mask[0] = (UINT64_C(2) << last) - (UINT64_C(1) << first);
+        mask[1] = 0;
+        return;
+    }
     for (unsigned number = 0; number < LOOSE_WORDS; number++)
         mask[number] = word_mask(last + 1, number) & ~word_mask(first, number);
 }
@@ -145,26 +161,37 @@ static unsigned free_of_system_page(const struct np_slab *slab, unsigned first, 
     return count;
 }
 
+/* Whether a page may be free now, by the word alone that has just changed. */
+static bool may_be_free(const struct np_slab *slab, unsigned page, unsigned number, uint64_t now)
+{
+    uint64_t mask[LOOSE_WORDS];
+
+    if (is_paged(slab))
+        return now == word_mask(slab->slots_per_page, number);
+    mask_page(slab, page, mask);
+    return (now & mask[number]) == mask[number];
+}
+
 /* The granules, in whole system pages, that have no live slot any more since this slot's bit was set, in a word that is
  * `now` since; 0 mostly. Where a page has two words, two threads may set the last bits of one each: both have set theirs
  * before either looks at the other's, all in one order (sequential consistency), so at least one sees the page free. */
-static unsigned count_freed(const struct np_slab *slab, uintptr_t address, uint64_t now)
+static unsigned count_freed(const struct np_slab *slab, uintptr_t address, unsigned number,
+                            uint64_t now)
 {
     uintptr_t offset = address - slab->start;
     unsigned page = (unsigned)(offset / NP_GRANULE_BYTES);
-    unsigned last = page;
-    unsigned system_page;
+    unsigned last = (unsigned)((offset + slab->slot_bytes - 1) / NP_GRANULE_BYTES);
+    unsigned granules;
     unsigned count = 0;
 
-    if (is_paged(slab)) {
-        if (now != word_mask(slab->slots_per_page, divide(slab, offset % NP_GRANULE_BYTES) / 64))
-            return 0;
-    } else {
-        last = (unsigned)((offset + slab->slot_bytes - 1) / NP_GRANULE_BYTES);
-    }
-    system_page = (unsigned)(np_page_bytes() >> NP_GRANULE_SHIFT);
-    for (page &= ~(system_page - 1); page <= last; page += system_page)
-        count += free_of_system_page(slab, page, system_page);
+    while (page <= last && !may_be_free(slab, page, number, now))
+        page++;
+    if (NP_LIKELY(page > last))
+        return 0;
+    /* A system page is one granule, or the slot lies on one, or on some and the others are looked at for nothing. */
+    granules = (unsigned)(np_page_bytes() >> NP_GRANULE_SHIFT);
+    for (page &= ~(granules - 1); page <= last; page += granules)
+        count += free_of_system_page(slab, page, granules);
     return count;
 }
 
@@ -243,18 +270,20 @@ unsigned np_slab_charge(struct np_slab *slab, unsigned granule_count)
 
 enum np_push np_slab_push(struct np_slab *slab, void *slot, enum np_push_wish wish)
 {
-    struct place place = place_of(slab, (uintptr_t)slot);
-    /* release: whatever the program wrote to the slot is before what the next one who has it writes (the acquire in
-     * take_bits). Sequentially consistent for count_freed. */
-    uint64_t before = atomic_fetch_or_explicit(&slab->bits[place.word_at], place.bit,
-                                               memory_order_seq_cst);
+    struct place place;
     enum np_push done = NP_PUSH_DONE;
     unsigned freed_count; /* to be charged */
+    uint64_t before;
     uint64_t word;
 
+    if (NP_UNLIKELY(!find_place(slab, (uintptr_t)slot, &place)))
+        return NP_PUSH_STRAY;
+    /* release: whatever the program wrote to the slot is before what the next one who has it writes (the acquire in
+     * take_bits). Sequentially consistent for count_freed. */
+    before = atomic_fetch_or_explicit(&slab->bits[place.word_at], place.bit, memory_order_seq_cst);
     if (NP_UNLIKELY((before & place.bit) != 0))
         return NP_PUSH_TWICE;
-    freed_count = count_freed(slab, (uintptr_t)slot, before | place.bit);
+    freed_count = count_freed(slab, (uintptr_t)slot, place.number, before | place.bit);
     word = atomic_load_explicit(&slab->word, memory_order_relaxed);
     for (;;) {
         uint64_t next_word = word + COUNT_ONE;
@@ -411,11 +440,21 @@ static void take_warm_loose(struct np_slab *slab, struct chain *chain)
     take_loose(slab, warm, chain);
 }
 
+/* Whether more slots are free than lie on cold pages; for loose slabs, whether any is. */
+static bool may_have_warm_slots(const struct np_slab *slab)
+{
+    int count = np_slab_word_count(atomic_load_explicit(&slab->word, memory_order_relaxed));
+
+    return count > (int)(np_bit_count(slab->cold_pages) * slab->slots_per_page);
+}
+
 bool np_slab_refill(struct np_slab *slab)
 {
     struct chain chain = {NULL, NULL, 0, slab->key};
     uint64_t word;
 
+    if (!may_have_warm_slots(slab))
+        return false;
     if (is_paged(slab)) {
         uint32_t warm = all_pages(slab) & ~slab->cold_pages;
 
@@ -639,18 +678,58 @@ static uint32_t whole_pages(uint32_t pages)
     return whole;
 }
 
-uint32_t np_slab_free_pages(const struct np_slab *slab)
+/* Of the warm granules, those that no live slot overlaps, where pages have one word each. */
+static uint32_t free_single(const struct np_slab *slab, uint32_t warm)
 {
-    uint32_t warm = all_pages(slab) & ~NP_OWNER_GET(slab->cold_pages);
+    uint64_t all = word_mask(slab->slots_per_page, 0);
     uint32_t free_pages = 0;
 
-    for (uint32_t pages = warm; pages != 0; pages &= pages - 1) {
-        unsigned page = (unsigned)__builtin_ctz(pages);
+    for (; warm != 0; warm &= warm - 1) {
+        unsigned page = (unsigned)__builtin_ctz(warm);
+
+        free_pages |= (uint32_t)(load_bits(slab, page) == all) << page;
+    }
+    return free_pages;
+}
+
+static uint32_t free_loose(const struct np_slab *slab, uint32_t warm)
+{
+    uint64_t bits[LOOSE_WORDS] = {load_bits(slab, 0),
+                                  slab->slot_count > 64 ? load_bits(slab, 1) : 0};
+    uint32_t free_pages = 0;
+
+    for (; warm != 0; warm &= warm - 1) {
+        unsigned page = (unsigned)__builtin_ctz(warm);
+        uint64_t mask[LOOSE_WORDS];
+
+        mask_page(slab, page, mask);
+        if ((bits[0] & mask[0]) == mask[0] && (bits[1] & mask[1]) == mask[1])
+            free_pages |= UINT32_C(1) << page;
+    }
+    return free_pages;
+}
+
+static uint32_t free_several(const struct np_slab *slab, uint32_t warm)
+{
+    uint32_t free_pages = 0;
+
+    for (; warm != 0; warm &= warm - 1) {
+        unsigned page = (unsigned)__builtin_ctz(warm);
 
         if (is_page_free(slab, page))
             free_pages |= UINT32_C(1) << page;
     }
-    return whole_pages(free_pages);
+    return free_pages;
+}
+
+uint32_t np_slab_free_pages(const struct np_slab *slab)
+{
+    uint32_t warm = all_pages(slab) & ~NP_OWNER_GET(slab->cold_pages);
+
+    if (!is_paged(slab))
+        return whole_pages(free_loose(slab, warm));
+    return whole_pages(words_per_page(slab) == 1 ? free_single(slab, warm)
+                                                 : free_several(slab, warm));
 }
 
 void np_slab_count_settled(struct np_slab *slab, unsigned live_count)

@@ -145,13 +145,14 @@ enum np_push {
     NP_PUSH_DONE,    /* the slab is not ours to touch any more */
     NP_PUSH_CHARGED, /* the same, and a page of it is retained now that was not: look whether that is too much */
     NP_PUSH_CLAIMED, /* it was closed, and the pusher holds it now: adopt or settle it */
-    NP_PUSH_TWICE    /* the slot is free already: nothing was done */
+    NP_PUSH_TWICE,   /* the slot is free already: nothing was done */
+    NP_PUSH_STRAY    /* no slot begins there: nothing was done */
 };
 
 /* Whether a pusher opens a closed slab only where the protocol asks for it, or in any case. */
 enum np_push_wish { NP_PUSH_ONLY, NP_PUSH_AND_OPEN };
 
-/* Frees a slot of a slab that the caller does not hold. */
+/* Frees a slot of a slab that the caller does not hold; any address in the slab may be asked for. */
 enum np_push np_slab_push(struct np_slab *slab, void *slot, enum np_push_wish wish);
 
 /* Tries to open a closed slab; for any record, also one of no slab or of another than the caller believes. True: *word is
