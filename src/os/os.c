@@ -20,6 +20,15 @@
 #define MAP_FIXED_NOREPLACE 0x100000 /* Linux 4.17; older kernels take the address as a hint */
 #endif
 
+#ifndef NP_FAKE_PAGE_BYTES
+#define NP_FAKE_PAGE_BYTES 0
+#endif
+
+/* For tests (NEAP_FAKE_PAGE_BYTES in CMakeLists.txt): what pages are said to have where those of
+ * the kernel are smaller. Mapping and purging then happen in multiples of it, as on a machine with
+ * such pages. 0: the truth. */
+enum { FAKE_PAGE_BYTES = NP_FAKE_PAGE_BYTES };
+
 static _Atomic size_t page_bytes; /* 0: not asked yet */
 
 size_t np_os_page_bytes(void)
@@ -31,6 +40,7 @@ size_t np_os_page_bytes(void)
         bytes = (size_t)getauxval(AT_PAGESZ);
         if (bytes == 0)
             bytes = 4096;
+        bytes = bytes > FAKE_PAGE_BYTES ? bytes : FAKE_PAGE_BYTES;
         atomic_store_explicit(&page_bytes, bytes, memory_order_relaxed);
     }
     return bytes;
@@ -44,11 +54,6 @@ static void *map(void *address, size_t bytes, int protection, int more_flags)
 
     errno = saved_errno;
     return memory == MAP_FAILED ? NULL : memory;
-}
-
-void *np_os_map(size_t bytes)
-{
-    return map(NULL, bytes, PROT_READ | PROT_WRITE, 0);
 }
 
 bool np_os_release(void *address, size_t bytes)
@@ -65,7 +70,7 @@ bool np_os_release(void *address, size_t bytes)
 /* Maps more than needed and cuts off both ends; the kernel offers no alignment above a page. */
 static void *map_aligned(size_t bytes, size_t alignment, int protection)
 {
-    size_t slack = alignment - np_os_page_bytes();
+    size_t slack = FAKE_PAGE_BYTES == 0 ? alignment - np_os_page_bytes() : alignment;
     char *memory;
     char *aligned;
     size_t before;
@@ -82,6 +87,13 @@ static void *map_aligned(size_t bytes, size_t alignment, int protection)
     if (slack > before)
         (void)np_os_release(aligned + bytes, slack - before);
     return aligned;
+}
+
+void *np_os_map(size_t bytes)
+{
+    if (FAKE_PAGE_BYTES != 0)
+        return map_aligned(bytes, np_os_page_bytes(), PROT_READ | PROT_WRITE);
+    return map(NULL, bytes, PROT_READ | PROT_WRITE, 0);
 }
 
 void *np_os_map_aligned(size_t bytes, size_t alignment_bytes)
@@ -146,8 +158,8 @@ bool np_os_populate(void *address, size_t bytes)
 void *np_os_remap(void *address, size_t old_bytes, size_t new_bytes, enum np_os_remap_way way)
 {
     int saved_errno = errno;
-    void *memory =
-        mremap(address, old_bytes, new_bytes, way == NP_OS_REMAP_ANYWHERE ? MREMAP_MAYMOVE : 0);
+    bool may_move = way == NP_OS_REMAP_ANYWHERE && FAKE_PAGE_BYTES == 0; /* to the kernel's page */
+    void *memory = mremap(address, old_bytes, new_bytes, may_move ? MREMAP_MAYMOVE : 0);
 
     errno = saved_errno;
     return memory == MAP_FAILED ? NULL : memory;
