@@ -55,7 +55,7 @@ def debian_allocator(key, package, file_name):
                       f"(package {package})")
     # "5.3.0-1+b1" and "2.0.9+ds-2": what comes before Debian's own additions.
     version = re.split(r"[-+~]", output_of(["dpkg-query", "-W", "-f", "${Version}", package]))[0]
-    return Allocator(key, key, version, library=found[0])
+    return Allocator(key, f"{key} {version}", version, library=found[0])
 
 
 def neap_version(top):
@@ -66,36 +66,50 @@ def neap_version(top):
     return (found.group(1) if found else "?") + (f" ({commit})" if commit else "")
 
 
+# Allocators that are another one with other settings: whose, what the name adds, environment.
+TUNED = {
+    "neap-mxfast": ("neap", "M_MXFAST=120", {"NEAP_MXFAST": "120"}),
+    "glibc-trim0": ("glibc", "M_TRIM_THRESHOLD=0", {"MALLOC_TRIM_THRESHOLD_": "0"}),
+    "jemalloc-decay0": ("jemalloc", "decay 0",
+                        {"MALLOC_CONF": "dirty_decay_ms:0,muzzy_decay_ms:0"}),
+    "jemalloc-thread": ("jemalloc", "background thread", {"MALLOC_CONF": "background_thread:true"}),
+}
+DEBIAN = {
+    "jemalloc": ("libjemalloc2", "libjemalloc.so.2"),
+    "tcmalloc": ("libtcmalloc-minimal4", "libtcmalloc_minimal.so.4"),
+    "mimalloc": ("libmimalloc2.0", "libmimalloc.so.2.0"),
+}
+
+
+def find_neap(top, build_folder):
+    library = os.path.join(build_folder, "lib", "libneap.so")
+    if not os.path.exists(library):
+        raise Missing(f"{library} is not built: run\n"
+                      "  cmake --preset release && cmake --build --preset release")
+    return Allocator("neap", "neap", neap_version(top), library=library)
+
+
+def find_one(key, top, build_folder):
+    if key in TUNED:
+        base, setting, environment = TUNED[key]
+        found = find_one(base, top, build_folder)
+        return Allocator(key, f"{found.name}, {setting}", found.version, found.preloaded,
+                         environment)
+    if key == "neap":
+        return find_neap(top, build_folder)
+    if key == "glibc":
+        version = os.confstr("CS_GNU_LIBC_VERSION").split()[-1]
+        return Allocator(key, f"glibc {version}", version)
+    if key in DEBIAN:
+        return debian_allocator(key, *DEBIAN[key])
+    raise Missing(f"no allocator is called '{key}': there are "
+                  f"{', '.join(['glibc', 'neap', *DEBIAN, *TUNED])}")
+
+
 def find(keys, top, build_folder):
     """The allocators with these keys, in this order."""
-    library = os.path.join(build_folder, "lib", "libneap.so")
-    found = []
-    for key in keys:
-        if key == "glibc":
-            version = os.confstr("CS_GNU_LIBC_VERSION").split()[-1]
-            found.append(Allocator(key, f"glibc {version}", version))
-        elif key == "jemalloc":
-            found.append(debian_allocator(key, "libjemalloc2", "libjemalloc.so.2"))
-        elif key == "tcmalloc":
-            found.append(debian_allocator(key, "libtcmalloc-minimal4",
-                                          "libtcmalloc_minimal.so.4"))
-        elif key == "mimalloc":
-            found.append(debian_allocator(key, "libmimalloc2.0", "libmimalloc.so.2.0"))
-        elif key in ("neap", "neap-mxfast"):
-            if not os.path.exists(library):
-                raise Missing(f"{library} is not built: run\n"
-                              "  cmake --preset release && cmake --build --preset release")
-            if key == "neap":
-                found.append(Allocator(key, "neap", neap_version(top), library=library))
-            else:
-                found.append(Allocator(key, "neap, M_MXFAST=120", neap_version(top),
-                                       library=library, environment={"NEAP_MXFAST": "120"}))
-        else:
-            raise Missing(f"no allocator is called '{key}': there are {', '.join(ALL)}")
-    for allocator in found:
-        if allocator.key in ("jemalloc", "tcmalloc", "mimalloc"):
-            allocator.name = f"{allocator.key} {allocator.version}"
-    return found
+    return [find_one(key, top, build_folder) for key in keys]
 
 
+# What the retention experiment compares.
 ALL = ["glibc", "jemalloc", "tcmalloc", "mimalloc", "neap", "neap-mxfast"]

@@ -171,6 +171,29 @@ def visible(rows, y_max):
     return [rows[index] for index in sorted(kept)]
 
 
+def draw_over_time(panels, title, explanation, folder, name):
+    """Panels of (name, what it shows, samples), a sample being (seconds, live, resident bytes)."""
+    page = Page(title, explanation, len(panels), "seconds since the first malloc", "MiB")
+    x_max = max(samples[-1][0] for _, _, samples in panels) * 1.02
+    y_max = max(s[2] for _, _, samples in panels for s in samples) / MIB * 1.08
+    for index, (panel_name, finding, samples) in enumerate(panels):
+        rows = [(s[0], round(s[1] / MIB, 2), round(max(s[2], 0) / MIB, 2)) for s in samples]
+        page.blocks.append(data_block(f"trace{index}", visible(rows, y_max)))
+        page.panels.append([
+            panel_title(panel_name, finding),
+            f"plot $trace{index} using 1:3 with filledcurves y1=0 lc '{RSS_AREA}', "
+            f"$trace{index} using 1:3 with lines lw 2.5 lc '{RSS_COLOUR}', "
+            f"$trace{index} using 1:2 with lines lw 2 dt (6,4) lc '{LIVE_COLOUR}'",
+        ])
+    legend = [
+        ("resident memory (without the experiment's table of pointers)",
+         f"lw 2.5 lc '{RSS_COLOUR}'"),
+        ("live bytes: allocated and not yet freed", f"lw 2 dt (6,4) lc '{LIVE_COLOUR}'"),
+    ]
+    settings = [f"set xrange [0:{x_max:.3f}]", f"set yrange [0:{y_max:.0f}]"]
+    return draw(page, page.script(legend, settings), folder, name)
+
+
 def over_time(results, size, keys, folder, name):
     """Live and resident bytes through one life, a panel for each allocator."""
     names = dict((a["key"], a["name"]) for a in results["about"]["allocators"])
@@ -198,26 +221,9 @@ def over_time(results, size, keys, folder, name):
     explanation = ("All blocks are allocated and filled, then freed in order, then the program "
                    f"idles for a second. {machine_text(results['about'])}.")
 
-    page = Page(title, explanation, len(keys), "seconds since the first malloc", "MiB")
-    x_max = max(t["samples"][-1][0] for t in traces.values()) * 1.02
-    y_max = max(s[2] for t in traces.values() for s in t["samples"]) / MIB * 1.08
-    for index, key in enumerate(keys):
-        rows = [(s[0], round(s[1] / MIB, 2), round(max(s[2], 0) / MIB, 2))
-                for s in traces[key]["samples"]]
-        page.blocks.append(data_block(f"trace{index}", visible(rows, y_max)))
-        page.panels.append([
-            panel_title(names[key], f"{whole(kept[key])} of {whole(peaks[key])} MiB stay"),
-            f"plot $trace{index} using 1:3 with filledcurves y1=0 lc '{RSS_AREA}', "
-            f"$trace{index} using 1:3 with lines lw 2.5 lc '{RSS_COLOUR}', "
-            f"$trace{index} using 1:2 with lines lw 2 dt (6,4) lc '{LIVE_COLOUR}'",
-        ])
-    legend = [
-        ("resident memory (without the experiment's table of pointers)",
-         f"lw 2.5 lc '{RSS_COLOUR}'"),
-        ("live bytes: allocated and not yet freed", f"lw 2 dt (6,4) lc '{LIVE_COLOUR}'"),
-    ]
-    settings = [f"set xrange [0:{x_max:.3f}]", f"set yrange [0:{y_max:.0f}]"]
-    return draw(page, page.script(legend, settings), folder, name)
+    panels = [(names[key], f"{whole(kept[key])} of {whole(peaks[key])} MiB stay",
+               traces[key]["samples"]) for key in keys]
+    return draw_over_time(panels, title, explanation, folder, name)
 
 
 def share_of(life):

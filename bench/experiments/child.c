@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -50,31 +49,22 @@ bool np_child_is_wanted(int argc, char **argv)
     return argc == 2 && strcmp(argv[1], child_word) == 0;
 }
 
-int np_child_main(void)
+bool np_child_take_plan(void *plan, size_t plan_bytes)
 {
-    struct life_plan plan;
-    struct life_report report;
-    struct life_sample *samples = NULL;
+    return read_all(CHILD_FD, plan, plan_bytes);
+}
+
+bool np_child_tell(const void *bytes, size_t byte_count)
+{
+    return write_all(CHILD_FD, bytes, byte_count);
+}
+
+void np_child_linger(void)
+{
     char end;
 
-    memset(&report, 0, sizeof report);
-    if (!read_all(CHILD_FD, &plan, sizeof plan))
-        return EXIT_FAILURE;
-    if (plan.is_traced) {
-        size_t sample_bytes = LIFE_SAMPLE_MAX * sizeof *samples;
-        samples = mmap(NULL, sample_bytes, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-        if (samples == MAP_FAILED)
-            return EXIT_FAILURE;
-    }
-    bool is_lived = np_life_run(&plan, &report, samples);
-
-    if (!write_all(CHILD_FD, &report, sizeof report)
-        || !write_all(CHILD_FD, samples, report.sample_count * sizeof *samples))
-        return EXIT_FAILURE;
     /* End of file: the parent has let go. */
     read_all(CHILD_FD, &end, 1);
-    return is_lived ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 /* Between fork and exec: only async-signal-safe calls. */
@@ -97,7 +87,7 @@ static _Noreturn void become_child(int fd, int procs_fd)
     _exit(STATUS_NO_EXEC);
 }
 
-bool np_child_start(struct child *child, const struct life_plan *plan, int procs_fd)
+bool np_child_start(struct child *child, const void *plan, size_t plan_bytes, int procs_fd)
 {
     int ends[2];
 
@@ -116,47 +106,33 @@ bool np_child_start(struct child *child, const struct life_plan *plan, int procs
         close(child->fd);
         return false;
     }
-    /* If this fails the child has died, and np_child_read finds that out. */
-    (void)write_all(child->fd, plan, sizeof *plan);
+    /* If this fails the child has died, and np_child_hear finds that out. */
+    (void)write_all(child->fd, plan, plan_bytes);
     return true;
 }
 
-static void describe_end(int status, char *text, size_t text_bytes)
+bool np_child_hear(struct child *child, void *bytes, size_t byte_count)
 {
-    if (WIFSIGNALED(status))
-        snprintf(text, text_bytes, "the process was ended by signal %d (%s)", WTERMSIG(status),
-                 strsignal(WTERMSIG(status)));
-    else if (WEXITSTATUS(status) == STATUS_NO_CGROUP)
-        snprintf(text, text_bytes, "the process could not enter the cgroup");
-    else if (WEXITSTATUS(status) == STATUS_NO_EXEC)
-        snprintf(text, text_bytes, "the program could not execute itself");
-    else
-        snprintf(text, text_bytes, "the process ended early with status %d", WEXITSTATUS(status));
+    return read_all(child->fd, bytes, byte_count);
 }
 
-bool np_child_read(struct child *child, struct life_report *report, struct life_sample **samples)
+void np_child_describe_end(const struct child *child, char *text, size_t text_bytes)
 {
-    *samples = NULL;
-    if (!read_all(child->fd, report, sizeof *report)) {
-        /* The socket is closed because the process has ended: it can be seen, and left for
-         * np_child_end to collect. */
-        siginfo_t info = { 0 };
-        int status = 0;
-        memset(report, 0, sizeof *report);
-        if (waitid(P_PID, (id_t)child->pid, &info, WEXITED | WNOWAIT) == 0)
-            status = info.si_code == CLD_EXITED ? info.si_status << 8 : info.si_status;
-        describe_end(status, report->error, sizeof report->error);
-        return false;
-    }
-    if (report->sample_count > 0) {
-        size_t sample_bytes = report->sample_count * sizeof **samples;
-        *samples = malloc(sample_bytes);
-        if (*samples == NULL || !read_all(child->fd, *samples, sample_bytes)) {
-            snprintf(report->error, sizeof report->error, "the trace could not be read");
-            return false;
-        }
-    }
-    return report->error[0] == '\0';
+    siginfo_t info = { 0 };
+
+    /* The socket is closed because the process has ended: it can be seen, and left for
+     * np_child_end to collect. */
+    if (waitid(P_PID, (id_t)child->pid, &info, WEXITED | WNOWAIT) != 0)
+        snprintf(text, text_bytes, "the process has gone: %s", strerror(errno));
+    else if (info.si_code != CLD_EXITED)
+        snprintf(text, text_bytes, "the process was ended by signal %d (%s)", info.si_status,
+                 strsignal(info.si_status));
+    else if (info.si_status == STATUS_NO_CGROUP)
+        snprintf(text, text_bytes, "the process could not enter the cgroup");
+    else if (info.si_status == STATUS_NO_EXEC)
+        snprintf(text, text_bytes, "the program could not execute itself");
+    else
+        snprintf(text, text_bytes, "the process ended early with status %d", info.si_status);
 }
 
 int np_child_end(struct child *child)

@@ -1,17 +1,17 @@
-/* child.h: a life in a process of its own.
+/* child.h: one run of an experiment in a process of its own.
  *
- * The program executes itself anew for each life, so that sizes do not disturb one another and
- * what the parent has allocated (options, report) is not in the figures. Plan, report and samples
- * pass through a socket; after its report the child sleeps until the parent lets go of it.
+ * The program executes itself anew for each run, so that runs do not disturb one another and what
+ * the parent has allocated (options, report) is not in the figures. Plans and reports, which hold
+ * no pointers, pass through a socket; after its report the child sleeps until the parent lets go
+ * of it. What is in them is the caller's affair: see life_child.h and return.c.
  *
- * main() must begin with `if (np_child_is_wanted(argc, argv)) return np_child_main();`, before
- * anything that could allocate.
+ * main() must begin by asking np_child_is_wanted, before anything that could allocate.
  */
 #ifndef NP_EXPERIMENTS_CHILD_H
 #define NP_EXPERIMENTS_CHILD_H
 
-#include "life.h"
-
+#include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 struct child {
@@ -19,20 +19,29 @@ struct child {
     int fd;         /* -1 once let go */
 };
 
+/* For the child. */
+
 bool np_child_is_wanted(int argc, char **argv);
 
-/* In the child: returns the exit status. */
-int np_child_main(void);
+/* The plan that np_child_start was given. */
+bool np_child_take_plan(void *plan, size_t plan_bytes);
 
-/* Starts a life. procs_fd is an open cgroup.procs that the child is to enter first, or -1.
- * False, with errno set, if there is no child. */
-bool np_child_start(struct child *child, const struct life_plan *plan, int procs_fd);
+bool np_child_tell(const void *bytes, size_t byte_count);
 
-/* Waits for the report. *samples becomes malloced memory for the caller to free, or NULL where
- * the plan is not traced. False if the child ended before it reported, or the life failed: then
- * report->error says why. */
-bool np_child_read(struct child *child, struct life_report *report,
-                   struct life_sample **samples);
+/* Sleeps until the parent lets go. */
+void np_child_linger(void);
+
+/* For the parent. */
+
+/* Starts a child and gives it the plan. procs_fd is an open cgroup.procs that the child is to
+ * enter first, or -1. False, with errno set, if there is no child. */
+bool np_child_start(struct child *child, const void *plan, size_t plan_bytes, int procs_fd);
+
+/* Waits for what the child tells. False if it ended before it had told all. */
+bool np_child_hear(struct child *child, void *bytes, size_t byte_count);
+
+/* Says how a child ended that np_child_hear waited for in vain. */
+void np_child_describe_end(const struct child *child, char *text, size_t text_bytes);
 
 /* Lets the child end, waits for that and returns the status as of waitpid. */
 int np_child_end(struct child *child);

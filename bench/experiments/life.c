@@ -7,6 +7,7 @@
  */
 #include "life.h"
 
+#include "instrument.h"
 #include "rss.h"
 
 #include <dlfcn.h>
@@ -58,31 +59,10 @@ struct life {
     struct worker *workers;
 };
 
-static double clock_seconds(clockid_t clock)
-{
-    struct timespec now;
-
-    clock_gettime(clock, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
 static bool fail(struct life *life, const char *error)
 {
     strncpy(life->report->error, error, sizeof life->report->error - 1);
     return false;
-}
-
-/* Memory of our own, resident from now on. NULL if there is none. */
-static void *map_touched(size_t byte_count)
-{
-    void *memory = mmap(NULL, byte_count, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    if (memory == MAP_FAILED)
-        return NULL;
-    /* Not zeros: a compiler or a kernel may know that those are there already. */
-    memset(memory, 1, byte_count);
-    return memory;
 }
 
 static void record_sample(struct life *life, enum life_phase phase)
@@ -95,7 +75,7 @@ static void record_sample(struct life *life, enum life_phase phase)
     for (unsigned i = 0; i < life->plan->thread_count; i++)
         live_count += atomic_load_explicit(&life->workers[i].live_count, memory_order_relaxed);
     life->samples[report->sample_count++] = (struct life_sample){
-        .seconds = clock_seconds(CLOCK_MONOTONIC) - life->start_seconds,
+        .seconds = np_clock_seconds(CLOCK_MONOTONIC) - life->start_seconds,
         .live_bytes = live_count * life->plan->block_bytes,
         .rss_bytes = np_rss_quick_bytes(life->statm_fd),
         .phase = phase,
@@ -173,10 +153,7 @@ static void shuffle(void **blocks, size_t count)
     uint64_t state = 0x9E3779B97F4A7C15u;
 
     for (size_t i = count; i > 1; i--) {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        size_t other = (size_t)(state % i);
+        size_t other = (size_t)(np_random_next(&state) % i);
         void *block = blocks[i - 1];
         blocks[i - 1] = blocks[other];
         blocks[other] = block;
@@ -287,12 +264,12 @@ static void run_work(struct life *life, enum work work)
 
 static void run_timed(struct life *life, enum work work, double *seconds, double *cpu_seconds)
 {
-    double wall_start = clock_seconds(CLOCK_MONOTONIC);
-    double cpu_start = clock_seconds(CLOCK_PROCESS_CPUTIME_ID);
+    double wall_start = np_clock_seconds(CLOCK_MONOTONIC);
+    double cpu_start = np_clock_seconds(CLOCK_PROCESS_CPUTIME_ID);
 
     run_work(life, work);
-    *cpu_seconds = clock_seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu_start;
-    *seconds = clock_seconds(CLOCK_MONOTONIC) - wall_start;
+    *cpu_seconds = np_clock_seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu_start;
+    *seconds = np_clock_seconds(CLOCK_MONOTONIC) - wall_start;
 }
 
 static void read_mallinfo(struct life_mallinfo *info)
@@ -342,7 +319,7 @@ static bool make_tables(struct life *life)
             return fail(life, "fewer blocks than threads");
         if (plan->table == LIFE_TABLE_MMAP) {
             worker->capacity = worker->block_target;
-            worker->blocks = map_touched(worker->capacity * sizeof *worker->blocks);
+            worker->blocks = np_map_touched(worker->capacity * sizeof *worker->blocks);
             if (worker->blocks == NULL)
                 return fail(life, "no memory for the table of pointers");
             life->report->table_bytes += worker->capacity * sizeof *worker->blocks;
@@ -350,7 +327,7 @@ static bool make_tables(struct life *life)
         if (plan->keep_one_in > 0) {
             worker->kept_capacity = (worker->block_target / plan->keep_one_in + 1)
                                     * plan->pass_count;
-            worker->kept = map_touched(worker->kept_capacity * sizeof *worker->kept);
+            worker->kept = np_map_touched(worker->kept_capacity * sizeof *worker->kept);
             if (worker->kept == NULL)
                 return fail(life, "no memory for the table of kept blocks");
         }
@@ -388,7 +365,7 @@ static void apply_mallopts(struct life *life)
 
 static bool prepare(struct life *life)
 {
-    life->workers = map_touched(life->plan->thread_count * sizeof *life->workers);
+    life->workers = np_map_touched(life->plan->thread_count * sizeof *life->workers);
     if (life->workers == NULL)
         return fail(life, "no memory for the threads");
     memset(life->workers, 0, life->plan->thread_count * sizeof *life->workers);
@@ -401,17 +378,14 @@ static bool prepare(struct life *life)
 
 static void idle(struct life *life)
 {
-    double end = clock_seconds(CLOCK_MONOTONIC) + life->plan->wait_seconds;
-    struct timespec step = { .tv_nsec = WAIT_STEP_MS * 1000000 };
+    double end = np_clock_seconds(CLOCK_MONOTONIC) + life->plan->wait_seconds;
 
     if (life->samples == NULL) {
-        /* One sleep: true idleness. */
-        double whole_seconds = (double)(time_t)life->plan->wait_seconds;
-        step.tv_sec = (time_t)whole_seconds;
-        step.tv_nsec = (long)((life->plan->wait_seconds - whole_seconds) * 1e9);
+        np_sleep_seconds(life->plan->wait_seconds);
+        return;
     }
-    while (clock_seconds(CLOCK_MONOTONIC) < end) {
-        nanosleep(&step, NULL);
+    while (np_clock_seconds(CLOCK_MONOTONIC) < end) {
+        np_sleep_seconds(WAIT_STEP_MS * 1e-3);
         record_sample(life, LIFE_WAIT);
     }
 }
@@ -472,7 +446,7 @@ bool np_life_run(const struct life_plan *plan, struct life_report *report,
     report->start_rss_bytes = np_rss_exact_bytes();
     if (report->start_rss_bytes == 0)
         return fail(&life, "the kernel does not tell the resident memory");
-    life.start_seconds = clock_seconds(CLOCK_MONOTONIC);
+    life.start_seconds = np_clock_seconds(CLOCK_MONOTONIC);
     record_sample(&life, LIFE_FILL);
 
     for (unsigned i = 0; i < plan->pass_count; i++)

@@ -5,8 +5,8 @@
  * gone back, the kernel has to kill one of them. This program itself stays outside.
  */
 #include "cgroup.h"
-#include "child.h"
 #include "json.h"
+#include "life_child.h"
 #include "options.h"
 
 #include <errno.h>
@@ -149,9 +149,9 @@ static bool measure_peak(const struct life_plan *plan, uint64_t *peak_bytes)
     struct life_sample *samples;
 
     hasty.wait_seconds = 0;
-    if (!np_child_start(&child, &hasty, -1))
+    if (!np_life_child_start(&child, &hasty, -1))
         return complain("no process could be started", strerror(errno));
-    bool is_good = np_child_read(&child, &report, &samples);
+    bool is_good = np_life_child_read(&child, &report, &samples);
     (void)np_child_end(&child);
     free(samples);
     if (!is_good)
@@ -173,11 +173,11 @@ static bool run_processes(const struct life_plan *plan, struct outcome *outcome)
     for (; started_count < PROCESS_COUNT; started_count++) {
         struct process *process = &outcome->processes[started_count];
         struct life_sample *samples;
-        if (!np_child_start(&children[started_count], plan, procs_fd))
+        if (!np_life_child_start(&children[started_count], plan, procs_fd))
             break;
         /* The others are kept: they sleep with everything freed. */
-        process->has_reported = np_child_read(&children[started_count], &process->report,
-                                              &samples);
+        process->has_reported = np_life_child_read(&children[started_count],
+                                                   &process->report, &samples);
         free(samples);
     }
     for (unsigned i = 0; i < started_count; i++)
@@ -336,7 +336,7 @@ static void print_json(struct json *json, const struct settings *settings,
 int main(int argc, char **argv)
 {
     if (np_child_is_wanted(argc, argv))
-        return np_child_main();
+        return np_life_child_main();
 
     struct settings settings = {
         .plan = {

@@ -1,9 +1,9 @@
 /* retention.c: how much memory an allocator keeps when a program has freed everything.
  *
- * This file owns the command line; life.c is the experiment, child.c runs each one in a process
- * of its own, retention_report.c prints. docs/experiments.md tells what comes out, and why.
+ * This file owns the command line; life.c is the experiment, life_child.c runs each one in a
+ * process of its own, retention_report.c prints. docs/experiments.md tells what comes out, and why.
  */
-#include "child.h"
+#include "life_child.h"
 #include "options.h"
 #include "retention_report.h"
 
@@ -205,11 +205,11 @@ static bool live(struct settings *settings, struct life_report *report)
     struct child child;
     struct life_sample *samples;
 
-    if (!np_child_start(&child, &settings->plan, -1)) {
+    if (!np_life_child_start(&child, &settings->plan, -1)) {
         fprintf(stderr, "retention: no process could be started: %s\n", strerror(errno));
         return false;
     }
-    bool is_good = np_child_read(&child, report, &samples);
+    bool is_good = np_life_child_read(&child, report, &samples);
     int status = np_child_end(&child);
     if (!is_good)
         fprintf(stderr, "retention: %zu bytes: %s\n", settings->plan.block_bytes, report->error);
@@ -299,7 +299,7 @@ static void open_trace(struct settings *settings)
 int main(int argc, char **argv)
 {
     if (np_child_is_wanted(argc, argv))
-        return np_child_main();
+        return np_life_child_main();
 
     struct settings settings = {
         .plan = { .pass_count = 1, .thread_count = 1, .is_trimmed = true }

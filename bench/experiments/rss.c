@@ -38,23 +38,44 @@ static bool read_text(const char *path, char *buffer, size_t buffer_bytes)
     return used_bytes > 0;
 }
 
-uint64_t np_rss_exact_bytes(void)
+/* The number of KiB in the line of text that begins with name, in bytes. */
+static uint64_t line_bytes(const char *text, const char *name)
 {
+    const char *line = strstr(text, name);
+
+    return line == NULL ? 0 : parse_number(line + strlen(name)) * 1024;
+}
+
+struct rss_reading np_rss_exact(void)
+{
+    struct rss_reading reading = { 0 };
     char text[4096];
 
     if (read_text("/proc/self/smaps_rollup", text, sizeof text)) {
-        const char *line = strstr(text, "\nRss:");
-        if (line != NULL)
-            return parse_number(line + strlen("\nRss:")) * 1024;
+        reading.rss_bytes = line_bytes(text, "\nRss:");
+        reading.anonymous_bytes = line_bytes(text, "\nAnonymous:");
     }
+    if (reading.rss_bytes == 0) {
+        /* Before Linux 4.14, or with /proc restricted: the counter is better than nothing. */
+        int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+        if (fd >= 0) {
+            reading.rss_bytes = np_rss_quick_bytes(fd);
+            close(fd);
+        }
+    }
+    return reading;
+}
 
-    /* Before Linux 4.14, or with /proc restricted: the counter is better than nothing. */
-    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return 0;
-    uint64_t rss_bytes = np_rss_quick_bytes(fd);
-    close(fd);
-    return rss_bytes;
+uint64_t np_rss_exact_bytes(void)
+{
+    return np_rss_exact().rss_bytes;
+}
+
+uint64_t np_rss_peak_bytes(void)
+{
+    char text[4096];
+
+    return read_text("/proc/self/status", text, sizeof text) ? line_bytes(text, "\nVmHWM:") : 0;
 }
 
 uint64_t np_rss_quick_bytes(int statm_fd)

@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
-"""Runs the experiments under every allocator and writes tables, JSON and charts."""
+"""Runs retention and oom under every allocator and writes tables, JSON and charts."""
 
 import argparse
 import json
 import os
-import re
 import shlex
 import sys
 
@@ -12,9 +11,11 @@ import sys
 sys.dont_write_bytecode = True
 
 import charts
+import document
 import measure
 import tables
 from allocators import ALL, Missing, find
+from document import write_file
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DOCUMENT = os.path.join(TOP, "docs", "experiments.md")
@@ -102,12 +103,6 @@ def all_findings(results):
     return found
 
 
-def write_file(path, text):
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
-    return path
-
-
 def report_markdown(results):
     parts = ["# Results of the experiments", tables.about_text(results)]
     parts.append("\n".join(f"- {finding.text}" for finding in all_findings(results)))
@@ -172,19 +167,8 @@ def document_blocks(results):
 
 
 def fill_document(results):
-    """Replaces every generated block; one that has no text, or no place, is an error."""
-    with open(DOCUMENT, encoding="utf-8") as file:
-        text = file.read()
-    blocks = document_blocks(results)
-    pattern = re.compile(r"(<!-- begin generated: ([a-z-]+) -->\n).*?(<!-- end generated -->)",
-                         re.DOTALL)
-    places = [match.group(2) for match in pattern.finditer(text)]
-    if sorted(places) != sorted(blocks):
-        raise measure.Failed(f"{DOCUMENT} has places for {', '.join(sorted(places))}; "
-                             f"the results fill {', '.join(sorted(blocks))}")
-    text = pattern.sub(lambda match: match.group(1) + blocks[match.group(2)] + "\n"
-                       + match.group(3), text)
-    write_file(DOCUMENT, text)
+    # What begins so is run_return.py's.
+    document.fill(DOCUMENT, document_blocks(results), lambda name: not name.startswith("return"))
     draw_charts(results, PICTURES)
 
 

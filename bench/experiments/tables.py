@@ -1,5 +1,6 @@
 """Tables and sentences, computed from a results object; as text, and as Markdown for the docs."""
 
+from allocators import TUNED
 from measure import (MIB, allocators_of, kept_mib, median_of, most_of, peak_mib, run_cpu_seconds,
                      run_seconds, sizes_of)
 
@@ -52,7 +53,8 @@ def time_rows(results):
     return head, rows
 
 
-def about_text(results):
+def conditions_text(results):
+    """What was measured when, by what and on what."""
     about = results["about"]
     machine = about["machine"]
     return (f"Measured {about['date']} with `{about['command']}` on {machine['processor']}, "
@@ -62,8 +64,12 @@ def about_text(results):
             f"`{machine['transparent_hugepage']}`; load at the start "
             f"{machine['load_average_at_start']:.1f}. "
             + "; ".join(f"{a['key']} {a['version']}" for a in about["allocators"]
-                        if a["key"] != "neap-mxfast")
-            + f". Medians of {about['rounds']} interleaved rounds.")
+                        if a["key"] not in TUNED) + ".")
+
+
+def about_text(results):
+    rounds = results["about"]["rounds"]
+    return f"{conditions_text(results)} Medians of {rounds} interleaved rounds."
 
 
 def size_list(sizes):

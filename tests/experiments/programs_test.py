@@ -1,6 +1,7 @@
 """Black-box tests of the programs under bench/experiments, on the C library's own malloc.
 
-Usage: programs_test.py BIN-FOLDER CLASS    Exit status 77: this machine does not permit it.
+Usage: programs_test.py BIN-FOLDER CLASS DAMAGING-LIBRARY
+Exit status 77: this machine does not permit it.
 """
 
 import glob
@@ -16,12 +17,15 @@ import time
 import unittest
 
 BIN = ""
+DAMAGING = ""
 KNOBS = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD", "NEAP_")
 NOBODY = 65534
 
 
-def run(program, *options, **more):
+def run(program, *options, preloaded="", **more):
     environment = {k: v for k, v in os.environ.items() if not k.startswith(KNOBS)}
+    if preloaded:
+        environment["LD_PRELOAD"] = preloaded
     path = program if os.path.isabs(program) else os.path.join(BIN, program)
     return subprocess.run([path, *options], env=environment, capture_output=True, text=True,
                           timeout=120, check=False, **more)
@@ -298,9 +302,142 @@ class NoRight(Case):
         self.assertEqual(done.stderr.count("\n"), 1)
 
 
+class Return(Case):
+    """The scenarios, on glibc, at a sixteenth of their sizes and without idleness."""
+
+    def plays(self, scenario, *options):
+        return self.report("return", f"--scenario={scenario}", "--scale=16", "--idle=0",
+                           *options)["plays"]
+
+    def above_start(self, play, when):
+        return play[when]["rss_bytes"] - play["start"]["rss_bytes"]
+
+    def assert_between(self, value, low, high):
+        self.assertGreaterEqual(value, low)
+        self.assertLessEqual(value, high)
+
+    def refuse(self, options, word):
+        done = run("return", *options)
+        self.assertEqual((done.returncode, done.stdout), (2, ""), options)
+        self.assertIn(word, done.stderr)
+        self.assertIn("Try 'return --help' for more.", done.stderr)
+
+    def test_options(self):
+        done = run("return", "--help")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertTrue(done.stdout.startswith("Usage: return "))
+        self.refuse(["--flavour"], "--flavour")
+        self.refuse(["small"], "'small' is not an option")
+        self.refuse(["--scenario=smal"], "'smal' is none")
+        self.refuse(["--scenario=small,"], "'' is none")
+        self.refuse(["--scenario=small", "--variant=best"], "'best' is none")
+        self.refuse(["--scale=0"], "--scale")
+        self.refuse(["--idle=-1"], "--idle")
+        self.refuse(["--trace=/nowhere/at/all"], "/nowhere/at/all")
+
+    def test_list(self):
+        lines = run("return", "--list").stdout.splitlines()
+        self.assertEqual(len(set(lines)), len(lines))
+        one = self.plays("remotehalf", "--variant=random")
+        self.assertEqual([(p["scenario"], p["variant"]) for p in one], [("remotehalf", "random")])
+        self.assertIn("remotehalf random", lines)
+
+    def test_small(self):
+        play, = self.plays("small")
+        total_bytes = 25 << 20
+        self.assert_between(play["block_count"], total_bytes // 560, total_bytes // 480)
+        self.assert_between(play["peak_rss_bytes"] - play["start"]["rss_bytes"],
+                            total_bytes, 1.2 * total_bytes)
+        self.assertEqual((play["kept_count"], play["kept_page_bytes"]), (0, 0))
+        self.assertLess(self.above_start(play, "trimmed"), 4 << 20)
+        self.assertLessEqual(play["freed"]["anonymous_bytes"], play["freed"]["rss_bytes"])
+        self.assert_between(play["cpu_seconds"], 0.001, 10)
+        self.assertGreater(play["seconds"], 0.001)
+
+    def test_sparse(self):
+        play, = self.plays("sparse")
+        self.assertEqual(play["kept_count"], math.ceil(play["block_count"] / 200))
+        # Two hundred blocks are many pages: each kept one has at least one of its own.
+        pages = play["kept_page_bytes"] / os.sysconf("SC_PAGE_SIZE")
+        self.assert_between(pages, play["kept_count"], 1.3 * play["kept_count"])
+        self.assertGreater(self.above_start(play, "trimmed"), play["kept_page_bytes"])
+
+    def test_one_kept(self):
+        """One block in each 64 KiB of addresses, as the two places to look for it show."""
+        page_bytes = 64 << 10
+        plays = {p["variant"]: p for p in self.plays("onekept", f"--page={page_bytes}")}
+        for variant in ("16-1024-first", "16-1024-last", "16-1024-across", "64-first", "64-last"):
+            play = plays[variant]
+            stretches = play["kept_page_bytes"] / page_bytes
+            self.assert_between(play["kept_count"], 12.5 * 16, 12.5 * 16 * 2)
+            # One across the border of its stretch reaches into the next, which has its own.
+            self.assert_between(stretches, play["kept_count"], play["kept_count"] + 1)
+        system = {p["variant"]: p for p in self.plays("onekept", "--page=4096")}
+        across = system["16-1024-across"]
+        self.assertGreater(across["kept_page_bytes"] / 4096, 1.9 * across["kept_count"])
+        first = system["16-1024-first"]
+        self.assertLess(first["kept_page_bytes"] / 4096, 1.1 * first["kept_count"])
+
+    def test_pin(self):
+        """glibc keeps all that lies below one live block at the end of its heap."""
+        play, = self.plays("pin")
+        self.assertEqual((play["kept_count"], play["kept_bytes"]), (1, 552))
+        self.assertGreater(self.above_start(play, "freed"), 16 << 20)
+        self.assertLess(self.above_start(play, "trimmed"), 1 << 20)
+
+    def test_saw(self):
+        play, = self.plays("sawtooth-fast", "--teeth=3", "--period=0.1")
+        self.assert_between(self.above_start(play, "tooth"), 100 << 16, 110 << 16)
+        # Two periods, and half of the last.
+        self.assertGreaterEqual(play["seconds"], 0.25)
+
+    def test_all_are_played_and_nothing_is_damaged(self):
+        lines = run("return", "--list").stdout.split("\n")[:-1]
+        done = run("return", "--json", "--scale=32", "--idle=0.01", "--check", "--teeth=2",
+                   "--period=0.1", "--say-idle")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stderr, "idle\n" * len(lines))
+        plays = json.loads(done.stdout)["plays"]
+        self.assertEqual([f"{p['scenario']} {p['variant']}" for p in plays], lines)
+        for play in plays:
+            self.assertEqual((play["failed_count"], play["damaged_count"]), (0, 0))
+            self.assertGreater(play["block_count"], 0)
+            self.assertGreater(play["peak_rss_bytes"], play["start"]["rss_bytes"])
+
+    def test_damage_is_found(self):
+        """Of blocks before they are freed, and of those that are kept."""
+        for options, low, high in ((["--check"], 5, 20), ([], 0, 0)):
+            done = run("return", "--json", "--scenario=small", "--scale=16", "--idle=0", *options,
+                       preloaded=DAMAGING)
+            play = json.loads(done.stdout)["plays"][0]
+            self.assert_between(play["damaged_count"], low, high)
+            self.assertEqual(done.returncode, 1 if low > 0 else 0)
+        # Every 4,000th block is damaged, beginning with the first, and the first is kept.
+        done = run("return", "--json", "--scenario=sparse", "--scale=16", "--idle=0",
+                   preloaded=DAMAGING)
+        play = json.loads(done.stdout)["plays"][0]
+        self.assert_between(play["damaged_count"], 1, play["block_count"] / 4000 + 1)
+        self.assertEqual(done.returncode, 1)
+
+    def test_trace(self):
+        with tempfile.NamedTemporaryFile("r", suffix=".tsv") as trace:
+            self.plays("pairs64", "--variant=together", f"--trace={trace.name}")
+            lines = [line.rstrip("\n").split("\t") for line in trace]
+        self.assertEqual(lines[0], ["scenario", "variant", "seconds", "what", "bytes"])
+        self.assertEqual({tuple(row[:2]) for row in lines[1:]}, {("pairs64", "together")})
+        rows = {what: sorted((float(r[2]), int(r[4])) for r in lines[1:] if r[3] == what)
+                for what in ("live", "rss")}
+        self.assertEqual(sum(len(found) for found in rows.values()), len(lines) - 1)
+        live = [count for _, count in rows["live"]]
+        self.assertEqual((live[0], live[-1]), (0, 0))
+        self.assert_between(max(live), 600 << 16, (600 << 16) + 64 * 1024)
+        self.assertGreater(max(count for _, count in rows["rss"]), 300 << 16)
+
+
 def main():
-    global BIN
+    global BIN, DAMAGING
     BIN = os.path.abspath(sys.argv[1])
+    DAMAGING = sys.argv[3]
     suite = unittest.defaultTestLoader.loadTestsFromTestCase(globals()[sys.argv[2]])
     result = unittest.TextTestRunner(verbosity=2).run(suite)
     if not result.wasSuccessful() or result.testsRun == 0:
