@@ -289,7 +289,8 @@ struct neap_stats {
     uint64_t cold_bytes;
 
     /* Bookkeeping, apart from all of the above. */
-    uint64_t metadata_bytes;        /* [P] with memory behind it, as the kernel says */
+    uint64_t metadata_bytes;        /* [P] with memory behind it, as the kernel says; pages that have
+                                       only been read are among them */
     uint64_t metadata_mapped_bytes; /* [P] address space for it */
 
     /* The most there has been, each at its own time. Of the process, where arenas have one each, the

@@ -441,7 +441,9 @@ static struct np_slab *find_lender(struct np_heap *heap, unsigned class_index, u
             return slab;
         np_depot_settle(slab);
     }
-    return heap->lender[class_index] = np_depot_visit(class_index, word);
+    slab = np_depot_visit(class_index, word);
+    NP_OWNER_SET(heap->lender[class_index], slab);
+    return slab;
 }
 
 /* Has slots of the class lent, onto the heap's own shelf, which is empty. */
@@ -461,14 +463,13 @@ static bool borrow(struct np_heap *heap, unsigned class_index)
         if (granules == 0 || word == 0)
             np_depot_settle(slab);
         if (granules > 0) {
-            NP_OWNER_SET(shelf->until_notice, 0);
             heap->open_bytes += (size_t)granules << NP_GRANULE_SHIFT;
             heap->open_bytes -= (size_t)heap->shelf_granules[class_index] << NP_GRANULE_SHIFT;
             heap->shelf_granules[class_index] = (uint8_t)granules;
             close_surplus(heap, NULL);
             return true;
         }
-        heap->lender[class_index] = NULL;
+        NP_OWNER_SET(heap->lender[class_index], NULL);
     }
     return false;
 }
@@ -627,22 +628,32 @@ void np_heap_close_free(struct np_heap *heap, enum np_close close)
     }
 }
 
+void np_heap_settle(struct np_heap *heap)
+{
+    clear_shelves(heap);
+    for (unsigned index = 0; index < heap->open_count; index++)
+        (void)np_slab_publish(heap->open[index]);
+}
+
 static const char *audit_shelf(const struct np_heap *heap, unsigned class_index)
 {
     const struct np_shelf *shelf = &heap->shelves[class_index];
     const struct np_slot *slot = shelf->free_slots;
+    int32_t count = 0;
 
     if (slot != NULL && heap->current[class_index] != &np_empty_slab)
         return "H4: a class has both a current slab and lent slots";
-    for (unsigned count = 0; slot != NULL; count++) {
+    for (; slot != NULL; count++) {
         const struct np_slab *slab = np_slab_find((uintptr_t)slot);
 
         if (slab == NULL || slab->class_index != class_index ||
             np_slab_slot_index(slab, (uintptr_t)slot) < 0 ||
-            np_slab_is_free_bit(slab, (uintptr_t)slot) || count > slab->slot_count)
+            np_slab_is_free_bit(slab, (uintptr_t)slot) || count > (int32_t)slab->slot_count)
             return "H4: what is lent is no live slot of its class";
         slot = (const struct np_slot *)(slot->encoded_next ^ shelf->key);
     }
+    if (count != -shelf->until_notice)
+        return "H4: lent slots are miscounted";
     return NULL;
 }
 

@@ -12,8 +12,8 @@
  * [H2] current[c] is an open slab of class c in this heap, or the empty slab.
  * [H3] open[0..open_count) are the slabs whose owner is this heap; open_bytes is the sum of the bytes of theirs that
  *      may be resident, and of those of shelf_granules.
- * [H4] The slots on shelves[c] are of class c and lie on at most shelf_granules[c] granules of one slab. There are none
- *      while the class has a current slab.
+ * [H4] The slots on shelves[c] are of class c and lie on at most shelf_granules[c] granules of lender[c]; there are
+ *      -until_notice of them, and none while the class has a current slab.
  *
  * Read next: heap.c for refilling and closing, slab.h for slabs, docs/life_of_an_allocation.md for all of it
  * in order.
@@ -112,6 +112,20 @@ void np_heap_prepare_to_park(struct np_heap *heap);
  * that have a page on which nothing is, so that it can be returned. */
 enum np_close { NP_CLOSE_FREE, NP_CLOSE_SPARSE };
 void np_heap_close_free(struct np_heap *heap, enum np_close close);
+
+/* Makes what the heap has on private lists free by its bits, so that walkers see it: lent slots go back, the lists of its
+ * slabs are published. */
+void np_heap_settle(struct np_heap *heap);
+
+/* For walkers, of any heap: how many slots of the class it has lent and not handed out, and of which slab. */
+NP_INLINE unsigned np_heap_lent_count(const struct np_heap *heap, unsigned class_index,
+                                      const struct np_slab **slab)
+{
+    int32_t count = -NP_OWNER_GET(heap->shelves[class_index].until_notice);
+
+    *slab = NP_OWNER_GET(heap->lender[class_index]);
+    return count > 0 && *slab != NULL ? (unsigned)count : 0;
+}
 
 /* Makes a changed M_MXFAST hold in this heap at once; otherwise its next refill does. */
 void np_heap_apply_knobs(struct np_heap *heap);

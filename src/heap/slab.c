@@ -533,6 +533,7 @@ unsigned np_slab_lend(struct np_slab *slab, uint64_t *word, struct np_shelf *she
         return 0;
     chain.last->encoded_next = shelf->key;
     shelf->free_slots = chain.first;
+    NP_OWNER_SET(shelf->until_notice, -(int32_t)chain.count);
     before = *word;
     closed = (before - chain.count * COUNT_ONE) | NP_SLAB_CLOSED_BIT;
     if (!atomic_compare_exchange_strong_explicit(&slab->word, &before, closed, memory_order_release,

@@ -47,7 +47,8 @@ struct np_slot {
 struct np_shelf {
     struct np_slot *free_slots;
     uintptr_t key;        /* encodes the links */
-    int32_t until_notice; /* of a slab: live - notice_at; at or below 0 the freeing thread looks */
+    int32_t until_notice; /* of a slab: live - notice_at; at or below 0 the freeing thread looks. Of a
+                             heap: less as many as there are slots on the shelf */
     uint32_t cold_pages;  /* of a slab, by granule; here because there is a place for it */
 };
 

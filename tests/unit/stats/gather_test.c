@@ -369,6 +369,27 @@ static void a_free_page_is_seen_in_the_slab_of_a_parked_heap(void **state)
     assert_int_equal(said.hole_bytes, 0);
 }
 
+/* A slot on two pages and a half has memory if all three of its pages do. */
+static void slots_without_memory_are_told_apart(void **state)
+{
+    (void)state;
+    add(10240);
+    assert_int_equal(sums().free_slot_count, 0);
+    assert_int_equal(sums().cold_slot_count, 11); /* of the twelve in 128 KiB */
+    add(10240);
+    drop(0);
+    assert_int_equal(sums().free_slot_count, 1);
+    assert_int_equal(sums().cold_slot_count, 10);
+    add(10240);
+    add(10240);
+    add(10240);
+    assert_int_equal(sums().free_slot_count, 0);
+    assert_int_equal(sums().cold_slot_count, 8);
+    drop(1);
+    assert_int_equal(sums().free_slot_count, 1);
+    assert_int_equal(sums().cold_slot_count, 8);
+}
+
 /* What the system refuses to take could not be returned, and is told apart. */
 static void locked_memory_is_refused(void **state)
 {
@@ -529,6 +550,62 @@ static void pushed_slots_are_free(void **state)
     expect_arenas_add_up();
 }
 
+/* ---- what a thread has set aside ---- */
+
+static pthread_barrier_t barrier;
+
+/* More classes than a thread may have slabs open for. */
+static void *use_all_classes_and_sleep(void *unused)
+{
+    (void)unused;
+    for (unsigned step = 0; step < 20000; step++) {
+        if (block_count < 400 || (block_count < BLOCK_MAX && random_below(2) == 0))
+            add(random_below(16384));
+        else
+            drop(random_below(block_count));
+    }
+    pthread_barrier_wait(&barrier);
+    pthread_barrier_wait(&barrier);
+    return NULL;
+}
+
+static void slots_lent_to_a_thread_are_free(void **state)
+{
+    size_t lent_count = 0;
+    pthread_t other;
+
+    (void)state;
+    pthread_barrier_init(&barrier, NULL, 2);
+    pthread_create(&other, NULL, use_all_classes_and_sleep, NULL);
+    pthread_barrier_wait(&barrier);
+    for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++) {
+        const struct np_slab *slab;
+
+        lent_count += np_heap_lent_count(np_thread_heaps(), class_index, &slab);
+    }
+    assert_true(lent_count > 0);
+    expect_live();
+    expect_arenas_add_up();
+    pthread_barrier_wait(&barrier);
+    pthread_join(other, NULL);
+    expect_live();
+}
+
+static void slots_lent_to_this_thread_are_given_back(void **state)
+{
+    (void)state;
+    for (unsigned step = 0; step < 20000; step++) {
+        if (block_count < 400 || (block_count < BLOCK_MAX && random_below(2) == 0))
+            add(random_below(16384));
+        else
+            drop(random_below(block_count));
+        if (step % 1000 == 0)
+            expect_live();
+    }
+    expect_arenas_add_up();
+    expect_places();
+}
+
 /* ---- during a fork ---- */
 
 static struct np_stats_sums sums_during_fork;
@@ -615,6 +692,7 @@ int main(void)
         cmocka_unit_test(a_free_page_is_seen_in_an_open_slab),
         cmocka_unit_test(a_free_page_is_seen_in_a_closed_slab),
         cmocka_unit_test(a_free_page_is_seen_in_the_slab_of_a_parked_heap),
+        cmocka_unit_test(slots_without_memory_are_told_apart),
         cmocka_unit_test(locked_memory_is_refused),
         cmocka_unit_test(what_was_asked_for_in_runs_is_known),
         cmocka_unit_test(the_most_used_is_kept),
@@ -623,6 +701,8 @@ int main(void)
         cmocka_unit_test(the_old_memory_of_a_new_slab_is_counted),
         cmocka_unit_test(the_top_of_the_main_arena_is_told),
         cmocka_unit_test(pushed_slots_are_free),
+        cmocka_unit_test(slots_lent_to_a_thread_are_free),
+        cmocka_unit_test(slots_lent_to_this_thread_are_given_back),
         cmocka_unit_test(a_fork_is_not_waited_for),
         cmocka_unit_test(figures_stay_sane_while_threads_work),
     };
