@@ -818,9 +818,9 @@ static void set_shape(struct np_slab *slab, unsigned class_index, unsigned slot_
     slab->unit_count = (uint8_t)shape->unit_count;
     slab->inverse = UINT32_MAX / shape->slot_bytes + 1;
     /* Slots that fill pages to the byte do not straddle them either. */
-    slab->slots_per_page = NP_GRANULE_BYTES % shape->slot_bytes == 0
-                               ? (uint16_t)(NP_GRANULE_BYTES / shape->slot_bytes)
-                               : shape->slots_per_page;
+    slab->slots_per_page = shape->slots_per_page;
+    if (NP_GRANULE_BYTES % shape->slot_bytes == 0)
+        slab->slots_per_page = (uint16_t)(NP_GRANULE_BYTES / shape->slot_bytes);
 }
 
 /* All slots are free. */
