@@ -102,8 +102,8 @@ static struct np_slab slab_of_class(size_t class_index)
     return (struct np_slab){
         .start = 7 * NP_UNIT_BYTES,
         .slot_bytes = shape->slot_bytes,
-        .slots_per_page = PAGE % shape->slot_bytes == 0 ? (uint16_t)(PAGE / shape->slot_bytes)
-                                                        : shape->slots_per_page,
+        .slots_per_page = (uint16_t)(PAGE % shape->slot_bytes == 0 ? PAGE / shape->slot_bytes
+                                                                   : shape->slots_per_page),
         .slot_count = shape->slot_count,
         .inverse = UINT32_MAX / shape->slot_bytes + 1,
         .unit_count = (uint8_t)shape->unit_count,
