@@ -337,8 +337,10 @@ struct neap_stats {
     uint64_t recent_waiting_ns;     /* [P] how long the longest of those waiting has waited */
 
     /* In force now. */
-    uint64_t trim_threshold_bytes; /* [P] what may be retained, allowance against thrashing included;
-                                      UINT64_MAX: anything */
+    uint64_t trim_threshold_bytes; /* [P] what may be retained, the allowance included; UINT64_MAX:
+                                      anything */
+    uint64_t trim_allowance_bytes; /* [P] of that, what is granted because the program has spent more
+                                      than 1/32 of its time taking back what had been returned */
     uint64_t mmap_threshold_bytes; /* [P] from where blocks get a mapping of their own */
 
     uint64_t arena_count;       /* 1 in the answer of neap_stats_arena */

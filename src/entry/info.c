@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "arena.h"
 #include "large.h"
 #include "return.h"
 #include "returned.h"
@@ -154,6 +155,8 @@ static void add_process(struct neap_stats *stats)
     stats->heap_count = process.heap_count;
     stats->parked_heap_count = process.parked_heap_count;
     stats->trim_threshold_bytes = threshold_bytes == SIZE_MAX ? UINT64_MAX : threshold_bytes;
+    if (!np_tune_is_set(NP_KNOB_TRIM_THRESHOLD))
+        stats->trim_allowance_bytes = np_arena_allowance_bytes();
     stats->mmap_threshold_bytes = (uint64_t)np_tune_get(NP_KNOB_MMAP_THRESHOLD);
 }
 

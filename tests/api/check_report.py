@@ -59,7 +59,16 @@ def figures_of(element):
             for tag, kind, names in TOTALS for name in names}
 
 
-def check_info(text, figures):
+def check_places(element, own):
+    """neap's own elements: every byte of an arena is live, free and resident, or cold."""
+    live, cold = element.findall("live"), element.findall("cold")
+    check(len(live) == 1 and len(cold) == 1, f"{len(live)} of <live>, {len(cold)} of <cold>")
+    places = (number(live[0], "size") + number(cold[0], "size") +
+              own["total", "fast", "size"] + own["total", "rest", "size"])
+    check(places == own["system", "current", "size"], f"places come to {places}: {own}")
+
+
+def check_info(text, figures, is_neap):
     root = ET.fromstring(text)
     check(root.tag == "malloc" and root.get("version") == "1", "the root is not malloc version 1")
     heaps = root.findall("heap")
@@ -77,9 +86,13 @@ def check_info(text, figures):
         check(count <= sum(in_totals), f"sizes count {count} pieces, totals {in_totals}")
         in_totals = [own["total", kind, "size"] for kind in ("fast", "rest")]
         check(size <= sum(in_totals), f"sizes add up to {size} bytes, totals {in_totals}")
+        if is_neap:
+            check_places(heap, own)
         for key, value in own.items():
             sums[key] += value
     check(sums == totals, f"the heaps add up to {sums}, the totals are {totals}")
+    if is_neap:
+        check_places(root, totals)
     mapped = only(root, "total", "mmap")
     check(number(mapped, "count") == figures["hblks"], "mmap count is not hblks")
     check(number(mapped, "size") == figures["hblkhd"], "mmap size is not hblkhd")
@@ -141,7 +154,7 @@ def main():
         in_use = figures["uordblks"] + figures["hblkhd"]
         check(in_use >= figures["live_bytes"], f"{state}: {in_use} in use, live {figures}")
         if kind == "info":
-            check_info(text, figures)
+            check_info(text, figures, is_neap)
         else:
             check_stats(text, figures, is_neap)
         print(f"{kind} {state}: as expected")

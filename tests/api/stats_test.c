@@ -358,7 +358,48 @@ static void thresholds_are_those_in_force(void **state)
     assert_int_equal(neap_mallopt(NEAP_M_MMAP_THRESHOLD, 300000), 1);
     stats = ask();
     assert_int_equal(stats.trim_threshold_bytes, 12345678);
+    assert_int_equal(stats.trim_allowance_bytes, 0);
     assert_int_equal(stats.mmap_threshold_bytes, 300000);
+}
+
+/* A saw's teeth, as fast as they go: most of the time would go into returning and taking back. */
+static void an_allowance_is_told(void **state)
+{
+    struct neap_stats stats = ask();
+
+    (void)state;
+    for (unsigned tooth = 0; tooth < 400 && stats.trim_allowance_bytes == 0; tooth++) {
+        for (size_t i = 0; i < 100; i++) {
+            blocks[i] = neap_malloc(100 * KIB);
+            for (size_t byte = 0; byte < 100 * KIB; byte += 4096)
+                blocks[i][byte] = 1;
+        }
+        free_all(100);
+        stats = ask();
+    }
+    assert_true(stats.trim_allowance_bytes > 0);
+    assert_true(stats.trim_threshold_bytes >= MIB + stats.trim_allowance_bytes);
+}
+
+static void the_answers_agree(void **state)
+{
+    struct neap_stats stats;
+    struct neap_mallinfo2 info;
+
+    (void)state;
+    allocate(BLOCK_MAX / 2, 200);
+    for (size_t i = 0; i < BLOCK_MAX / 2; i++)
+        if (i % 3 != 0)
+            neap_free(blocks[i]);
+    allocate(30, MIB);
+    stats = ask();
+    info = neap_mallinfo2();
+    assert_int_equal(info.arena, stats.arena_bytes);
+    assert_int_equal(info.uordblks, stats.live_bytes - stats.mapped_bytes);
+    assert_int_equal(info.fordblks, stats.hole_bytes + stats.retained_bytes + stats.refused_bytes);
+    assert_int_equal(info.hblks, stats.mapped_count);
+    assert_int_equal(info.hblkhd, stats.mapped_bytes);
+    assert_true(info.keepcost <= stats.retained_top_bytes);
 }
 
 static void a_child_can_ask(void **state)
@@ -390,6 +431,8 @@ int main(void)
         cmocka_unit_test(kept_memory_waits),
         cmocka_unit_test(memory_taken_again_is_reused),
         cmocka_unit_test(thresholds_are_those_in_force),
+        cmocka_unit_test(an_allowance_is_told),
+        cmocka_unit_test(the_answers_agree),
         cmocka_unit_test(a_child_can_ask),
     };
 
