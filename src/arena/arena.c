@@ -192,6 +192,20 @@ static _Atomic uint64_t *unit_bits(uintptr_t start, unsigned *shift)
 
 #define UNIT_MASK ((UINT64_C(1) << NP_UNIT_GRANULES) - 1)
 
+/* Memory comes and goes by system pages, of which perhaps not all granules were touched. */
+static uint32_t widen_to_system_pages(uint32_t mask)
+{
+    unsigned granules = (unsigned)(np_os_page_bytes() >> NP_GRANULE_SHIFT);
+
+    for (unsigned from = 0; granules > 1 && from < 32; from += granules) {
+        uint32_t page = (UINT32_MAX >> (32 - granules)) << from;
+
+        if ((mask & page) != 0)
+            mask |= page;
+    }
+    return mask;
+}
+
 uint32_t np_run_resident_mask(const struct np_run *run)
 {
     uint32_t mask = 0;
@@ -204,7 +218,7 @@ uint32_t np_run_resident_mask(const struct np_run *run)
 
         mask |= (uint32_t)(atomic_load_explicit(word, memory_order_relaxed) >> shift & UNIT_MASK) << at;
     }
-    return mask;
+    return widen_to_system_pages(mask);
 }
 
 void np_run_give_masked(struct np_run *run, uint32_t resident_mask)
