@@ -41,10 +41,18 @@ static void *take(struct np_heap *heap, size_t bytes)
     return memory != NULL ? memory : np_heap_take(heap, bytes, NP_MAY_GROW);
 }
 
+/* The slab of an address if this heap holds it. */
+static struct np_slab *open_slab_of(const struct np_heap *heap, const void *memory)
+{
+    struct np_slab *slab = np_window_record_fast((uintptr_t)memory);
+
+    return slab != NULL && atomic_load(&slab->owner) == heap ? slab : NULL;
+}
+
 /* As free does; heap NULL: a thread without one. */
 static void give(struct np_heap *heap, void *memory)
 {
-    struct np_slab *slab = heap != NULL ? np_heap_slab_of(heap, memory) : NULL;
+    struct np_slab *slab = heap != NULL ? open_slab_of(heap, memory) : NULL;
 
     if (slab == NULL)
         assert_true(np_heap_push(heap, np_slab_find((uintptr_t)memory), memory));
@@ -471,7 +479,7 @@ static void the_empty_heap_serves_nothing(void **state)
     for (size_t bytes = 0; bytes <= NP_DIRECT_MAX_BYTES; bytes++)
         assert_null(np_heap_try_take(&np_empty_heap, bytes));
     assert_null(np_empty_slab.free_slots);
-    assert_null(np_heap_slab_of(&np_empty_heap, &heaps));
+    assert_null(open_slab_of(&np_empty_heap, &heaps));
 }
 
 /* ---- M_MXFAST ---- */
