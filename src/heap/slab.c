@@ -440,21 +440,11 @@ static void take_warm_loose(struct np_slab *slab, struct chain *chain)
     take_loose(slab, warm, chain);
 }
 
-/* Whether more slots are free than lie on cold pages; for loose slabs, whether any is. */
-static bool may_have_warm_slots(const struct np_slab *slab)
-{
-    int count = np_slab_word_count(atomic_load_explicit(&slab->word, memory_order_relaxed));
-
-    return count > (int)(np_bit_count(slab->cold_pages) * slab->slots_per_page);
-}
-
-bool np_slab_refill(struct np_slab *slab)
+static bool take_warm(struct np_slab *slab)
 {
     struct chain chain = {NULL, NULL, 0, slab->key};
     uint64_t word;
 
-    if (!may_have_warm_slots(slab))
-        return false;
     if (is_paged(slab)) {
         uint32_t warm = all_pages(slab) & ~slab->cold_pages;
 
@@ -473,6 +463,20 @@ bool np_slab_refill(struct np_slab *slab)
            chain.count * COUNT_ONE;
     learn(slab, np_slab_word_count(word), (int)chain.count);
     return true;
+}
+
+/* Whether more slots are free than lie on cold pages; for loose slabs, whether any is. A free that is under way has its
+ * bit set and does not count yet, so "no" may be wrong for a moment. */
+static bool may_have_warm_slots(const struct np_slab *slab)
+{
+    int count = np_slab_word_count(atomic_load_explicit(&slab->word, memory_order_relaxed));
+
+    return count > (int)(np_bit_count(slab->cold_pages) * slab->slots_per_page);
+}
+
+bool np_slab_refill(struct np_slab *slab)
+{
+    return may_have_warm_slots(slab) && take_warm(slab);
 }
 
 /* A warm page of a paged slab with free slots; of several, the first that has a few. Or none: page_count. */
@@ -599,7 +603,7 @@ bool np_slab_extend(struct np_slab *slab, unsigned granule_count)
         end = np_max(end, start + slab->slot_bytes);
     }
     warm_up(slab, start, end - start);
-    return np_slab_refill(slab);
+    return take_warm(slab); /* S1: there are some, whatever the count says just now */
 }
 
 /* Sets bits of one word, which are all clear. */
