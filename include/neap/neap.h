@@ -234,8 +234,8 @@ NEAP_API int neap_malloc_info(int options, FILE *stream) NEAP_NOTHROW;
 /* Where all memory is, what went back, and how soon: the answer of neap_stats and neap_stats_arena.
  *
  * Bytes, calls and nanoseconds as the names say. Every member has 64 bits, and later versions add
- * members at the end only. Members marked [P] belong to the process and not to an arena: in the answer
- * of neap_stats_arena they are 0.
+ * members at the end only. Members marked [P] belong to the process and not to an arena: in the
+ * answer of neap_stats_arena they are 0.
  *
  * Every byte of address space that neap has from the system for blocks is in one place:
  *
@@ -258,28 +258,29 @@ struct neap_stats {
     uint64_t arena_bytes;  /* of the arenas: sbrk, and reserved with mmap and in use */
     uint64_t mapped_bytes; /* [P] of blocks with a mapping of their own */
 
-    /* In the program's hands. A block counts with what is set aside for it: its whole slot, or whole
-     * pages of 4 KiB, or its whole mapping. */
+    /* In the program's hands. A block counts with what is set aside for it: its whole slot, or
+     * whole pages of 4 KiB, or its whole mapping. */
     uint64_t live_bytes;
     uint64_t live_count;
     uint64_t medium_bytes; /* of these, in blocks above 16 KiB that lie in arenas */
     uint64_t medium_count;
-    uint64_t mapped_count; /* [P] of these, with a mapping of their own; their bytes: mapped_bytes */
-    uint64_t requested_bytes; /* what the program asked for in medium and mapped blocks; of smaller
-                                 ones, whose bytes are live_bytes - medium_bytes - mapped_bytes, that
-                                 is not kept, and it is at most 1/8 less, or 15 bytes each (twice
-                                 that while a program uses little of a size) */
+    uint64_t mapped_count; /* [P] of these, with a mapping of their own; bytes: mapped_bytes */
+    uint64_t requested_bytes; /* what the program asked for in medium and mapped blocks; of the
+                                 smaller ones that is not kept: it is at most 1/8 less than what is
+                                 set aside, or 15 bytes each, and twice that while a program uses
+                                 little of a size */
 
-    /* Free bytes on system pages that hold a live one: nothing can return them. Also free pages in slabs
-     * that another thread has open, as far as only that thread knows that they are free: at most 1 MiB
-     * for each thread (NEAP_OPEN_BYTES). */
+    /* Free bytes on system pages that hold a live one: nothing can return them. Also free pages in
+     * slabs that another thread has open, as far as only that thread knows that they are free: at
+     * most 1 MiB for each thread (NEAP_OPEN_BYTES). */
     uint64_t hole_bytes;
 
-    /* Free and resident, in whole system pages: what could go back, and the trim threshold bounds. */
+    /* Free and resident, in whole system pages: what could go back, and the trim threshold
+     * bounds. */
     uint64_t retained_bytes;         /* the sum of the four places */
     uint64_t retained_top_bytes;     /* at the end of each arena, */
     uint64_t retained_run_bytes;     /* between its blocks, */
-    uint64_t retained_remote_bytes;  /* in slabs that no thread has open: freed by whichever thread, */
+    uint64_t retained_remote_bytes;  /* in slabs that no thread has open, */
     uint64_t retained_current_bytes; /* and in slabs that a thread allocates from now */
 
     /* As retained, but the system refused to take it (locked memory). */
@@ -289,21 +290,22 @@ struct neap_stats {
     uint64_t cold_bytes;
 
     /* Bookkeeping, apart from all of the above. */
-    uint64_t metadata_bytes;        /* [P] with memory behind it, as the kernel says; pages that have
-                                       only been read are among them */
+    uint64_t metadata_bytes;        /* [P] with memory behind it, as the kernel says; pages that
+                                       have only been read are among them */
     uint64_t metadata_mapped_bytes; /* [P] address space for it */
 
-    /* The most there has been, each at its own time. Of the process, where arenas have one each, the
-     * sum of these: no less than what there was at one time. */
+    /* The most there has been, each at its own time. Of the process, where arenas have one each,
+     * the sum of these: no less than what there was at one time. */
     uint64_t arena_max_bytes;    /* of arena_bytes */
-    uint64_t used_max_bytes;     /* of live_bytes in arenas, slabs in use counted whole: at most 64 KiB
-                                    more for each slab, 128 KiB for those of blocks above 8 KiB */
+    uint64_t used_max_bytes;     /* of live_bytes in arenas, slabs in use counted whole: at most
+                                    64 KiB more for each slab, 128 KiB with blocks above 8 KiB */
     uint64_t mapped_max_bytes;   /* [P] */
     uint64_t mapped_max_count;   /* [P] */
     uint64_t retained_max_bytes; /* [P] what free left retained in the end: of all but
                                     retained_current_bytes */
 
-    /* What went back to the system since the start: memory, not addresses, and the calls it took. */
+    /* What went back to the system since the start: memory, not addresses, and the calls it
+     * took. */
     uint64_t returned_sbrk_bytes;    /* [P] the end of the main arena, with its addresses */
     uint64_t returned_sbrk_calls;    /* [P] */
     uint64_t returned_madvise_bytes; /* [P] madvise or process_madvise */
@@ -314,12 +316,13 @@ struct neap_stats {
     uint64_t returning_ns;           /* [P] time spent in these calls, all threads together */
     uint64_t refaulted_bytes;        /* [P] returned before, and taken for blocks again */
 
-    /* How much of what was freed goes back, and how soon. *Freed* are bytes of whole system pages that
-     * became free of live blocks and were retained, be it for a moment; those taken for blocks again
-     * while still resident are *reused*. To tell which bytes a return took, retained memory is seen as
-     * a queue: the longest free goes first. So what is retained counts as what was freed last, and no
-     * figure is better than it should be. Blocks with a mapping of their own are left out: they go
-     * back at once, always. Pages of slabs that a thread has open are freed when it closes the slab. */
+    /* How much of what was freed goes back, and how soon. *Freed* are bytes of whole system pages
+     * that became free of live blocks and were retained, be it for a moment; those taken for blocks
+     * again while still resident are *reused*. To tell which bytes a return took, retained memory
+     * is seen as a queue: the longest free goes first. So what is retained counts as what was freed
+     * last, and no figure is better than it should be. Blocks with a mapping of their own are left
+     * out: they go back at once, always. Pages of slabs that a thread has open are freed when it
+     * closes the slab. */
     uint64_t freed_bytes;  /* [P] since the start; less reused and returned ones: retained now */
     uint64_t reused_bytes; /* [P] since the start */
 
@@ -331,16 +334,16 @@ struct neap_stats {
     uint64_t recent_reused_bytes;   /* [P] */
     uint64_t recent_waiting_bytes;  /* [P] neither, as yet */
     uint64_t recent_delay_mean_ns;  /* [P] from being freed to being returned, of the returned ones;
-                                       measured at every 256th KiB, to the step of the kernel's coarse
-                                       clock, 1 to 10 ms; 0 also where no such KiB was returned */
+                                       measured at every 256th KiB, to the step of the kernel's
+                                       coarse clock, 1 to 10 ms; 0 if no such KiB was returned */
     uint64_t recent_delay_max_ns;   /* [P] the longest of these */
     uint64_t recent_waiting_ns;     /* [P] how long the longest of those waiting has waited */
 
     /* In force now. */
     uint64_t trim_threshold_bytes; /* [P] what may be retained, the allowance included; UINT64_MAX:
                                       anything */
-    uint64_t trim_allowance_bytes; /* [P] of that, what is granted because the program has spent more
-                                      than 1/32 of its time taking back what had been returned */
+    uint64_t trim_allowance_bytes; /* [P] of that, what is granted because the program has spent
+                                      over 1/32 of its time taking back what had been returned */
     uint64_t mmap_threshold_bytes; /* [P] from where blocks get a mapping of their own */
 
     uint64_t arena_count;       /* 1 in the answer of neap_stats_arena */
@@ -348,11 +351,11 @@ struct neap_stats {
     uint64_t parked_heap_count; /* [P] heaps of ended threads that wait for a new one */
 };
 
-/* Fills in the first `size_bytes` bytes of *stats, which the caller sets to sizeof(struct neap_stats) of
- * its own header: a member that the library does not have becomes 0, and `size_bytes` in the answer
- * says which those are. Counted at the call by walking all arenas, one at a time, under their locks,
- * which takes about a microsecond for each MiB in use. Does not allocate. Returns 0, or EINVAL for a
- * size below 8. */
+/* Fills in the first `size_bytes` bytes of *stats, which the caller sets to sizeof(struct
+ * neap_stats) of its own header: a member that the library does not have becomes 0, and
+ * `size_bytes` in the answer says which those are. Counted at the call by walking all arenas, one
+ * at a time, under their locks, which takes about a microsecond for each MiB in use. Does not
+ * allocate. Returns 0, or EINVAL for a size below 8. */
 NEAP_API int neap_stats(struct neap_stats *stats, size_t size_bytes) NEAP_NOTHROW;
 
 /* The same of one arena: they are numbered from 0, the main one, without gaps, and none ever goes.
@@ -360,25 +363,27 @@ NEAP_API int neap_stats(struct neap_stats *stats, size_t size_bytes) NEAP_NOTHRO
 NEAP_API int neap_stats_arena(unsigned index, struct neap_stats *stats, size_t size_bytes)
     NEAP_NOTHROW;
 
-/* Writes a table of all memory to `stream`, with the columns of NuttX's `free` command and two more:
+/* Writes a table of all memory to `stream`, with the columns of NuttX's `free` and two more:
  *
  *       total       used       free    maxused    maxfree  nused  nfree        rss returnable name
  *
- * and a row for each arena (arena0, ...), one for blocks with a mapping of their own (large), and one
- * for all together (total). Of arenas, in bytes but for the two counts:
+ * and a row for each arena (arena0, ...), one for blocks with a mapping of their own (large), and
+ * one for all together (total). Of arenas, in bytes but for the two counts:
+ *
  *   total       the most address space that the arena has had: what it gave back counts as free, so
- *               that total is as fixed as the region of a heap in NuttX
- *   used        live blocks, as live_bytes of struct neap_stats; free: total - used
+ *               total is as fixed as the region of a heap in NuttX
+ *   used        live blocks, as live_bytes of struct neap_stats; free is total - used
  *   maxused     the most that was used; slabs in use count whole there, so it may be too high by
  *               their free slots (64 KiB for a slab, 128 KiB for blocks above 8 KiB), never too low
  *   maxfree     the largest piece of free addresses, with memory behind it or not
  *   nused       live blocks
  *   nfree       free pieces: runs of pages, and slots
- *   rss         what of total may be resident: live blocks and free memory that is not cold
+ *   rss         what of total may be resident: live blocks, and free memory that is not cold
  *   returnable  what of rss is free and could go back: retained_bytes of struct neap_stats
- * In every row used + free = total, used <= maxused <= total, maxfree <= free and returnable <= rss <=
- * total. In the row `total`, maxused is the sum of the others', so no less than what was used at one
- * time. Columns widen for numbers that do not fit; they are always apart.
+ *
+ * In every row used + free = total, used <= maxused <= total, maxfree <= free and returnable <= rss
+ * <= total. In the row `total`, maxused is the sum of the others', so no less than what was used at
+ * one time. Columns widen for numbers that do not fit; they are always apart.
  *
  * No lock of neap's is held while a row is written, so `stream` may allocate, as stdio does for its
  * first byte. Whether it took it all, ferror(stream) tells. */

@@ -74,7 +74,8 @@ static size_t first_sample(size_t from_bytes, size_t to_bytes)
 {
     size_t last = to_bytes / SAMPLE_BYTES;
 
-    return np_max(from_bytes / SAMPLE_BYTES + 1, last >= SAMPLE_COUNT ? last - SAMPLE_COUNT + 1 : 1);
+    return np_max(from_bytes / SAMPLE_BYTES + 1,
+                  last >= SAMPLE_COUNT ? last - SAMPLE_COUNT + 1 : 1);
 }
 
 static void sample_joined(size_t from_bytes, size_t to_bytes)

@@ -40,8 +40,8 @@ void np_returned_note(enum np_return_way way, size_t bytes, size_t calls, uint64
  * it, and are retained now. To be called before anybody else can take or purge them. */
 void np_returned_note_freed(size_t bytes);
 
-/* So many of those have been taken for blocks again. What a look at retained memory takes out of the
- * account and puts back is not to be noted; only the difference is. */
+/* So many of those have been taken for blocks again. What a look at retained memory takes out of
+ * the account and puts back is not to be noted; only the difference is. */
 void np_returned_note_reused(size_t bytes);
 
 /* So many bytes that had been returned have memory again. */
@@ -66,7 +66,7 @@ struct np_returned_totals {
         size_t returned_bytes; /* [F3] freed = returned + reused + waiting */
         size_t reused_bytes;
         size_t waiting_bytes;
-        uint64_t delay_mean_ns; /* from joining to leaving: samples that were returned; 0: none was */
+        uint64_t delay_mean_ns; /* from joining to leaving, of returned samples; 0: none was */
         uint64_t delay_max_ns;
         uint64_t waiting_ns; /* since the first sample joined that has not left; 0: there is none */
     } recent;

@@ -160,8 +160,8 @@ static void add_process(struct neap_stats *stats)
     stats->mmap_threshold_bytes = (uint64_t)np_tune_get(NP_KNOB_MMAP_THRESHOLD);
 }
 
-/* A caller built with a later header has members that we do not know: they become 0. One built with an
- * earlier header has room for the first ones only. */
+/* A caller built with a later header has members that we do not know: they become 0. One built with
+ * an earlier header has room for the first ones only. */
 static void hand_over(const struct neap_stats *known, struct neap_stats *stats, size_t size_bytes)
 {
     size_t known_bytes = size_bytes < sizeof *known ? size_bytes : sizeof *known;

@@ -1,7 +1,8 @@
 /* libc's names, so that programs that know nothing of neap use it. Left out of sanitizer builds.
  *
- * The set is all that libc's own malloc.o defines and a program can name: were one missing, a static link would pull
- * that object in for it, and a dynamic one would send the call to a heap that nobody uses. */
+ * The set is all that libc's own malloc.o defines and a program can name: were one missing, a
+ * static link would pull that object in for it, and a dynamic one would send the call to a heap
+ * that nobody uses. */
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>

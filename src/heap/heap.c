@@ -245,7 +245,7 @@ static void own(struct np_heap *heap, struct np_slab *slab)
     slab->open_index = (uint8_t)index;
     slab->used_when_passed = UINT16_MAX;
     take_back_lent(heap, slab);
-    slab->is_refused = false;
+    NP_OWNER_SET(slab->is_refused, false);
     /* What is open is bounded by open_bytes. */
     np_returned_note_reused((size_t)np_slab_charge(slab, 0) << NP_GRANULE_SHIFT);
     np_slab_count_settled(slab, 0);
@@ -441,9 +441,7 @@ static struct np_slab *find_lender(struct np_heap *heap, unsigned class_index, u
             return slab;
         np_depot_settle(slab);
     }
-    slab = np_depot_visit(class_index, word);
-    NP_OWNER_SET(heap->lender[class_index], slab);
-    return slab;
+    return heap->lender[class_index] = np_depot_visit(class_index, word);
 }
 
 /* Has slots of the class lent, onto the heap's own shelf, which is empty. */
@@ -459,6 +457,7 @@ static bool borrow(struct np_heap *heap, unsigned class_index)
 
         if (slab == NULL)
             return false;
+        NP_OWNER_SET(shelf->lent_from, slab->run->arena->index << 16 | slot_bytes);
         granules = slab->slot_bytes == slot_bytes ? np_slab_lend(slab, &word, shelf) : 0;
         if (granules == 0 || word == 0)
             np_depot_settle(slab);
@@ -469,7 +468,7 @@ static bool borrow(struct np_heap *heap, unsigned class_index)
             close_surplus(heap, NULL);
             return true;
         }
-        NP_OWNER_SET(heap->lender[class_index], NULL);
+        heap->lender[class_index] = NULL;
     }
     return false;
 }

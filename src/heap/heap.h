@@ -117,14 +117,18 @@ void np_heap_close_free(struct np_heap *heap, enum np_close close);
  * slabs are published. */
 void np_heap_settle(struct np_heap *heap);
 
-/* For walkers, of any heap: how many slots of the class it has lent and not handed out, and of which slab. */
+/* For walkers, of any heap: how many slots of the class it has been lent and has not handed out, how large they are, and in
+ * which arena. */
 NP_INLINE unsigned np_heap_lent_count(const struct np_heap *heap, unsigned class_index,
-                                      const struct np_slab **slab)
+                                      unsigned *slot_bytes, unsigned *arena_index)
 {
-    int32_t count = -NP_OWNER_GET(heap->shelves[class_index].until_notice);
+    const struct np_shelf *shelf = &heap->shelves[class_index];
+    int32_t count = -NP_OWNER_GET(shelf->until_notice);
+    uint32_t lent_from = NP_OWNER_GET(shelf->lent_from);
 
-    *slab = NP_OWNER_GET(heap->lender[class_index]);
-    return count > 0 && *slab != NULL ? (unsigned)count : 0;
+    *slot_bytes = lent_from & 0xFFFF;
+    *arena_index = lent_from >> 16;
+    return count > 0 && *slot_bytes > 0 ? (unsigned)count : 0;
 }
 
 /* Makes a changed M_MXFAST hold in this heap at once; otherwise its next refill does. */

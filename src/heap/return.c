@@ -187,7 +187,8 @@ static void note_purged(struct round *round)
         slab = round->slabs[at];
         gone = ((UINT64_C(1) << count) - 1) << ((start - slab->start) >> NP_GRANULE_SHIFT);
         NP_OWNER_SET(slab->cold_pages, slab->cold_pages | (uint32_t)gone);
-        slab->is_refused |= count == 0;
+        if (count == 0)
+            NP_OWNER_SET(slab->is_refused, true);
     }
 }
 

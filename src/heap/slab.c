@@ -857,7 +857,7 @@ struct np_slab *np_slab_make(struct np_arena **home, unsigned class_index, unsig
     slab->free_slots = NULL;
     slab->key = np_mix(run->start ^ np_secret());
     slab->used_when_passed = 0;
-    slab->is_refused = false;
+    NP_OWNER_SET(slab->is_refused, false);
     slab->run = run;
     slab->start = run->start;
     slab->bits = np_window_slot_bits(run->start);

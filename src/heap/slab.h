@@ -49,7 +49,10 @@ struct np_shelf {
     uintptr_t key;        /* encodes the links */
     int32_t until_notice; /* of a slab: live - notice_at; at or below 0 the freeing thread looks. Of a
                              heap: less as many as there are slots on the shelf */
-    uint32_t cold_pages;  /* of a slab, by granule; here because there is a place for it */
+    union { /* here because there is a place for it */
+        uint32_t cold_pages; /* of a slab, by granule */
+        uint32_t lent_from;  /* of a heap, for walkers: the arena's index << 16 and the bytes of a slot */
+    };
 };
 
 enum np_slab_kind {

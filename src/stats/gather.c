@@ -1,7 +1,7 @@
 /* The walk. Every byte of an arena is counted in exactly one place, which is how A1 comes to hold.
- * Nothing here is written by others meanwhile except what a slab's holder and those who free into it
- * count: those words are read once each, and bounded by each other, because two of them may be of
- * different moments. */
+ * Nothing here is written by others meanwhile except what a slab's holder and those who free into
+ * it count: those words are read once each, and bounded by each other, because two of them may be
+ * of different moments. */
 #include "gather.h"
 
 #include "bits.h"
@@ -63,20 +63,21 @@ static void add_free_run(struct np_gathered *gathered, const struct np_run *run)
 {
     struct np_stats_sums *sums = &gathered->sums;
     bool is_filed = atomic_load_explicit(&run->state, memory_order_relaxed) == NP_RUN_FREE;
-    size_t returnable_bytes = (size_t)run->resident_count << NP_GRANULE_SHIFT;
+    size_t returnable_bytes = is_filed ? (size_t)run->resident_count << NP_GRANULE_SHIFT : 0;
     size_t resident_bytes = returnable_bytes;
 
-    /* The run's own count leaves out parts of system pages, which are holes; and of a run that is being
-     * purged it is the purger's, while its bits may be read by all. */
+    /* A filed run's own count leaves out parts of system pages, which are holes, and has the whole
+     * of a page of which one granule was touched. While a run is being purged its count is the
+     * purger's; its bits may be read by all. */
     if (!is_filed || np_page_bytes() != NP_GRANULE_BYTES)
-        resident_bytes = np_run_count_resident(run, 0, run->granule_count) << NP_GRANULE_SHIFT;
-    if (is_filed) {
-        /* Of a page of which one granule was touched the run counts all. */
-        resident_bytes = np_max(resident_bytes, returnable_bytes);
+        resident_bytes =
+            np_max(np_run_count_resident(run, 0, run->granule_count) << NP_GRANULE_SHIFT,
+                   returnable_bytes);
+    if (!is_filed) {
+        sums->run_bytes += resident_bytes;
+    } else {
         *place_of_retained(sums, run) += returnable_bytes;
         sums->hole_bytes += resident_bytes - returnable_bytes;
-    } else {
-        sums->run_bytes += resident_bytes;
     }
     sums->cold_bytes += run_bytes_of(run) - resident_bytes;
     if (resident_bytes > 0) {
@@ -145,7 +146,7 @@ static void add_slab(struct np_gathered *gathered, const struct np_run *run,
     sums->live_count += view.live_count;
     sums->live_bytes += live_bytes;
     sums->hole_bytes += view.resident_bytes - view.retained_bytes - live_bytes;
-    if (slab->is_refused)
+    if (NP_OWNER_GET(slab->is_refused))
         sums->refused_bytes += view.retained_bytes;
     else if (view.is_open)
         sums->open_bytes += view.retained_bytes;
@@ -205,14 +206,11 @@ static void add_all_lent(const struct np_arena *arena, struct np_gathered *gathe
 {
     for (const struct np_heap *heap = np_thread_heaps(); heap != NULL; heap = heap->next) {
         for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++) {
-            const struct np_slab *slab;
-            size_t count = np_heap_lent_count(heap, class_index, &slab);
-            const struct np_run *run = count > 0 ? slab->run : NULL;
-            size_t slot_bytes = count > 0 ? slab->slot_bytes : 0;
+            unsigned slot_bytes;
+            unsigned arena_index;
+            size_t count = np_heap_lent_count(heap, class_index, &slot_bytes, &arena_index);
 
-            /* Lent slots keep their slab. Should all of them be gone by now, the record may be another slab's, or
-             * empty. */
-            if (run != NULL && run->arena == arena && slot_bytes > 0)
+            if (count > 0 && arena_index == arena->index)
                 add_lent(gathered, slot_bytes, count);
         }
     }

@@ -26,8 +26,9 @@ struct np_gathered {
 /* Overwrites *gathered with what the arena holds. Takes and releases the arena's lock. */
 void np_stats_gather(struct np_arena *arena, struct np_gathered *gathered);
 
-/* To be called before a walk: what this thread's heap has on private lists is free by its bits then,
- * and so the walk sees which pages of its slabs are free. Those of other threads it sees in part. */
+/* To be called before a walk: what this thread's heap has on private lists is free by its bits
+ * then, and so the walk sees which pages of its slabs are free. Those of other threads it sees in
+ * part. */
 void np_stats_settle(void);
 
 /* Adds the second to the first. */

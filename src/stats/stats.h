@@ -10,8 +10,8 @@
 
 #include "attr.h"
 
-/* Sums over one arena or all. Bytes but for the counts. Every byte of an arena's addresses is in one
- * place, as docs/architecture.md has the words:
+/* Sums over one arena or all. Bytes but for the counts. Every byte of an arena's addresses is in
+ * one place, as docs/architecture.md has the words:
  * [A1] system = live + hole + top + run + closed + open + refused + cold, in each arena.
  * [A2] medium is part of live; held of the free slots; keep of top. */
 struct np_stats_sums {
@@ -23,8 +23,8 @@ struct np_stats_sums {
     size_t medium_count;
     size_t medium_requested_bytes; /* what the program asked for there */
     size_t used_max_bytes;         /* the most that was lent at a time: slabs in use count whole */
-    size_t hole_bytes;             /* free, on system pages with live bytes; ends of pages too that no
-                                      slot fits into */
+    size_t hole_bytes;             /* free, on system pages with live bytes; ends of pages too that
+                                      no slot fits into */
     size_t top_bytes;              /* retained: in the top of each arena, */
     size_t run_bytes;              /* in other free runs, */
     size_t closed_bytes;           /* on free pages of slabs that nobody holds, */

@@ -2,8 +2,9 @@
  * the rows of fs/procfs/fs_procfsmeminfo.c there), with rss and returnable before the name. There
  * numbers of eleven digits run into each other; here a column widens instead.
  *
- * [T1] used + free = total, used <= maxused <= total, maxfree <= free, returnable <= rss <= total, in
- *      every row.
+ * [T1] used + free = total, used <= maxused <= total, maxfree <= free, returnable <= rss <= total,
+ *      in every row.
+ *
  * A heap of NuttX has a fixed region; an arena of ours gives addresses back. So that T1 holds after
  * that, too, an arena's total is the most that it has had, and what it has given back is free. */
 #include "bits.h"

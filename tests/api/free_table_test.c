@@ -55,8 +55,9 @@ static const struct row *table(void)
     assert_int_equal(ferror(file), 0);
     rewind(file);
     assert_non_null(fgets(line, sizeof line, file));
-    assert_string_equal(line, "      total       used       free    maxused    maxfree  nused  nfree"
-                              "        rss returnable name\n");
+    assert_string_equal(line,
+                        "      total       used       free    maxused    maxfree  nused  nfree"
+                        "        rss returnable name\n");
     for (row_count = 0; fgets(line, sizeof line, file) != NULL; row_count++) {
         assert_true(row_count < ROW_MAX);
         read_row(&rows[row_count], line);

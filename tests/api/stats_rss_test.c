@@ -1,5 +1,5 @@
-/* The statistics against the kernel: in programs that write all that they allocate, what neap says is
- * resident grows as the process's anonymous memory does, within 2 % or 1 MiB. Each program has a
+/* The statistics against the kernel: in programs that write all that they allocate, what neap says
+ * is resident grows as the process's anonymous memory does, within 2 % or 1 MiB. Each program has a
  * process of its own. */
 #include "../unit/isolated.h"
 

@@ -1,5 +1,5 @@
-/* neap_stats and neap_stats_arena: what a program that counts for itself can check of them. Each test
- * has a process of its own, because the figures since the start are the process's. */
+/* neap_stats and neap_stats_arena: what a program that counts for itself can check of them. Each
+ * test has a process of its own, because the figures since the start are the process's. */
 #include "../unit/isolated.h"
 
 #include <errno.h>

@@ -178,8 +178,8 @@ static void expect_places(void)
     assert_int_equal(np_stats_retained_bytes(&said) + said.refused_bytes, retained_bytes);
 }
 
-/* The account of what became free, in the order it did, holds what is retained now; what threads have
- * open has no part in it. */
+/* The account of what became free, in the order it did, holds what is retained now; what threads
+ * have open has no part in it. */
 static void expect_flow(void)
 {
     struct np_returned_totals totals = np_returned_totals();
@@ -341,8 +341,8 @@ static void a_free_page_is_seen_in_a_closed_slab(void **state)
     assert_int_equal(said.open_bytes, 0);
 }
 
-/* Another heap has it open: what was freed by others the bits tell; what its own thread freed is its
- * secret, and then counts as holes. */
+/* Another heap has it open: what was freed by others the bits tell; what its own thread freed is
+ * its secret, and then counts as holes. */
 static void a_free_page_is_seen_in_the_slab_of_a_parked_heap(void **state)
 {
     uintptr_t start = np_align_up(os_fake_break(), PAGE_BYTES);
@@ -579,9 +579,11 @@ static void slots_lent_to_a_thread_are_free(void **state)
     pthread_create(&other, NULL, use_all_classes_and_sleep, NULL);
     pthread_barrier_wait(&barrier);
     for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++) {
-        const struct np_slab *slab;
+        unsigned slot_bytes;
+        unsigned arena_index;
 
-        lent_count += np_heap_lent_count(np_thread_heaps(), class_index, &slab);
+        lent_count +=
+            np_heap_lent_count(np_thread_heaps(), class_index, &slot_bytes, &arena_index);
     }
     assert_true(lent_count > 0);
     expect_live();
