@@ -30,10 +30,14 @@ def kept_cell(play, when="idle"):
     return f"{number(freed)}, then {number(later)}"
 
 
+def exact(mib):
+    """To the hundredth, without idle zeros."""
+    return f"{round(mib, 2):g}"
+
+
 def bound_cell(scenario, play):
-    if play is None or scenario.bound.words == number(scenario.bound.mib(play), 0):
-        return scenario.bound.words
-    return f"{scenario.bound.words} = {number(scenario.bound.mib(play))}"
+    value = exact(scenario.bound.mib(play))
+    return value if value == scenario.bound.words else f"{scenario.bound.words} = {value}"
 
 
 def verdict(scenario, play):
@@ -122,13 +126,13 @@ def variant_rows(results):
             if variant != "-":
                 rows.append([scenario.name, variant,
                              number(play["kept_page_bytes"] / MIB),
-                             number(scenario.bound.mib(play)), kept_cell(play),
+                             exact(scenario.bound.mib(play)), kept_cell(play),
                              verdict(scenario, play)])
     return head, rows
 
 
 def time_rows(results):
-    head = ["scenario", "time of", "by default", "with M_TRIM_THRESHOLD = -1", "ratio", "bound",
+    head = ["scenario", "time of", "by default", "with `M_TRIM_THRESHOLD` = -1", "ratio", "bound",
             ""]
     rows = []
     for ratio in ratios_of(results):
@@ -149,8 +153,8 @@ def find_bounds(results):
     for scenario in scenarios_of(results):
         play = worst_play(results, "neap", scenario)
         if scenario.excess_mib(play) > 0:
-            over.append(f"{scenario.name} ({number(kept_mib(play), 2)} of "
-                        f"{number(scenario.bound.mib(play), 2)} MiB)")
+            over.append(f"{scenario.name} ({exact(kept_mib(play))} of "
+                        f"{exact(scenario.bound.mib(play))} MiB)")
     count = len(scenarios_of(results))
     if over:
         return Finding(f"neap is over its bound in {len(over)} of {count} scenarios: "
@@ -193,8 +197,7 @@ def findings(results):
 
 
 def sections(results):
-    found = [("The scenarios", scenario_rows(results)),
-             ("MiB resident above the start after the last free (then: after the idleness)",
+    found = [("MiB resident above the start after the last free (then: after the idleness)",
               default_rows(results))]
     keys = dict(allocators_of(results))
     if "glibc" in keys or any(a["environment"] for a in results["about"]["allocators"]):

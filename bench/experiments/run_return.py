@@ -94,6 +94,7 @@ def measure_now(options, arguments):
 def report_markdown(results):
     parts = ["# Results of the return experiment", return_tables.about_text(results)]
     parts.append("\n".join(f"- {f.text}" for f in return_tables.findings(results)))
+    parts += ["## The scenarios", tables.markdown(*return_tables.scenario_rows(results))]
     for title, (head, rows) in return_tables.sections(results):
         parts += [f"## {title}", tables.markdown(head, rows)]
     return "\n\n".join(parts) + "\n"
