@@ -5,6 +5,7 @@
 #include "check.h"
 #include "meta.h"
 #include "os.h"
+#include "return.h"
 #include "thread_end.h"
 #include "tune.h"
 
@@ -105,6 +106,7 @@ static void detach(struct np_heap *heap)
     np_heap_close_free(heap, NP_CLOSE_FREE);
     while (!try_park(heap))
         np_heap_close_all(heap);
+    np_return_excess(); /* what this thread has withheld until now */
 }
 
 /* Runs at the thread's end, before or after its other destructors. */

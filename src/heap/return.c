@@ -86,11 +86,11 @@ static struct np_pool round_pool = NP_POOL_INIT(struct round);
 
 static bool is_full(const struct round *round)
 {
-    /* A slab may need a range for every second page. */
+    /* A slab may have two units, and need a range for every second page. */
     return round->slab_count == VISIT_SLABS ||
            round->range_count + NP_UNIT_GRANULES > VISIT_RANGES ||
            round->granules >= round->want_granules ||
-           round->granules << NP_GRANULE_SHIFT >= NP_PURGE_BATCH_BYTES;
+           (round->granules + 2 * NP_UNIT_GRANULES) << NP_GRANULE_SHIFT > NP_PURGE_BATCH_BYTES;
 }
 
 static void add_ranges(struct round *round, const struct np_slab *slab, uint32_t pages)
@@ -192,20 +192,22 @@ static void note_purged(struct round *round)
     }
 }
 
-/* One round: visits slabs, returns their free pages in as few calls as the system allows, and closes them again. Returns
- * the granules that went; 0: there was nothing to return. */
-static size_t purge_slabs(size_t want_granules)
+/* One round: visits slabs, returns their free pages in as few calls as the system allows, and closes them again. Adds the
+ * granules that went to *gone. False: no slab to visit was found. After true there is less to visit, even if nothing
+ * went because the system refused to take it. */
+static bool purge_slabs(size_t want_granules, size_t *gone)
 {
     struct round *round = np_pool_take(&round_pool);
-    size_t gone = 0;
+    bool is_any;
 
     if (round == NULL)
-        return 0;
+        return false;
     round->want_granules = want_granules;
     round->granules = round->slab_count = round->range_count = 0;
     fill_round(round);
-    if (round->slab_count > 0) {
-        gone = np_arena_purge_ranges(round->ranges, round->range_count);
+    is_any = round->slab_count > 0;
+    if (round->range_count > 0) {
+        *gone += np_arena_purge_ranges(round->ranges, round->range_count);
         note_purged(round);
     }
     for (unsigned at = 0; at < round->slab_count; at++) {
@@ -218,7 +220,7 @@ static size_t purge_slabs(size_t want_granules)
             np_depot_settle(slab);
     }
     np_pool_give(&round_pool, round);
-    return gone;
+    return is_any;
 }
 
 void np_return_fork(enum np_fork_phase phase)
@@ -250,8 +252,10 @@ size_t np_return_down_to(size_t retained_bytes, size_t most_bytes)
         if (run_bytes >= slab_bytes && may_have_runs) {
             may_have_runs = np_arena_return_some(want, top_pad_bytes(), &gone);
         } else {
-            gone = purge_slabs(np_max(want, retained_bytes >> NP_GRANULE_SHIFT >> 1));
-            may_have_slabs = gone > 0;
+            /* More at once, so that the next calls come later; but not more than is allowed. */
+            want = np_max(want, retained_bytes >> NP_GRANULE_SHIFT >> 1);
+            want = np_min(want, ((most_bytes - gone_bytes - 1) >> NP_GRANULE_SHIFT) + 1);
+            may_have_slabs = purge_slabs(want, &gone);
         }
         gone_bytes += gone << NP_GRANULE_SHIFT;
     }
@@ -280,9 +284,9 @@ void np_return_excess(void)
 
 bool np_return_all(size_t pad_bytes)
 {
-    bool is_any = false;
+    size_t gone = 0;
 
-    while (purge_slabs(SIZE_MAX) > 0)
-        is_any = true;
-    return np_arena_trim(pad_bytes) || is_any;
+    while (purge_slabs(SIZE_MAX, &gone))
+        ;
+    return np_arena_trim(pad_bytes) || gone > 0;
 }

@@ -8,6 +8,7 @@
 #include "core.h"
 #include "isolated.h"
 #include "os_fake.h"
+#include "return.h"
 #include "thread.h"
 #include "tune.h"
 
@@ -182,6 +183,47 @@ static void what_an_exited_thread_left_goes_back_when_freed(void **state)
                 MIB + 512 * KIB + MIB);
 }
 
+enum { WORKERS = 24, WORKER_BLOCKS = 700, WORKER_BLOCK_BYTES = 1024 };
+
+static unsigned char *worker_blocks[WORKERS][WORKER_BLOCKS];
+static _Atomic unsigned workers_ready;
+static _Atomic bool workers_may_end;
+
+static void *allocate_and_wait(void *argument)
+{
+    unsigned char **mine = argument;
+
+    for (size_t i = 0; i < WORKER_BLOCKS; i++) {
+        mine[i] = np_core_take(WORKER_BLOCK_BYTES);
+        memset(mine[i], 1, WORKER_BLOCK_BYTES);
+    }
+    atomic_fetch_add(&workers_ready, 1);
+    while (!atomic_load(&workers_may_end))
+        sched_yield();
+    return NULL;
+}
+
+/* Others have freed all that threads hold open; it is the threads' end that makes it free, and that must
+ * look whether it is too much. Nobody frees anything afterwards. */
+static void what_ending_threads_give_up_goes_back(void **state)
+{
+    pthread_t workers[WORKERS];
+
+    (void)state;
+    for (size_t i = 0; i < WORKERS; i++)
+        pthread_create(&workers[i], NULL, allocate_and_wait, worker_blocks[i]);
+    while (atomic_load(&workers_ready) < WORKERS)
+        sched_yield();
+    for (size_t i = 0; i < WORKERS; i++)
+        for (size_t k = 0; k < WORKER_BLOCKS; k++)
+            np_core_give(worker_blocks[i][k]);
+    atomic_store(&workers_may_end, true);
+    for (size_t i = 0; i < WORKERS; i++)
+        pthread_join(workers[i], NULL);
+    assert_sound(np_core_audit());
+    assert_true(np_return_retained_bytes() <= np_return_threshold_bytes());
+}
+
 /* ---- after the end ---- */
 
 static pthread_key_t key;
@@ -311,6 +353,7 @@ int main(void)
         cmocka_unit_test(a_new_thread_goes_on_where_the_last_one_stopped),
         cmocka_unit_test(parked_heaps_hold_512_kib_together),
         cmocka_unit_test(what_an_exited_thread_left_goes_back_when_freed),
+        cmocka_unit_test(what_ending_threads_give_up_goes_back),
         cmocka_unit_test(a_thread_that_is_over_allocates_and_frees),
         cmocka_unit_test(a_thread_that_gets_no_heap_is_served_later),
         cmocka_unit_test(trimming_reaches_parked_heaps),

@@ -1,128 +1,6 @@
 /* Heaps: refill order, what is held open, pairs, twins, other threads' frees; and a random life
  * of several heaps, audited after every step. */
-#include <string.h>
-
-#include "bits.h"
-#include "depot.h"
-#include "heap.h"
-#include "isolated.h"
-#include "meta.h"
-#include "mxfast.h"
-#include "os_fake.h"
-#include "tune.h"
-
-#define KIB ((size_t)1 << 10)
-#define MIB ((size_t)1 << 20)
-
-enum { HEAPS = 3, BLOCK_MAX = 60000 };
-
-static struct np_heap heaps[HEAPS];
-
-struct block {
-    unsigned char *memory;
-    size_t bytes;
-    unsigned char stamp;
-};
-
-static struct block blocks[BLOCK_MAX];
-static size_t block_count;
-
-static void init_heaps(void)
-{
-    for (size_t i = 0; i < HEAPS; i++)
-        np_heap_init(&heaps[i]);
-}
-
-/* As malloc does: the fast path, then the slow one. */
-static void *take(struct np_heap *heap, size_t bytes)
-{
-    void *memory = bytes <= NP_DIRECT_MAX_BYTES ? np_heap_try_take(heap, bytes) : NULL;
-
-    return memory != NULL ? memory : np_heap_take(heap, bytes, NP_MAY_GROW);
-}
-
-/* The slab of an address if this heap holds it. */
-static struct np_slab *open_slab_of(const struct np_heap *heap, const void *memory)
-{
-    struct np_slab *slab = np_window_record_fast((uintptr_t)memory);
-
-    return slab != NULL && atomic_load(&slab->owner) == heap ? slab : NULL;
-}
-
-/* As free does; heap NULL: a thread without one. */
-static void give(struct np_heap *heap, void *memory)
-{
-    struct np_slab *slab = heap != NULL ? open_slab_of(heap, memory) : NULL;
-
-    if (slab == NULL)
-        assert_true(np_heap_push(heap, np_slab_find((uintptr_t)memory), memory));
-    else if (np_heap_give(slab, memory))
-        np_heap_notice(heap, slab);
-}
-
-static size_t open_bytes_max(void)
-{
-    size_t knob = (size_t)np_tune_get(NP_KNOB_OPEN_BYTES);
-
-    /* The one slab that a heap always may hold, of two units at the most, comes on top of what it
-     * had lent; that is no more than a page for each class. */
-    return knob < MIB ? knob + 2 * NP_UNIT_BYTES + 5 * np_page_bytes() : knob;
-}
-
-static void expect_sound(void)
-{
-    for (size_t i = 0; i < HEAPS; i++) {
-        assert_sound(np_heap_audit(&heaps[i]));
-        assert_true(heaps[i].open_bytes <= open_bytes_max());
-        assert_true(heaps[i].open_count <= NP_OPEN_MAX);
-    }
-    for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++)
-        assert_sound(np_depot_audit(class_index));
-    assert_sound(np_arena_audit_all());
-}
-
-static void add_block(struct np_heap *heap, size_t bytes)
-{
-    struct block *block = &blocks[block_count];
-
-    assert_true(block_count < BLOCK_MAX);
-    *block = (struct block){take(heap, bytes), bytes, (unsigned char)(1 + block_count % 255)};
-    assert_non_null(block->memory);
-    assert_int_equal((uintptr_t)block->memory % NP_ALIGNMENT, 0);
-    assert_true(np_slab_find((uintptr_t)block->memory)->slot_bytes >= bytes);
-    memset(block->memory, block->stamp, bytes);
-    block_count++;
-}
-
-static void remove_block(struct np_heap *heap, size_t index)
-{
-    struct block block = blocks[index];
-
-    for (size_t i = 0; i < block.bytes; i++)
-        assert_int_equal(block.memory[i], block.stamp);
-    blocks[index] = blocks[--block_count];
-    give(heap, block.memory);
-}
-
-static size_t lent_bytes(void)
-{
-    size_t bytes = 0;
-
-    for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next)
-        bytes += atomic_load(&arena->system_bytes) -
-                 (atomic_load(&arena->free_granules) << NP_GRANULE_SHIFT);
-    return bytes;
-}
-
-/* Once nothing is live and every heap has closed what it held, no slab is left. */
-static void expect_nothing_left(void)
-{
-    for (size_t i = 0; i < HEAPS; i++)
-        np_heap_close_all(&heaps[i]);
-    expect_sound();
-    assert_int_equal(lent_bytes(), 0);
-    assert_true(np_arena_retained_bytes() <= MIB);
-}
+#include "heap_model.h"
 
 static size_t some_size(void)
 {
@@ -147,18 +25,30 @@ static void live_at_random(unsigned steps)
         for (size_t i = 0; i < count && block_count < BLOCK_MAX; i++) {
             if (random_below(10) < (is_growing ? 6 : 4) || block_count == 0)
                 add_block(heap, some_size());
-            else /* by its own heap or another, or a thread without one */
+            else { /* by its own heap or another, or a thread without one */
                 remove_block(random_below(8) == 0 ? NULL : heap, random_below(block_count));
+                expect_bounded();
+            }
         }
         if (random_below(200) == 0)
             np_heap_close_all(heap);
-        if (random_below(200) == 0)
+        if (random_below(200) == 0) {
             np_heap_close_free(heap, random_below(2) == 0 ? NP_CLOSE_FREE : NP_CLOSE_SPARSE);
+            np_return_excess(); /* the callers' part */
+        }
         expect_sound();
+        if (step % 32 == 0)
+            expect_truth();
+        if (block_count > 0)
+            expect_resident(&blocks[random_below(block_count)]);
     }
-    while (block_count > 0)
+    expect_truth();
+    while (block_count > 0) {
         remove_block(&heaps[random_below(HEAPS)], random_below(block_count));
+        expect_bounded();
+    }
     expect_sound();
+    expect_truth();
     expect_nothing_left();
 }
 
@@ -180,6 +70,21 @@ static void random_life_with_64k_pages(void **state)
     (void)state;
     os_fake_set_page_bytes(65536);
     live_at_random(2000);
+}
+
+static void random_life_with_nothing_retained(void **state)
+{
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, 0));
+    live_at_random(1000);
+}
+
+static void random_life_with_nothing_retained_and_64k_pages(void **state)
+{
+    (void)state;
+    os_fake_set_page_bytes(65536);
+    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, 0));
+    live_at_random(1000);
 }
 
 static void random_life_with_little_open(void **state)
@@ -254,7 +159,7 @@ static void expect_return_after(struct np_heap *freeing_heap, size_t bytes)
         add_block(&heaps[0], bytes);
     assert_true(really_resident_bytes(start) >= block_count * bytes);
     for (size_t i = 0; i < block_count; i++)
-        give(freeing_heap, blocks[i].memory);
+        give_block(freeing_heap, blocks[i].memory);
     block_count = 0;
     expect_sound();
     assert_true(really_resident_bytes(start) <= MIB + 2 * MIB + NP_UNIT_BYTES);
@@ -296,8 +201,8 @@ static void the_idle_slab_is_closed_not_the_busy_one(void **state)
     for (size_t bytes = 2100; bytes < 16000; bytes += 500) {
         for (unsigned i = 0; i < 4; i++)
             add_block(&heaps[0], bytes);
-        give(&heaps[0], blocks[0].memory); /* used all the time */
-        blocks[0].memory = take(&heaps[0], 2000);
+        give_block(&heaps[0], blocks[0].memory); /* used all the time */
+        blocks[0].memory = take_block(&heaps[0], 2000);
         memset(blocks[0].memory, blocks[0].stamp, 2000);
         assert_ptr_equal(np_slab_find((uintptr_t)blocks[0].memory), busy);
     }
@@ -319,11 +224,6 @@ static unsigned open_of_class(const struct np_heap *heap, unsigned class_index)
 
 enum { SIZE = 2048, CLASS = 37, PER_SLAB = 32, PER_PAGE = 2 };
 
-static struct np_slab *slab_of(size_t index)
-{
-    return np_slab_find((uintptr_t)blocks[index].memory);
-}
-
 static void resident_slots_are_spent_before_cold_ones(void **state)
 {
     struct np_slab *own;
@@ -335,7 +235,7 @@ static void resident_slots_are_spent_before_cold_ones(void **state)
     for (unsigned i = 0; i < 4; i++)
         add_block(&heaps[1], SIZE);
     listed = slab_of(0);
-    give(&heaps[1], blocks[3].memory);
+    give_block(&heaps[1], blocks[3].memory);
     block_count = 3;
     np_heap_close_all(&heaps[1]);
     assert_int_equal(np_depot_count(CLASS), 1);
@@ -354,7 +254,7 @@ static void resident_slots_are_spent_before_cold_ones(void **state)
     add_block(&heaps[0], SIZE);
     assert_ptr_equal(slab_of(5), listed);
     /* Another heap's push into our open slab comes before anything cold. */
-    give(&heaps[1], blocks[3].memory);
+    give_block(&heaps[1], blocks[3].memory);
     add_block(&heaps[0], SIZE);
     assert_ptr_equal(slab_of(6), own);
     /* Now cold slots of own slabs, and no new slab. */
@@ -391,15 +291,15 @@ static void the_emptied_slab_is_given_back_unless_current(void **state)
         add_block(&heaps[0], SIZE);
     first = (uintptr_t)blocks[0].memory;
     for (unsigned i = 0; i < PER_SLAB; i++)
-        give(&heaps[0], blocks[i].memory);
+        give_block(&heaps[0], blocks[i].memory);
     assert_null(np_slab_find(first));
-    give(&heaps[0], blocks[PER_SLAB].memory);
+    give_block(&heaps[0], blocks[PER_SLAB].memory);
     assert_non_null(np_slab_find((uintptr_t)blocks[PER_SLAB].memory));
     assert_int_equal(heaps[0].open_count, 1);
     expect_sound();
     /* It serves again without a call of the system. */
     os_fake_reset();
-    (void)take(&heaps[0], SIZE);
+    (void)take_block(&heaps[0], SIZE);
     assert_int_equal(os_fake_all_calls(), 0);
 }
 
@@ -461,13 +361,13 @@ static void every_small_request_is_served_by_the_table(void **state)
     split_all_pairs(&heaps[1]);
     for (struct np_heap *heap = &heaps[0]; heap <= &heaps[1]; heap++) {
         for (size_t bytes = 0; bytes <= NP_DIRECT_MAX_BYTES; bytes++) {
-            void *memory = take(heap, bytes);
+            void *memory = take_block(heap, bytes);
             void *again;
 
-            give(heap, memory);
+            give_block(heap, memory);
             again = np_heap_try_take(heap, bytes);
             assert_ptr_equal(again, memory);
-            give(heap, again);
+            give_block(heap, again);
             assert_sound(np_heap_audit(heap));
         }
     }
@@ -577,14 +477,14 @@ static void the_second_free_in_a_row_opens_the_slab(void **state)
         add_block(&heaps[0], SIZE);
     slab = slab_of(0); /* exhausted, and closed */
     assert_false(np_slab_is_open(slab));
-    give(&heaps[1], blocks[0].memory);
+    give_block(&heaps[1], blocks[0].memory);
     assert_null(atomic_load(&slab->owner));
-    give(&heaps[1], blocks[1].memory);
+    give_block(&heaps[1], blocks[1].memory);
     assert_ptr_equal(atomic_load(&slab->owner), &heaps[1]);
     assert_int_equal(np_slab_live_count(slab), slab->slot_count - 2);
     expect_sound();
     /* And it serves that heap now. */
-    assert_ptr_equal(np_slab_find((uintptr_t)take(&heaps[1], SIZE)), slab);
+    assert_ptr_equal(np_slab_find((uintptr_t)take_block(&heaps[1], SIZE)), slab);
 }
 
 /* Only frees in a row into one slab say that more will follow. */
@@ -598,7 +498,7 @@ static void frees_in_turn_open_nothing(void **state)
         add_block(&heaps[0], SIZE);
     for (unsigned i = 0; i < PER_SLAB / 2; i++) {
         for (unsigned k = 0; k < SLABS; k++) {
-            give(&heaps[1], blocks[k * PER_SLAB + i].memory);
+            give_block(&heaps[1], blocks[k * PER_SLAB + i].memory);
             assert_int_equal(heaps[1].open_count, 0);
         }
         expect_sound();
@@ -618,10 +518,10 @@ static void a_thread_without_a_heap_opens_nothing(void **state)
         add_block(&heaps[0], SIZE);
     slab = slab_of(0);
     for (unsigned i = 0; i < PER_SLAB - 1; i++) {
-        give(NULL, blocks[i].memory);
+        give_block(NULL, blocks[i].memory);
         assert_false(np_slab_is_open(slab));
     }
-    give(NULL, blocks[PER_SLAB - 1].memory);
+    give_block(NULL, blocks[PER_SLAB - 1].memory);
     assert_null(np_slab_find((uintptr_t)blocks[0].memory));
     expect_sound();
 }
@@ -636,7 +536,7 @@ static void a_push_into_a_held_slab_waits_for_its_holder(void **state)
         add_block(&heaps[0], SIZE);
     slab = slab_of(0);
     for (unsigned i = 0; i < 3; i++)
-        give(&heaps[1], blocks[i].memory);
+        give_block(&heaps[1], blocks[i].memory);
     assert_ptr_equal(atomic_load(&slab->owner), &heaps[0]);
     assert_int_equal(np_slab_live_count(slab), 3); /* as far as it has looked */
     np_slab_look(slab);
@@ -682,7 +582,7 @@ static void aligned_slots_are_aligned(void **state)
                         0);
             memset(memory, 1, bytes);
             if (random_below(2) == 0)
-                give(&heaps[random_below(HEAPS)], memory);
+                give_block(&heaps[random_below(HEAPS)], memory);
         }
         expect_sound();
     }
@@ -724,6 +624,8 @@ int main(void)
         cmocka_unit_test(random_life),
         cmocka_unit_test(random_life_with_16k_pages),
         cmocka_unit_test(random_life_with_64k_pages),
+        cmocka_unit_test(random_life_with_nothing_retained),
+        cmocka_unit_test(random_life_with_nothing_retained_and_64k_pages),
         cmocka_unit_test(random_life_with_little_open),
         cmocka_unit_test(random_life_with_held_blocks),
         cmocka_unit_test(open_slabs_are_bounded_while_they_grow),

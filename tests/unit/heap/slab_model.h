@@ -161,8 +161,7 @@ static inline void close_slab(struct np_slab *slab, unsigned notice)
 static inline void purge_pages(struct np_slab *slab, uint32_t pages)
 {
     for (unsigned page = 0; page < page_count_of(slab); page++) {
-        struct np_range range = {(void *)(slab->start + (uintptr_t)page * PAGE),
-                                    np_page_bytes()};
+        struct np_range range = {(void *)(slab->start + (uintptr_t)page * PAGE), np_page_bytes()};
 
         if ((pages >> page & 1) != 0 && page * PAGE % np_page_bytes() == 0)
             (void)np_arena_purge_ranges(&range, 1);
