@@ -365,8 +365,8 @@ struct np_run *np_run_find(uintptr_t address)
 
     if (address % NP_GRANULE_BYTES != 0)
         return NULL;
-    run = np_run_at_edge(address);
-    if (run == NULL || run->start != address)
+    run = np_run_at_start(address);
+    if (run == NULL)
         return NULL;
     state = atomic_load_explicit(&run->state, memory_order_relaxed);
     return state == NP_RUN_SLAB || state == NP_RUN_MEDIUM ? run : NULL;
@@ -379,9 +379,9 @@ static bool walk_stretch(const struct np_stretch *stretch,
     uintptr_t at = stretch->start;
 
     while (at < stretch->end) {
-        const struct np_run *run = np_run_at_edge(at);
+        const struct np_run *run = np_run_at_start(at);
 
-        if (run == NULL || run->start != at)
+        if (run == NULL)
             return false;
         visit(run, context);
         at = np_run_end(run);

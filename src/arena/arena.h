@@ -16,7 +16,8 @@
  * [R1] A run has at least one granule and lies inside one stretch of its arena.
  * [R2] The runs of a stretch tile it: each starts where the last one ends.
  * [R3] Two free runs of a stretch never touch.
- * [R4] The map entries of a run's first and last granule point to it.
+ * [R4] The map entries of a run's first and last granule point to it; except that the first has none if it begins a
+ *      unit, nor the last one of a run of just one unit: the unit's record (R9) tells of them.
  * [R5] A free run is the top, or in the warm tree if resident_count > 0, or else in the cold tree.
  * [R6] resident_count of a free run is the number of granules in those whole system pages inside it that have a
  *      resident bit, and all of those pages lie in its resident box.

@@ -301,6 +301,7 @@ static uintptr_t cut_top(struct np_arena *arena, size_t want, size_t keep_bytes,
 static bool lower_break(struct np_arena *arena, size_t want, size_t keep_bytes, size_t *gone)
 {
     size_t gone_before = *gone;
+    struct np_run *top;
     uint64_t since_ns;
     uintptr_t old_end;
     uintptr_t cut;
@@ -315,10 +316,10 @@ static bool lower_break(struct np_arena *arena, size_t want, size_t keep_bytes, 
         np_lock_release(&arena->lock);
         return false;
     }
+    top = arena->top;
     cut = cut_top(arena, want, keep_bytes, gone);
     if (cut != 0) {
         /* The cut-off part has no run any more; its last map entry must not outlive it. */
-        struct np_run *top = np_run_at_edge(old_end - NP_GRANULE_BYTES);
         struct np_run whole = {.start = cut,
                                .granule_count = (uint32_t)((old_end - cut) >> NP_GRANULE_SHIFT)};
 

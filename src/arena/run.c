@@ -17,6 +17,14 @@ struct np_pool np_run_pool = NP_POOL_INIT(struct np_run);
  * large enough in any case is cut. */
 #define ALIGNED_TRIES 8
 
+/* The record of the unit at this address of a window (R9). */
+static struct np_run *unit_record(const struct np_window *window, uintptr_t address)
+{
+    return (struct np_run *)(void *)(window->run_records +
+                                     (((address - window->base) >> NP_UNIT_SHIFT)
+                                      << NP_RUN_RECORD_SHIFT));
+}
+
 struct np_run *np_run_record_take(uintptr_t start)
 {
     struct np_window *window;
@@ -24,9 +32,7 @@ struct np_run *np_run_record_take(uintptr_t start)
     if (start % NP_UNIT_BYTES != 0)
         return np_pool_take(&np_run_pool);
     window = np_window_find(start);
-    return (struct np_run *)(void *)(window->run_records +
-                                     (((start - window->base) >> NP_UNIT_SHIFT)
-                                      << NP_RUN_RECORD_SHIFT));
+    return unit_record(window, start);
 }
 
 void np_run_record_give(struct np_run *record, uintptr_t start)
@@ -48,22 +54,55 @@ _Atomic(struct np_run *) *np_run_map_entry(uintptr_t address)
     return &window->runs[(address - window->base) >> NP_GRANULE_SHIFT];
 }
 
-struct np_run *np_run_at_edge(uintptr_t address)
+static bool is_in_use(const struct np_run *run)
 {
-    struct np_window *window = np_window_find(address);
+    return atomic_load_explicit(&run->state, memory_order_relaxed) != NP_RUN_NONE;
+}
 
-    if (window == NULL)
-        return NULL;
+static struct np_run *map_entry(const struct np_window *window, uintptr_t address)
+{
     return atomic_load_explicit(&window->runs[(address - window->base) >> NP_GRANULE_SHIFT],
                                 memory_order_acquire);
 }
 
+struct np_run *np_run_at_start(uintptr_t address)
+{
+    struct np_window *window = np_window_find(address);
+    struct np_run *run;
+
+    if (window == NULL)
+        return NULL;
+    run = address % NP_UNIT_BYTES == 0 ? unit_record(window, address) : map_entry(window, address);
+    return run != NULL && is_in_use(run) && run->start == address ? run : NULL;
+}
+
+struct np_run *np_run_at_edge(uintptr_t address)
+{
+    struct np_window *window = np_window_find(address);
+    size_t granule = address % NP_UNIT_BYTES >> NP_GRANULE_SHIFT;
+
+    if (window == NULL)
+        return NULL;
+    if (granule == 0 || granule == NP_UNIT_GRANULES - 1) {
+        struct np_run *run = unit_record(window, address);
+
+        if (is_in_use(run) && (granule == 0 || run->granule_count == NP_UNIT_GRANULES))
+            return run;
+    }
+    return map_entry(window, address);
+}
+
+/* R4. Most runs are one unit, of a slab, and need no entry: their records are found without. */
 void np_run_map(struct np_run *run)
 {
-    /* release pairs with the acquire in np_run_at_edge: np_run_find reads without the lock. */
-    atomic_store_explicit(np_run_map_entry(run->start), run, memory_order_release);
-    atomic_store_explicit(np_run_map_entry(np_run_end(run) - NP_GRANULE_BYTES), run,
-                          memory_order_release);
+    bool is_at_unit = run->start % NP_UNIT_BYTES == 0;
+
+    /* release pairs with the acquire in map_entry: np_run_at_start reads without the lock. */
+    if (!is_at_unit)
+        atomic_store_explicit(np_run_map_entry(run->start), run, memory_order_release);
+    if (!is_at_unit || run->granule_count != NP_UNIT_GRANULES)
+        atomic_store_explicit(np_run_map_entry(np_run_end(run) - NP_GRANULE_BYTES), run,
+                              memory_order_release);
 }
 
 /* What is done to the resident bits under a mask. */

@@ -52,8 +52,12 @@ void np_run_clear_resident(struct np_run *run, size_t from, size_t to);
 /* The entry of the granule at this address in its window's run map; the window exists. */
 _Atomic(struct np_run *) *np_run_map_entry(uintptr_t address);
 
-/* The run whose first or last granule holds the address, or NULL: for any address, under the lock. */
+/* The run whose first or last granule holds the address, or NULL, or one that once had an edge there: for any address,
+ * under the lock. */
 struct np_run *np_run_at_edge(uintptr_t address);
+
+/* The run that starts at this granule, or NULL: for any address; without the lock for a run that is the caller's. */
+struct np_run *np_run_at_start(uintptr_t address);
 
 /* The free run that starts at the address, or NULL. Under the lock. */
 struct np_run *np_run_free_after(const struct np_arena *arena, uintptr_t address);
@@ -61,7 +65,7 @@ struct np_run *np_run_free_after(const struct np_arena *arena, uintptr_t address
 /* Whether a stretch of the arena begins at the address: runs do not join across. Under the lock. */
 bool np_run_is_stretch_start(const struct np_arena *arena, uintptr_t address);
 
-/* Points the map at the run's first and last granule. */
+/* Points the map at the run's first and last granule, where R4 asks for it. */
 void np_run_map(struct np_run *run);
 
 /* Puts a run aside that cannot be filed because a fork holds the lock. The fork files it at its end. */

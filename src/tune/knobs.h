@@ -108,7 +108,7 @@ struct np_knob_row {
         .help = "Arenas at most. 0 stands for eight times the processors.",                        \
         .glibc_difference = "The tunable's range begins at 1 in glibc, where leaving it alone "    \
                             "is the only way to say 0.")                                           \
-    ROW(OPEN_BYTES, INT64_C(1) << 20,                                                              \
+    ROW(OPEN_BYTES, INT64_C(960) << 10,                                                              \
         .name = "open_bytes", .unit = "bytes", .least = INT64_C(64) << 10,                         \
         .most = INT64_C(1) << 30, .neap_variable = "NEAP_OPEN_BYTES",                              \
         .help = "Slabs of small blocks that one thread may hold open, and so withhold from the "   \

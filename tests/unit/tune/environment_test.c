@@ -409,11 +409,11 @@ static void what_is_out_of_range_is_named(void **state)
     assert_says(
         "NEAP_OPEN_BYTES=65535",
         "neap: NEAP_OPEN_BYTES=65535 is ignored: out of range (accepted: 65536 to 1073741824 "
-        "bytes; used: 1048576, the default)\n");
+        "bytes; used: 983040, the default)\n");
     assert_says(
         "NEAP_OPEN_BYTES=-99999999999999999999",
         "neap: NEAP_OPEN_BYTES=-99999999999999999999 is ignored: out of range (accepted: 65536 "
-        "to 1073741824 bytes; used: 1048576, the default)\n");
+        "to 1073741824 bytes; used: 983040, the default)\n");
     assert_says("NEAP_POPULATE=2",
                 "neap: NEAP_POPULATE=2 is ignored: out of range (accepted: 0 to 1; "
                 "used: 1, the default)\n");

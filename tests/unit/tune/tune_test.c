@@ -55,7 +55,7 @@ static const struct expected_row EXPECTED[NP_KNOB_COUNT] = {
      "glibc.malloc.arena_test", "NEAP_ARENA_TEST"},
     {"arena_max", 0, 0, INT32_MAX, M_ARENA_MAX, "M_ARENA_MAX", "MALLOC_ARENA_MAX",
      "glibc.malloc.arena_max", "NEAP_ARENA_MAX"},
-    {"open_bytes", MIB, 65536, 1024 * MIB, 0, "", "", "", "NEAP_OPEN_BYTES"},
+    {"open_bytes", 960 << 10, 65536, 1024 * MIB, 0, "", "", "", "NEAP_OPEN_BYTES"},
     {"populate", 1, 0, 1, 0, "", "", "", "NEAP_POPULATE"},
     {"check", 0, 0, 3, 0, "", "MALLOC_CHECK_", "glibc.malloc.check", ""},
     {"tcache_max", 0, 0, INT64_MAX, 0, "", "", "glibc.malloc.tcache_max", ""},
