@@ -516,6 +516,18 @@ static void lend_loose(struct np_slab *slab, struct chain *chain)
     }
 }
 
+/* A charged page has been lent: it would be charged once more when its slots come back. */
+static void discharge_lent(struct np_slab *slab)
+{
+    unsigned charged = atomic_load_explicit(&slab->charged_count, memory_order_relaxed);
+    unsigned left;
+
+    if (charged == 0)
+        return;
+    left = (unsigned)np_min(charged, np_bit_count(np_slab_free_pages(slab)));
+    np_returned_note_reused((size_t)(np_slab_charge(slab, left) - left) << NP_GRANULE_SHIFT);
+}
+
 unsigned np_slab_lend(struct np_slab *slab, uint64_t *word, struct np_shelf *shelf)
 {
     struct chain chain = {NULL, NULL, 0, shelf->key};
@@ -538,6 +550,7 @@ unsigned np_slab_lend(struct np_slab *slab, uint64_t *word, struct np_shelf *she
     chain.last->encoded_next = shelf->key;
     shelf->free_slots = chain.first;
     NP_OWNER_SET(shelf->until_notice, -(int32_t)chain.count);
+    discharge_lent(slab);
     before = *word;
     closed = (before - chain.count * COUNT_ONE) | NP_SLAB_CLOSED_BIT;
     if (!atomic_compare_exchange_strong_explicit(&slab->word, &before, closed, memory_order_release,

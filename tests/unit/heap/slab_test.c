@@ -532,6 +532,24 @@ static void a_second_push_is_told(void **state)
     }
 }
 
+/* An address inside the slab where no slot begins. */
+static void a_push_of_what_is_no_slot_is_told(void **state)
+{
+    (void)state;
+    for (unsigned class_index = 0; class_index < NP_CLASS_COUNT; class_index++) {
+        struct np_slab *slab = drained(class_index);
+
+        for (uintptr_t at = 0; at < slab->unit_count * NP_UNIT_BYTES; at += 8) {
+            if (np_slab_slot_index(slab, slab->start + at) >= 0)
+                continue;
+            assert_int_equal(np_slab_push(slab, (void *)(slab->start + at), NP_PUSH_AND_OPEN),
+                             NP_PUSH_STRAY);
+        }
+        assert_int_equal(raw_bits(slab, 0), 0);
+        assert_int_equal(word_count(slab), 0);
+    }
+}
+
 /* On the private list, and pushed by somebody else: seen when the list is published. */
 static int publish_what_was_freed_twice(unsigned class_index)
 {
@@ -706,6 +724,125 @@ static void the_owner_is_told_when_nothing_is_live(void **state)
     np_slab_set_notice(slab, true);
     assert_int_equal(np_slab_live_count(slab), 1);
     assert_int_equal(slab->until_notice, 1);
+}
+
+/* ---- lending ---- */
+
+/* What is on a shelf: slots of warm pages of this slab, rising, on neighbouring granules, live to
+ * it. */
+static unsigned expect_on_shelf(const struct np_slab *slab, const struct np_shelf *shelf,
+                                unsigned granules)
+{
+    uint32_t pages = 0;
+    uintptr_t last = 0;
+    unsigned count = 0;
+
+    for (const struct np_slot *slot = shelf->free_slots; slot != NULL;
+         slot = (const struct np_slot *)(slot->encoded_next ^ shelf->key)) {
+        int index = np_slab_slot_index(slab, (uintptr_t)slot);
+
+        assert_true(index >= 0);
+        assert_true((uintptr_t)slot > last);
+        last = (uintptr_t)slot;
+        assert_false(np_slab_is_free_bit(slab, (uintptr_t)slot));
+        pages |= pages_of(slab, (unsigned)index);
+        count++;
+    }
+    assert_int_equal(pages & slab->cold_pages, 0);
+    assert_true(np_log2_floor(pages) - (unsigned)__builtin_ctz(pages) + 1 <= granules);
+    return count;
+}
+
+static void lent_slots_lie_on_one_page_and_are_live(void **state)
+{
+    (void)state;
+    for (unsigned class_index = 0; class_index < NP_CLASS_COUNT; class_index++) {
+        struct np_slab *slab = drained(class_index);
+        struct np_shelf shelf = {.key = 0x123456789ABCDEF0};
+        unsigned free_count = slab->slot_count - 1U;
+        uint64_t word;
+
+        for (unsigned i = 1; i < slab->slot_count; i++)
+            give(slab, slots[i]);
+        (void)np_slab_publish(slab);
+        purge_pages(slab, np_slab_free_pages(slab) & 0xA5A5A5A5);
+        close_slab(slab, slab->slot_count);
+        for (;;) {
+            unsigned granules;
+            unsigned count;
+
+            assert_true(np_slab_try_open(slab, &word));
+            granules = np_slab_lend(slab, &word, &shelf);
+            if (granules == 0)
+                break; /* only cold ones are left */
+            count = expect_on_shelf(slab, &shelf, granules);
+            assert_in_range(count, 1, free_count);
+            free_count -= count;
+            assert_false(np_slab_is_open(slab));
+            assert_int_equal(word_count(slab), free_count);
+            assert_int_equal(bits_set(slab), free_count);
+            shelf.free_slots = NULL;
+        }
+        assert_true(np_slab_is_open(slab));
+        assert_int_equal(np_slab_live_count(slab), slab->slot_count - free_count);
+        assert_false(np_slab_refill(slab));
+        assert_sound(np_slab_audit(slab));
+    }
+}
+
+/* Then it must not close, or what was pushed would not be looked at. */
+static void a_slab_that_was_pushed_into_lends_and_stays_open(void **state)
+{
+    struct np_slab *slab = drained(CLASS_64);
+    struct np_shelf shelf = {.key = 7};
+    uint64_t word;
+
+    (void)state;
+    for (unsigned i = 0; i < 10; i++)
+        give(slab, slots[i]);
+    close_slab(slab, slab->slot_count);
+    assert_true(np_slab_try_open(slab, &word));
+    (void)np_slab_push(slab, slots[100], NP_PUSH_ONLY);
+    assert_int_equal(np_slab_lend(slab, &word, &shelf), 1);
+    assert_int_equal(word, 0);
+    assert_true(np_slab_is_open(slab));
+    assert_int_equal(expect_on_shelf(slab, &shelf, 1), 10);
+    assert_int_equal(word_count(slab), 1);
+    np_slab_look(slab);
+    assert_int_equal(np_slab_live_count(slab), slab->slot_count - 1);
+    assert_sound(np_slab_audit(slab));
+}
+
+/* A page that is lent is retained no more, and charged again by who frees its last slot: once,
+ * however often that happens. */
+static void a_lent_page_is_charged_once(void **state)
+{
+    (void)state;
+    for (unsigned class_index = 0; class_index < NP_CLASS_COUNT; class_index++) {
+        struct np_slab *slab = drained(class_index);
+        struct np_shelf shelf = {.key = 0x77777777};
+        unsigned charged;
+
+        for (unsigned i = 1; i < slab->slot_count; i++)
+            give(slab, slots[i]);
+        close_slab(slab, slab->slot_count);
+        charged = atomic_load(&slab->charged_count);
+        for (unsigned round = 0; round < 20; round++) {
+            uint64_t word;
+
+            assert_true(np_slab_try_open(slab, &word));
+            assert_true(np_slab_lend(slab, &word, &shelf) > 0);
+            assert_false(np_slab_is_open(slab));
+            assert_int_equal(atomic_load(&slab->charged_count),
+                             np_bit_count(truly_free_pages(slab)));
+            while (shelf.free_slots != NULL)
+                assert_int_not_equal(np_slab_push(slab, np_shelf_pop(&shelf), NP_PUSH_ONLY),
+                                     NP_PUSH_CLAIMED);
+            assert_int_equal(atomic_load(&slab->charged_count), charged);
+        }
+        np_slab_charge(slab, 0);
+    }
+    assert_int_equal(atomic_load(&np_slab_sums.charged_granules), 0);
 }
 
 /* ---- charges ---- */
@@ -1202,6 +1339,7 @@ int main(void)
         cmocka_unit_test(the_audit_sees_wrong_bits),
         cmocka_unit_test(pushed_slots_are_collected),
         cmocka_unit_test(a_second_push_is_told),
+        cmocka_unit_test(a_push_of_what_is_no_slot_is_told),
         cmocka_unit_test(damage_ends_when_it_is_published),
         cmocka_unit_test(publishing_and_refilling_keep_the_counts),
         cmocka_unit_test(a_push_into_an_open_slab_claims_nothing),
@@ -1209,6 +1347,9 @@ int main(void)
         cmocka_unit_test(a_slab_that_was_pushed_into_does_not_close),
         cmocka_unit_test(marks_and_holder_change_together),
         cmocka_unit_test(the_owner_is_told_when_nothing_is_live),
+        cmocka_unit_test(lent_slots_lie_on_one_page_and_are_live),
+        cmocka_unit_test(a_slab_that_was_pushed_into_lends_and_stays_open),
+        cmocka_unit_test(a_lent_page_is_charged_once),
         cmocka_unit_test(charges_add_up_and_are_found_by_window),
         cmocka_unit_test(what_is_resident_outlives_the_slab),
         cmocka_unit_test(what_is_resident_outlives_the_slab_with_16k_pages),
