@@ -48,7 +48,8 @@
 /* No object may be larger: pointer differences inside it must fit in ptrdiff_t (C23, glibc). */
 #define NP_REQUEST_MAX_BYTES ((size_t)PTRDIFF_MAX)
 
-/* What one system call gives back at the most while a freeing thread waits for it. */
+/* What one purge gives back at the most while a freeing thread waits for it. Lowering the break and
+ * unmapping have no such limit: they cost less a page, and are one call each in any case. */
 #define NP_PURGE_BATCH_BYTES ((size_t)4 << 20)
 
 #endif

@@ -10,8 +10,9 @@
  * 64 GiB apart) goes to a list that only the slow look-up reads.
  *
  * Who guards it: entries are published once, with release, and never change or go away: readers need
- * no lock. The bitmap's words and the run map are guarded by their arena's lock (arena/arena.h), the slab
- * records, the bitmaps of slots and `charged` by the slab protocol (heap/slab.h).
+ * no lock. The bits of resident granules and the run map are guarded by their arena's lock, the
+ * bits of a lent run are its borrower's (arena/arena.h); the slab records, the bitmaps of slots and
+ * `charged` are guarded by the slab protocol (heap/slab.h).
  *
  * [W1] tags[i] is 0, or the number of a window w with w % NP_WINDOW_TABLE_COUNT == i whose records lie at
  *      record_bases[i] + (unit number << NP_SLAB_RECORD_SHIFT), the unit number counted from address 0.
@@ -31,7 +32,7 @@ struct np_window {
     size_t mapped_bytes;          /* of this bookkeeping */
     struct np_window *next;       /* of all windows, older; fixed */
     struct np_window *next_aside; /* the list of windows that found their place taken */
-    _Atomic(struct np_run *) *runs; /* by granule; an arena's first and last granule of each run */
+    _Atomic(struct np_run *) *runs; /* by granule; of first and last ones of runs: R4 (arena.h) */
     char *records;                  /* NP_WINDOW_UNITS records of NP_SLAB_RECORD_BYTES */
     char *run_records;              /* as many of NP_RUN_RECORD_BYTES */
     _Atomic uint64_t *slot_bits;    /* NP_SLOT_BITS_PLANES planes of NP_SLOT_BITS_PLANE_WORDS words */
@@ -88,8 +89,9 @@ _Atomic uint64_t *np_window_slot_bits(uintptr_t address);
  * back. */
 size_t np_window_share_bytes(void);
 
-/* Gives back the memory behind the records and run map entries of a range in which no run starts or ends
- * and no slab is. Whole pages only; what does not fill one stays. The range is the caller's alone. */
+/* Gives back the memory behind the records, slot bits and run map entries of a range in which no
+ * run starts or ends and no slab is. Whole pages only; what does not fill one stays. The range is
+ * the caller's alone. */
 void np_window_purge_records(uintptr_t start, uintptr_t end);
 
 /* Bytes of bookkeeping that windows have mapped (not all of it touched). */
