@@ -48,9 +48,9 @@ static inline bool is_aligned(const void *block, size_t alignment_bytes)
     return (uintptr_t)block % alignment_bytes == 0;
 }
 
-/* What `measure` writes to *figures, from a process of its own. neap leaves some memory to a program
- * that frees all it has and takes it again at once, over and over: each measurement of what goes
- * back begins without such a past. */
+/* What `measure` writes to *figures, from a process of its own. neap leaves some memory to a
+ * program that frees all it has and takes it again at once, over and over: each measurement of what
+ * goes back begins without such a past. */
 struct figures {
     size_t peak_bytes;
     size_t kept_bytes;

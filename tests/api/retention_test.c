@@ -158,8 +158,8 @@ static size_t bytes_of_pages(size_t count, size_t size)
     return bytes;
 }
 
-/* One block in 200 is kept, anywhere: what stays is the pages that they lie on. peak_bytes says how much
- * that is. */
+/* One block in 200 is kept, anywhere: what stays is the pages that they lie on. peak_bytes says how
+ * much that is. */
 static void keep_one_in_200(size_t size, struct figures *figures)
 {
     size_t count = allocate(size, figures);
@@ -182,8 +182,8 @@ static void what_is_sparse_keeps_the_pages_of_live_blocks(void **state)
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
         struct figures figures = measured_apart(keep_one_in_200, sizes[i]);
 
-        /* Of large blocks an open slab has few, and hardly any page without a hole: all that a thread
-         * may hold open counts. */
+        /* Of large blocks an open slab has few, and hardly any page without a hole: all that a
+         * thread may hold open counts. */
         size_t slack_bytes = sizes[i] <= 1024 ? 2 * MIB : 2 * MIB + MIB / 2;
 
         if (figures.kept_bytes > figures.peak_bytes / 100 * 115 + slack_bytes)

@@ -225,6 +225,24 @@ static void trimming(void)
     give_all();
 }
 
+/* Pages inside slabs go, a few at a time and many. */
+static void sparse_slabs(void)
+{
+    (void)np_tune_set(NP_KNOB_TRIM_THRESHOLD, 20000);
+    for (unsigned round = 0; round < 2; round++) {
+        for (size_t i = 0; i < 400; i++)
+            take(300 + i % 5 * 300);
+        for (size_t i = block_count; i-- > 0;)
+            if (i % 7 != 0)
+                give(i);
+        (void)np_core_trim(0);
+        audit_step();
+    }
+    for (size_t i = 0; i < 200; i++) /* into the holes */
+        take(300 + i % 5 * 300);
+    give_all();
+}
+
 static void *thread_body(void *unused)
 {
     unsigned char *mine[30];
@@ -265,7 +283,7 @@ static void held_blocks(void)
 
 static void (*const scenarios[])(void) = {
     small_blocks,  runs,     mappings, many_mappings,       alignments,  mapped_arenas,
-    foreign_moves, trimming, threads_come_and_go, held_blocks,
+    foreign_moves, trimming, sparse_slabs,  threads_come_and_go, held_blocks,
 };
 
 /* ---- the trials ---- */

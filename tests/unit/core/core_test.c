@@ -327,6 +327,38 @@ static void trim_answers_whether_anything_went(void **state)
     expect_sound();
 }
 
+/* Single pages in slabs with live blocks, of this thread's heap too; and a second trim costs
+ * nothing. */
+static void trim_reaches_pages_inside_slabs(void **state)
+{
+    static unsigned char *sparse[20000];
+    size_t resident_bytes = 0;
+
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, -1));
+    for (size_t i = 0; i < COUNT_OF(sparse); i++)
+        memset(sparse[i] = np_core_take(500), 7, 500);
+    for (size_t i = 0; i < COUNT_OF(sparse); i++)
+        if (i % 100 != 0)
+            np_core_give(sparse[i]);
+    assert_true(np_core_trim(0));
+    expect_sound();
+    os_fake_reset();
+    assert_false(np_core_trim(0));
+    assert_int_equal(os_fake_calls(OS_FAKE_PURGE) + os_fake_calls(OS_FAKE_PURGE_RANGES) +
+                         os_fake_calls(OS_FAKE_BREAK_MOVE) + os_fake_calls(OS_FAKE_RELEASE),
+                     0);
+    for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next)
+        for (struct np_stretch *stretch = arena->stretches; stretch != NULL;
+             stretch = stretch->next)
+            resident_bytes +=
+                os_fake_resident_bytes((void *)stretch->start, stretch->end - stretch->start);
+    /* The pages of the blocks that live, and none else. */
+    assert_int_equal(resident_bytes, COUNT_OF(sparse) / 100 * 4096);
+    for (size_t i = 0; i < COUNT_OF(sparse); i += 100)
+        expect_bytes(sparse[i], 500, 7);
+}
+
 /* ---- M_PERTURB ---- */
 
 static void perturbed_memory_shows_its_state(void **state)
@@ -482,6 +514,7 @@ int main(void)
         cmocka_unit_test(resizing_without_memory_leaves_the_block),
         cmocka_unit_test(what_is_free_in_another_shape_is_used),
         cmocka_unit_test(trim_answers_whether_anything_went),
+        cmocka_unit_test(trim_reaches_pages_inside_slabs),
         cmocka_unit_test(perturbed_memory_shows_its_state),
         cmocka_unit_test(random_life),
         cmocka_unit_test(random_life_with_64k_pages),

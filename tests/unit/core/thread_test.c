@@ -203,8 +203,8 @@ static void *allocate_and_wait(void *argument)
     return NULL;
 }
 
-/* Others have freed all that threads hold open; it is the threads' end that makes it free, and that must
- * look whether it is too much. Nobody frees anything afterwards. */
+/* Others have freed all that threads hold open; it is the threads' end that makes it free, and that
+ * must look whether it is too much. Nobody frees anything afterwards. */
 static void what_ending_threads_give_up_goes_back(void **state)
 {
     pthread_t workers[WORKERS];
@@ -265,6 +265,47 @@ static void a_thread_that_is_over_allocates_and_frees(void **state)
     assert_int_equal(atomic_load(&works_after_end), 5);
     assert_int_equal(heap_count(), 1);
     assert_sound(np_core_audit());
+}
+
+static void *homeless_blocks[900];
+
+/* Blocks of all sizes, that are kept. */
+static void allocate_much_after_end(void *memory)
+{
+    if (np_thread_heap() != NULL)
+        return;
+    np_core_give(memory);
+    for (size_t i = 0; i < COUNT_OF(homeless_blocks); i++) {
+        homeless_blocks[i] = np_core_take(i * 18);
+        assert_non_null(homeless_blocks[i]);
+        memset(homeless_blocks[i], 1, i * 18);
+    }
+    atomic_fetch_add(&works_after_end, 1);
+}
+
+/* P1's constant for what no living thread answers for: half of it is the heap's for threads that
+ * are over. */
+static void the_heap_of_ended_threads_holds_little_open(void **state)
+{
+    const struct np_heap *heap;
+
+    (void)state;
+    assert_int_equal(pthread_key_create(&key, allocate_much_after_end), 0);
+    run_thread(set_key, NULL);
+    assert_int_equal(atomic_load(&works_after_end), 1);
+    heap = np_thread_homeless_acquire();
+    assert_non_null(heap);
+    assert_sound(np_heap_audit(heap));
+    assert_true(heap->open_count > 0);
+    assert_true(heap->open_bytes <= 256 * KIB);
+    np_thread_homeless_release();
+    for (size_t i = 0; i < COUNT_OF(homeless_blocks); i++)
+        np_core_give(homeless_blocks[i]);
+    (void)np_core_trim(0);
+    assert_sound(np_core_audit());
+    for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next)
+        assert_int_equal(atomic_load(&arena->free_granules) << NP_GRANULE_SHIFT,
+                         atomic_load(&arena->system_bytes));
 }
 
 /* ---- no memory ---- */
@@ -355,6 +396,7 @@ int main(void)
         cmocka_unit_test(what_an_exited_thread_left_goes_back_when_freed),
         cmocka_unit_test(what_ending_threads_give_up_goes_back),
         cmocka_unit_test(a_thread_that_is_over_allocates_and_frees),
+        cmocka_unit_test(the_heap_of_ended_threads_holds_little_open),
         cmocka_unit_test(a_thread_that_gets_no_heap_is_served_later),
         cmocka_unit_test(trimming_reaches_parked_heaps),
         cmocka_unit_test(the_environment_is_read_once_it_is_there),

@@ -102,7 +102,7 @@ static inline size_t open_bytes_max(void)
 
     /* The one slab that a heap always may hold, of two units at the most, comes on top of what it
      * had lent; that is no more than a page for each class. */
-    return knob < MIB ? knob + 2 * NP_UNIT_BYTES + 5 * np_page_bytes() : knob;
+    return knob < 512 * KIB ? knob + 2 * NP_UNIT_BYTES + 5 * np_page_bytes() : knob;
 }
 
 static inline void expect_sound(void)

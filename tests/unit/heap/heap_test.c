@@ -210,6 +210,98 @@ static void the_idle_slab_is_closed_not_the_busy_one(void **state)
     expect_sound();
 }
 
+/* Uses a second page of each larger class of a pair. */
+static void split_all_pairs(struct np_heap *heap)
+{
+    for (unsigned class_index = 1; class_index < NP_PAIRED_CLASS_COUNT; class_index += 2) {
+        while ((heap->split_pairs >> (class_index / 2) & 1) == 0)
+            add_block(heap, np_classes[class_index].slot_bytes);
+        while (block_count > 0)
+            remove_block(heap, block_count - 1);
+    }
+    assert_sound(np_heap_audit(heap));
+}
+
+static size_t empty_open_bytes(const struct np_heap *heap)
+{
+    size_t bytes = 0;
+
+    for (unsigned i = 0; i < heap->open_count; i++)
+        if (np_slab_live_count(heap->open[i]) == 0)
+            bytes += np_slab_resident_bytes(heap->open[i]);
+    return bytes;
+}
+
+/* A thread that frees all it has and sleeps then withholds little: current slabs stay open though
+ * nothing lives in them, but few. */
+static void few_entirely_free_slabs_stay_open(void **state)
+{
+    (void)state;
+    init_heaps();
+    split_all_pairs(&heaps[0]);
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned class_index = 0; class_index < NP_CLASS_COUNT; class_index++)
+            for (unsigned i = 0; i < (round + 1) * 16384U / np_classes[class_index].slot_bytes; i++)
+                add_block(&heaps[0], np_classes[class_index].slot_bytes);
+        while (block_count > 0) {
+            remove_block(&heaps[0], round == 0 ? block_count - 1 : random_below(block_count));
+            assert_true(empty_open_bytes(&heaps[0]) <= 192 * KIB);
+        }
+        assert_true(heaps[0].open_bytes <= 256 * KIB);
+        expect_sound();
+        expect_truth();
+    }
+}
+
+/* ---- closing what is free ---- */
+
+static unsigned pages_live(const struct np_heap *heap)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < heap->open_count; i++)
+        count += np_slab_live_count(heap->open[i]) != 0;
+    return count;
+}
+
+static void closing_what_is_free_leaves_what_is_in_use(void **state)
+{
+    struct np_slab *empty;
+    struct np_slab *sparse;
+    struct np_slab *dense;
+
+    (void)state;
+    init_heaps();
+    for (unsigned i = 0; i < 4; i++)
+        add_block(&heaps[0], 2048); /* two pages, of which one will be free */
+    for (unsigned i = 0; i < 3; i++)
+        add_block(&heaps[0], 1280); /* one page, in use */
+    for (unsigned i = 0; i < 2; i++)
+        add_block(&heaps[0], 4096);
+    sparse = slab_of(0);
+    dense = slab_of(4);
+    empty = slab_of(7);
+    remove_block(&heaps[0], 8);
+    remove_block(&heaps[0], 7);
+    remove_block(NULL, 3); /* others' frees count, too */
+    remove_block(&heaps[0], 2);
+    assert_int_equal(heaps[0].open_count, 3);
+    np_heap_close_free(&heaps[0], NP_CLOSE_FREE);
+    assert_null(np_slab_find(empty->start));
+    assert_int_equal(heaps[0].open_count, 2);
+    assert_int_equal(pages_live(&heaps[0]), 2);
+    np_heap_close_free(&heaps[0], NP_CLOSE_SPARSE);
+    assert_false(np_slab_is_open(sparse));
+    assert_int_equal(atomic_load(&sparse->charged_count), 1);
+    assert_ptr_equal(atomic_load(&dense->owner), &heaps[0]);
+    assert_int_equal(heaps[0].open_count, 1);
+    expect_sound();
+    expect_truth();
+    /* What stayed open still serves, though its list was published. */
+    add_block(&heaps[0], 1280);
+    assert_ptr_equal(slab_of(block_count - 1), dense);
+}
+
 /* ---- refilling ---- */
 
 /* Slabs of one class that this heap holds. */
@@ -338,18 +430,6 @@ static void a_small_program_touches_few_pages(void **state)
         add_block(&heaps[0], bytes);
     /* 15 pairs, some of which have more than a page of these. */
     assert_true(really_resident_bytes(start) <= 24 * 4 * KIB);
-}
-
-/* Uses a second page of each larger class of a pair. */
-static void split_all_pairs(struct np_heap *heap)
-{
-    for (unsigned class_index = 1; class_index < NP_PAIRED_CLASS_COUNT; class_index += 2) {
-        while ((heap->split_pairs >> (class_index / 2) & 1) == 0)
-            add_block(heap, np_classes[class_index].slot_bytes);
-        while (block_count > 0)
-            remove_block(heap, block_count - 1);
-    }
-    assert_sound(np_heap_audit(heap));
 }
 
 /* ---- the direct table ---- */
@@ -564,6 +644,139 @@ static void a_second_push_is_told(void **state)
     expect_sound();
 }
 
+/* ---- lending ---- */
+
+/* Fills what heap 0 may hold open with slabs that it works with, of other classes than that of
+ * SIZE; each has a slot left. */
+static void open_all_that_may_be(void)
+{
+    for (unsigned class_index = CLASS + 1; class_index < NP_CLASS_COUNT; class_index++) {
+        for (unsigned i = 0; i < np_classes[class_index].slot_count - 1U; i++)
+            add_block(&heaps[0], np_classes[class_index].slot_bytes);
+        if (heaps[0].open_bytes + NP_UNIT_BYTES > (size_t)np_tune_get(NP_KNOB_OPEN_BYTES))
+            return;
+    }
+    fail_msg("there are not enough classes");
+}
+
+/* A closed slab of SIZE with a quarter of its slots free, and warm. */
+static struct np_slab *leave_a_slab_with_room(void)
+{
+    struct np_slab *slab;
+
+    for (unsigned i = 0; i < PER_SLAB; i++)
+        add_block(&heaps[1], SIZE);
+    slab = slab_of(block_count - 1);
+    for (unsigned i = 0; i < PER_SLAB / 4; i++)
+        remove_block(&heaps[1], block_count - 1);
+    np_heap_close_all(&heaps[1]);
+    assert_true(np_slab_is_listed(slab));
+    return slab;
+}
+
+/* Where the heap holds all that it may, and works with all of it, slots of a further class are
+ * lent. */
+static void slots_are_lent_where_no_slab_can_be_opened(void **state)
+{
+    struct np_slab *lender;
+    unsigned open_count;
+
+    (void)state;
+    init_heaps();
+    lender = leave_a_slab_with_room();
+    open_all_that_may_be();
+    open_count = heaps[0].open_count;
+    add_block(&heaps[0], SIZE);
+    assert_ptr_equal(slab_of(block_count - 1), lender);
+    assert_false(np_slab_is_open(lender));
+    assert_int_equal(heaps[0].open_count, open_count);
+    assert_int_equal(heaps[0].shelf_granules[CLASS], 1);
+    expect_sound();
+    expect_truth();
+    /* The page has another: no look at the lender is needed. */
+    assert_non_null(heaps[0].shelves[CLASS].free_slots);
+    add_block(&heaps[0], SIZE);
+    assert_ptr_equal(slab_of(block_count - 1), lender);
+    assert_null(heaps[0].shelves[CLASS].free_slots);
+    for (unsigned i = 0; i < PER_SLAB / 4 - 2; i++)
+        add_block(&heaps[0], SIZE);
+    assert_ptr_equal(slab_of(block_count - 1), lender);
+    assert_int_equal(word_count(lender), 0);
+    expect_sound();
+    while (block_count > 0)
+        remove_block(&heaps[random_below(HEAPS)], random_below(block_count));
+    expect_truth();
+    expect_nothing_left();
+}
+
+/* What lies on the shelf is nobody's live block: it goes back when the heap closes what it has. */
+static void lent_slots_go_back(void **state)
+{
+    struct np_slab *lender;
+    int free_count;
+
+    (void)state;
+    init_heaps();
+    lender = leave_a_slab_with_room();
+    free_count = word_count(lender);
+    open_all_that_may_be();
+    add_block(&heaps[0], SIZE);
+    assert_int_equal(word_count(lender), free_count - PER_PAGE);
+    np_heap_prepare_to_park(&heaps[0]);
+    assert_int_equal(heaps[0].shelf_granules[CLASS], 0);
+    assert_int_equal(word_count(lender), free_count - 1);
+    expect_sound();
+    expect_truth();
+}
+
+/* The heap that opens the lender has the slots of its shelf there: else the slab would never be
+ * seen to be free. */
+static void opening_the_lender_takes_lent_slots_back(void **state)
+{
+    struct np_slab *lender;
+
+    (void)state;
+    init_heaps();
+    lender = leave_a_slab_with_room();
+    open_all_that_may_be();
+    add_block(&heaps[0], SIZE);
+    assert_non_null(heaps[0].shelves[CLASS].free_slots);
+    give_block(&heaps[0], blocks[0].memory);
+    give_block(&heaps[0], blocks[1].memory); /* the second in a row: opens */
+    assert_ptr_equal(atomic_load(&lender->owner), &heaps[0]);
+    assert_null(heaps[0].shelves[CLASS].free_slots);
+    assert_int_equal(heaps[0].shelf_granules[CLASS], 0);
+    expect_sound();
+    for (unsigned i = 2; i < PER_SLAB * 3 / 4; i++)
+        give_block(&heaps[0], blocks[i].memory);
+    give_block(&heaps[0], blocks[block_count - 1].memory);
+    np_slab_look(lender);
+    assert_int_equal(np_slab_live_count(lender), 0);
+}
+
+/* An open slab that is not at work gives way, and then the further class has a slab of its own. */
+static void an_idle_slab_gives_way(void **state)
+{
+    struct np_slab *lender;
+    struct np_slab *busy;
+    unsigned rounds = 0;
+
+    (void)state;
+    init_heaps();
+    lender = leave_a_slab_with_room();
+    open_all_that_may_be();
+    busy = slab_of(block_count - 1);
+    while (atomic_load(&lender->owner) != &heaps[0]) {
+        assert_true(rounds++ < 200);
+        give_block(&heaps[0], blocks[--block_count].memory);
+        add_block(&heaps[0], slab_of(block_count - 1)->slot_bytes); /* the last class works on */
+        give_block(NULL, take_block(&heaps[0], SIZE));
+        expect_sound();
+    }
+    assert_ptr_equal(atomic_load(&busy->owner), &heaps[0]);
+    expect_truth();
+}
+
 /* ---- alignment ---- */
 
 static void aligned_slots_are_aligned(void **state)
@@ -634,6 +847,8 @@ int main(void)
         cmocka_unit_test(what_a_thread_without_heap_freed_goes_back),
         cmocka_unit_test(large_slots_go_back),
         cmocka_unit_test(the_idle_slab_is_closed_not_the_busy_one),
+        cmocka_unit_test(few_entirely_free_slabs_stay_open),
+        cmocka_unit_test(closing_what_is_free_leaves_what_is_in_use),
         cmocka_unit_test(resident_slots_are_spent_before_cold_ones),
         cmocka_unit_test(a_new_slab_comes_last),
         cmocka_unit_test(the_emptied_slab_is_given_back_unless_current),
@@ -650,6 +865,10 @@ int main(void)
         cmocka_unit_test(a_thread_without_a_heap_opens_nothing),
         cmocka_unit_test(a_push_into_a_held_slab_waits_for_its_holder),
         cmocka_unit_test(a_second_push_is_told),
+        cmocka_unit_test(slots_are_lent_where_no_slab_can_be_opened),
+        cmocka_unit_test(lent_slots_go_back),
+        cmocka_unit_test(opening_the_lender_takes_lent_slots_back),
+        cmocka_unit_test(an_idle_slab_gives_way),
         cmocka_unit_test(aligned_slots_are_aligned),
         cmocka_unit_test(existing_only_asks_the_system_for_nothing),
         cmocka_unit_test(without_memory_there_is_null),
