@@ -284,7 +284,9 @@ enum np_push np_slab_push(struct np_slab *slab, void *slot, enum np_push_wish wi
     if (NP_UNLIKELY((before & place.bit) != 0))
         return NP_PUSH_TWICE;
     freed_count = count_freed(slab, (uintptr_t)slot, place.number, before | place.bit);
-    word = atomic_load_explicit(&slab->word, memory_order_relaxed);
+    /* Sequentially consistent, as are the swaps that open a slab: either who opens it sees our bit when he counts its free
+     * pages, or we see here that it is open, or what it is since he closed it again. */
+    word = atomic_load_explicit(&slab->word, memory_order_seq_cst);
     for (;;) {
         uint64_t next_word = word + COUNT_ONE;
         bool is_closed = (word & NP_SLAB_CLOSED_BIT) != 0;
@@ -303,7 +305,7 @@ enum np_push np_slab_push(struct np_slab *slab, void *slot, enum np_push_wish wi
         /* release: our bit is seen by who reads this count. acquire: a claimant sees what the last holder left in the
          * private line (the release in np_slab_try_close). */
         if (!atomic_compare_exchange_weak_explicit(&slab->word, &word, next_word,
-                                                   memory_order_acq_rel, memory_order_relaxed))
+                                                   memory_order_seq_cst, memory_order_seq_cst))
             continue;
         if (!is_claim)
             return done;
@@ -317,9 +319,10 @@ bool np_slab_try_open(struct np_slab *slab, uint64_t *opened_word)
     uint64_t word = atomic_load_explicit(&slab->word, memory_order_relaxed);
 
     while ((word & NP_SLAB_CLOSED_BIT) != 0)
-        /* acquire pairs with the release in np_slab_try_close: we see the private line. */
+        /* acquire pairs with the release in np_slab_try_close: we see the private line. Sequentially consistent: see
+         * np_slab_push. */
         if (atomic_compare_exchange_weak_explicit(&slab->word, &word, word & ~NP_SLAB_CLOSED_BIT,
-                                                  memory_order_acquire, memory_order_relaxed)) {
+                                                  memory_order_seq_cst, memory_order_relaxed)) {
             adopt(slab, word);
             *opened_word = word & ~NP_SLAB_CLOSED_BIT;
             return true;
@@ -341,7 +344,7 @@ bool np_slab_take_listed(struct np_slab *slab)
      * nobody would find it again. */
     while (!atomic_compare_exchange_weak_explicit(
         &slab->word, &word, word & ~(NP_SLAB_CLOSED_BIT | NP_SLAB_LISTED_BIT),
-        memory_order_acquire, memory_order_relaxed))
+        memory_order_seq_cst, memory_order_relaxed))
         ;
     if ((word & NP_SLAB_CLOSED_BIT) == 0)
         return false;
