@@ -323,6 +323,31 @@ static void an_opened_slab_is_passed_over(void **state)
     expect_sound();
 }
 
+/* A visitor opens a listed slab and leaves it listed: the fullest that nobody holds. */
+static void a_visited_slab_stays_listed(void **state)
+{
+    struct np_slab *fullest = slab_with_live(0, CLASS_64, 900);
+    struct np_slab *other = slab_with_live(1, CLASS_64, 100);
+    uint64_t word;
+
+    (void)state;
+    assert_null(np_depot_visit(CLASS_64, &word));
+    np_depot_settle(fullest);
+    np_depot_settle(other);
+    assert_ptr_equal(np_depot_visit(CLASS_64, &word), fullest);
+    assert_int_equal(word, atomic_load(&fullest->word));
+    assert_true(np_slab_is_open(fullest) && np_slab_is_listed(fullest));
+    assert_ptr_equal(np_depot_visit(CLASS_64, &word), other);
+    assert_null(np_depot_visit(CLASS_64, &word));
+    assert_null(np_depot_visit(CLASS_112, &word));
+    assert_int_equal(np_depot_count(CLASS_64), 2);
+    expect_sound();
+    np_depot_settle(fullest);
+    np_depot_settle(other);
+    assert_ptr_equal(np_depot_take(CLASS_64), fullest);
+    expect_sound();
+}
+
 /* Held by M_MXFAST: an empty slab stays until a trim, whose own slabs it then is. */
 static void held_slabs_stay_until_a_trim(void **state)
 {
@@ -396,6 +421,69 @@ static void a_fork_is_not_waited_for(void **state)
     assert_ptr_equal(np_depot_take(CLASS_64), listed);
     assert_ptr_equal(np_depot_take(CLASS_64), settled_during_fork[0]);
     assert_null(np_depot_take(CLASS_64));
+}
+
+/* A listed slab that has no live slot any more cannot leave the list meanwhile: it waits aside, and
+ * no taker finds it closed. */
+static void *empty_and_settle(void *slab)
+{
+    (void)np_slab_push(slab, slots[0][1], NP_PUSH_ONLY);
+    (void)np_slab_push(slab, slots[0][2], NP_PUSH_ONLY);
+    np_depot_settle(slab);
+    return NULL;
+}
+
+static void a_listed_slab_that_empties_waits_for_the_fork(void **state)
+{
+    struct np_slab *slab = slab_with_live(0, CLASS_64, 3);
+    uintptr_t start = slab->start;
+    pthread_t other;
+
+    (void)state;
+    np_depot_settle(slab);
+    assert_int_equal(np_slab_push(slab, slots[0][0], NP_PUSH_AND_OPEN), NP_PUSH_CLAIMED);
+    np_depot_fork(NP_FORK_PREPARE);
+    pthread_create(&other, NULL, empty_and_settle, slab);
+    pthread_join(other, NULL);
+    np_depot_fork(NP_FORK_PARENT);
+    assert_true(np_slab_is_open(slab));
+    assert_true(np_slab_is_listed(slab));
+    expect_sound();
+    /* A taker drops it from the list; it is still the list's of those that wait. */
+    assert_null(np_depot_take(CLASS_64));
+    assert_true(np_slab_is_open(slab));
+    np_depot_settle_aside();
+    assert_null(np_slab_find(start));
+    assert_int_equal(np_depot_count(CLASS_64), 0);
+    expect_sound();
+}
+
+/* A listed slab that has filled up closes listed, without a lock; the taker that meets it settles
+ * it. */
+static void a_listed_slab_that_fills_during_a_fork_stays_listed(void **state)
+{
+    struct np_slab *slab = slab_with_live(0, CLASS_64, 500);
+    pthread_t other;
+
+    (void)state;
+    np_depot_settle(slab);
+    assert_int_equal(np_slab_push(slab, slots[0][0], NP_PUSH_AND_OPEN), NP_PUSH_CLAIMED);
+    settled_during_fork[0] = slab;
+    settled_during_fork[1] = slab_with_live(1, CLASS_64, 1024);
+    settled_during_fork[2] = slab_with_live(2, CLASS_64, 1024);
+    for (unsigned i = 0; i < 525; i++)
+        assert_non_null(take(slab));
+    np_depot_fork(NP_FORK_PREPARE);
+    pthread_create(&other, NULL, settle_and_take, NULL);
+    pthread_join(other, NULL);
+    np_depot_fork(NP_FORK_PARENT);
+    assert_false(np_slab_is_open(slab));
+    assert_true(np_slab_is_listed(slab));
+    expect_sound();
+    assert_ptr_equal(np_depot_take(CLASS_64), slab);
+    np_depot_settle(slab);
+    assert_false(np_slab_is_listed(slab));
+    expect_sound();
 }
 
 /* In the child the slabs that another thread put aside are lost with that thread; what was
@@ -521,6 +609,9 @@ int main(void)
         cmocka_unit_test(an_opened_slab_is_passed_over),
         cmocka_unit_test(held_slabs_stay_until_a_trim),
         cmocka_unit_test(a_fork_is_not_waited_for),
+        cmocka_unit_test(a_visited_slab_stays_listed),
+        cmocka_unit_test(a_listed_slab_that_empties_waits_for_the_fork),
+        cmocka_unit_test(a_listed_slab_that_fills_during_a_fork_stays_listed),
         cmocka_unit_test(the_child_keeps_the_lists),
         cmocka_unit_test(the_audit_sees_a_stranger),
         cmocka_unit_test(threads_share_a_depot),

@@ -501,6 +501,82 @@ static void what_is_taken_back_later_goes_each_time(void **state)
     expect_truth();
 }
 
+/* ---- a random life, and the truth after each of its steps ---- */
+
+/* Some way of freeing a block. */
+static struct np_heap *some_heap(void)
+{
+    return random_below(5) == 0 ? NULL : &heaps[random_below(HEAPS)];
+}
+
+static void make_one_step(void)
+{
+    static const size_t sizes[] = {16, 48, 400, 640, 1000, 2304, 5000, 10240, 16384};
+
+    switch (random_below(40)) {
+    case 0:
+        (void)np_return_down_to(random_below(MIB), random_below(200 * KIB));
+        break;
+    case 1:
+        np_heap_close_free(&heaps[random_below(HEAPS)], NP_CLOSE_SPARSE);
+        (void)np_return_all(0);
+        assert_int_equal(np_return_retained_bytes(), 0);
+        break;
+    case 2:
+        np_heap_close_all(&heaps[random_below(HEAPS)]);
+        expect_bounded();
+        break;
+    default:
+        if (block_count == 0 || (block_count < 1500 && random_below(100) < 51)) {
+            for (unsigned i = 0; i < 10; i++)
+                add_block(&heaps[random_below(HEAPS)], sizes[random_below(COUNT_OF(sizes))]);
+        } else {
+            for (unsigned i = 0; i < 10 && block_count > 0; i++) {
+                remove_block(some_heap(), random_below(block_count));
+                expect_bounded();
+            }
+        }
+    }
+}
+
+static void live_with_truth(unsigned steps, int64_t threshold_bytes)
+{
+    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, threshold_bytes));
+    assert_true(np_tune_set(NP_KNOB_OPEN_BYTES, 128 << 10));
+    init_heaps();
+    for (unsigned step = 0; step < steps; step++) {
+        make_one_step();
+        expect_sound();
+        expect_truth();
+        for (size_t i = 0; i < block_count; i += 1 + random_below(50))
+            expect_resident(&blocks[i]);
+    }
+    while (block_count > 0)
+        remove_block(some_heap(), block_count - 1);
+    expect_truth();
+    expect_nothing_left();
+}
+
+static void random_life_with_little_retained(void **state)
+{
+    (void)state;
+    live_with_truth(800, 100 << 10);
+}
+
+static void random_life_with_little_retained_and_16k_pages(void **state)
+{
+    (void)state;
+    os_fake_set_page_bytes(16384);
+    live_with_truth(500, 200 << 10);
+}
+
+static void random_life_with_little_retained_and_64k_pages(void **state)
+{
+    (void)state;
+    os_fake_set_page_bytes(65536);
+    live_with_truth(500, 200 << 10);
+}
+
 /* ---- while a fork has the locks ---- */
 
 static void *return_everything(void *unused)
@@ -646,6 +722,9 @@ int main(void)
         cmocka_unit_test(without_memory_for_a_round_nothing_goes),
         cmocka_unit_test(what_is_taken_back_at_once_is_kept),
         cmocka_unit_test(what_is_taken_back_later_goes_each_time),
+        cmocka_unit_test(random_life_with_little_retained),
+        cmocka_unit_test(random_life_with_little_retained_and_16k_pages),
+        cmocka_unit_test(random_life_with_little_retained_and_64k_pages),
         cmocka_unit_test(a_fork_is_not_waited_for),
         cmocka_unit_test(threads_return_memory_at_once),
         cmocka_unit_test(threads_return_some_memory),
