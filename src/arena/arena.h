@@ -17,7 +17,8 @@
  * [R2] The runs of a stretch tile it: each starts where the last one ends.
  * [R3] Two free runs of a stretch never touch.
  * [R4] The map entries of a run's first and last granule point to it; except that the first has none if it begins a
- *      unit, nor the last one of a run of just one unit: the unit's record (R9) tells of them.
+ *      unit, nor the last if the run consists of units: the record of the first and of the last unit (R9) tells
+ *      of them. Nor has the end of the top.
  * [R5] A free run is the top, or in the warm tree if resident_count > 0, or else in the cold tree.
  * [R6] resident_count of a free run is the number of granules in those whole system pages inside it that have a
  *      resident bit, and all of those pages lie in its resident box.
@@ -42,6 +43,7 @@
 
 enum np_run_state {
     NP_RUN_NONE, /* a record that is not in use */
+    NP_RUN_TAIL, /* a unit's record that tells where the run begins whose last unit it is (R4) */
     NP_RUN_FREE,
     NP_RUN_BUSY, /* free, and somebody is purging it */
     NP_RUN_SLAB,
@@ -55,6 +57,7 @@ struct np_run {
             uintptr_t unused[2];
             size_t requested_bytes; /* a medium object's request */
         } lent;
+        struct np_run *head; /* NP_RUN_TAIL */
     };
     uintptr_t start;
     struct np_arena *arena;

@@ -252,6 +252,7 @@ static bool purge_largest(struct np_arena *arena, size_t want, size_t top_keep_b
     if (run != NULL) {
         np_run_unfile(arena, run);
         atomic_store_explicit(&run->state, NP_RUN_BUSY, memory_order_relaxed);
+        np_run_map(run); /* it may have been the top, and not be it when it comes back */
     }
     np_lock_release(&arena->lock);
     if (run == NULL)
@@ -323,8 +324,10 @@ static bool lower_break(struct np_arena *arena, size_t want, size_t keep_bytes, 
         struct np_run whole = {.start = cut,
                                .granule_count = (uint32_t)((old_end - cut) >> NP_GRANULE_SHIFT)};
 
-        atomic_store_explicit(np_run_map_entry(old_end - NP_GRANULE_BYTES), NULL,
-                              memory_order_release);
+        if (atomic_load_explicit(np_run_map_entry(old_end - NP_GRANULE_BYTES),
+                                 memory_order_relaxed) != NULL)
+            atomic_store_explicit(np_run_map_entry(old_end - NP_GRANULE_BYTES), NULL,
+                                  memory_order_release);
         np_run_clear_resident(&whole, 0, whole.granule_count);
         arena->stretches->end = cut;
         arena->stretches->limit = cut;

@@ -56,7 +56,9 @@ _Atomic(struct np_run *) *np_run_map_entry(uintptr_t address)
 
 static bool is_in_use(const struct np_run *run)
 {
-    return atomic_load_explicit(&run->state, memory_order_relaxed) != NP_RUN_NONE;
+    enum np_run_state state = atomic_load_explicit(&run->state, memory_order_relaxed);
+
+    return state != NP_RUN_NONE && state != NP_RUN_TAIL;
 }
 
 static struct np_run *map_entry(const struct np_window *window, uintptr_t address)
@@ -76,33 +78,54 @@ struct np_run *np_run_at_start(uintptr_t address)
     return run != NULL && is_in_use(run) && run->start == address ? run : NULL;
 }
 
+/* The run whose last unit, or only one, ends with this granule, by that unit's record; or NULL. A record that is the
+ * last one's no more may still say so; the run that it names then ends elsewhere, or has been joined to another. */
+static struct np_run *unit_tail(struct np_run *record, uintptr_t address)
+{
+    struct np_run *run = record;
+
+    if (atomic_load_explicit(&record->state, memory_order_relaxed) == NP_RUN_TAIL)
+        run = record->head;
+    return is_in_use(run) && np_run_end(run) == address + NP_GRANULE_BYTES ? run : NULL;
+}
+
 struct np_run *np_run_at_edge(uintptr_t address)
 {
     struct np_window *window = np_window_find(address);
     size_t granule = address % NP_UNIT_BYTES >> NP_GRANULE_SHIFT;
+    struct np_run *run;
 
     if (window == NULL)
         return NULL;
-    if (granule == 0 || granule == NP_UNIT_GRANULES - 1) {
-        struct np_run *run = unit_record(window, address);
-
-        if (is_in_use(run) && (granule == 0 || run->granule_count == NP_UNIT_GRANULES))
-            return run;
-    }
+    run = unit_record(window, address);
+    if (granule == 0 && is_in_use(run))
+        return run;
+    if (granule == NP_UNIT_GRANULES - 1 && (run = unit_tail(run, address)) != NULL)
+        return run;
     return map_entry(window, address);
 }
 
-/* R4. Most runs are one unit, of a slab, and need no entry: their records are found without. */
+static void map_start(struct np_run *run)
+{
+    /* release pairs with the acquire in map_entry: np_run_at_start reads without the lock. */
+    if (run->start % NP_UNIT_BYTES != 0)
+        atomic_store_explicit(np_run_map_entry(run->start), run, memory_order_release);
+}
+
+/* R4. Most runs are units, of slabs or once of slabs, and the map's pages are not touched for them. */
 void np_run_map(struct np_run *run)
 {
-    bool is_at_unit = run->start % NP_UNIT_BYTES == 0;
+    uintptr_t last = np_run_end(run) - NP_GRANULE_BYTES;
 
-    /* release pairs with the acquire in map_entry: np_run_at_start reads without the lock. */
-    if (!is_at_unit)
-        atomic_store_explicit(np_run_map_entry(run->start), run, memory_order_release);
-    if (!is_at_unit || run->granule_count != NP_UNIT_GRANULES)
-        atomic_store_explicit(np_run_map_entry(np_run_end(run) - NP_GRANULE_BYTES), run,
-                              memory_order_release);
+    map_start(run);
+    if (run->start % NP_UNIT_BYTES != 0 || run->granule_count % NP_UNIT_GRANULES != 0) {
+        atomic_store_explicit(np_run_map_entry(last), run, memory_order_release);
+    } else if (run->granule_count != NP_UNIT_GRANULES) {
+        struct np_run *tail = unit_record(np_window_find(last), last);
+
+        tail->head = run;
+        atomic_store_explicit(&tail->state, NP_RUN_TAIL, memory_order_relaxed);
+    }
 }
 
 /* What is done to the resident bits under a mask. */
@@ -216,11 +239,14 @@ static void file(struct np_arena *arena, struct np_run *run)
 {
     run->node.key = size_key(run->granule_count) | (run->start >> NP_GRANULE_SHIFT);
     atomic_store_explicit(&run->state, NP_RUN_FREE, memory_order_relaxed);
-    np_run_map(run);
-    if (is_newest_end(arena, run))
+    if (is_newest_end(arena, run)) {
+        /* Its end moves with every growth: entries there would touch every page of the map. */
+        map_start(run);
         arena->top = run;
-    else
+    } else {
+        np_run_map(run);
         np_tree_insert(run->resident_count > 0 ? &arena->warm : &arena->cold, &run->node);
+    }
     atomic_fetch_add_explicit(&arena->retained_granules, retained_count(run), memory_order_relaxed);
     atomic_fetch_add_explicit(&arena->free_granules, run->granule_count, memory_order_relaxed);
 }
@@ -262,6 +288,8 @@ static struct np_run *free_run_before(const struct np_arena *arena, uintptr_t ad
                              ? NULL
                              : np_run_at_edge(address - NP_GRANULE_BYTES);
 
+    if (arena->top != NULL && np_run_end(arena->top) == address)
+        return arena->top;
     return is_free_run_of(run, arena) && np_run_end(run) == address ? run : NULL;
 }
 
