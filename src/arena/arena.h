@@ -183,6 +183,10 @@ void np_arena_look_at_allowance(size_t live_bytes, size_t retained_bytes);
 
 size_t np_arena_allowance_bytes(void);
 
+/* For who has watched the program for an epoch (np_thrash_epoch_ns): lowers the allowance to so much. */
+void np_arena_limit_allowance(size_t bytes);
+uint64_t np_arena_epoch_ns(void);
+
 void np_arena_fork(enum np_fork_phase phase);
 
 /* Files the runs that were given back while a fork had the locks; to be called when all its locks are free. */

@@ -76,6 +76,16 @@ size_t np_arena_allowance_bytes(void)
     return np_thrash_allowance_pages(&thrash) << NP_GRANULE_SHIFT;
 }
 
+void np_arena_limit_allowance(size_t bytes)
+{
+    np_thrash_limit(&thrash, bytes >> NP_GRANULE_SHIFT);
+}
+
+uint64_t np_arena_epoch_ns(void)
+{
+    return np_thrash_epoch_ns(&thrash);
+}
+
 size_t np_arena_purge_ranges(struct np_range *ranges, size_t count)
 {
     uint64_t since_ns = np_os_fine_ns();

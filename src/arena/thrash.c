@@ -166,11 +166,19 @@ static void lower_allowance(struct np_thrash *thrash, size_t lowest, size_t high
         ;
 }
 
+uint64_t np_thrash_epoch_ns(const struct np_thrash *thrash)
+{
+    return longer(EPOCH_MIN_NS, refault_ns(np_thrash_allowance_pages(thrash)));
+}
+
 static bool is_epoch_over(const struct np_thrash *thrash, uint64_t now_ns)
 {
-    uint64_t length_ns = longer(EPOCH_MIN_NS, refault_ns(np_thrash_allowance_pages(thrash)));
+    return now_ns >= get_ns(&thrash->epoch_ns) + np_thrash_epoch_ns(thrash);
+}
 
-    return now_ns >= get_ns(&thrash->epoch_ns) + length_ns;
+void np_thrash_limit(struct np_thrash *thrash, size_t pages)
+{
+    lower_to(&thrash->allowance_pages, pages);
 }
 
 /* Lets the words know what is live and retained now, and what the time is. */

@@ -51,6 +51,14 @@ void np_thrash_refault(struct np_thrash *thrash, size_t pages, size_t live_pages
 void np_thrash_look(struct np_thrash *thrash, size_t live_pages, size_t retained_pages,
                     uint64_t now_ns);
 
+/* Lowers the allowance to at most so much: for a caller that has watched the program for an epoch, and
+ * knows what it frees in that time. What is not freed cannot be taken back. */
+void np_thrash_limit(struct np_thrash *thrash, size_t pages);
+
+/* How long an epoch is now: so long that losing all of the allowance in it, and refaulting as much, costs
+ * at most 1/32 of it, and no less than a second. */
+uint64_t np_thrash_epoch_ns(const struct np_thrash *thrash);
+
 /* What may be retained above the threshold. */
 NP_INLINE size_t np_thrash_allowance_pages(const struct np_thrash *thrash)
 {

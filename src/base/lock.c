@@ -121,6 +121,11 @@ void np_lock_release(struct np_lock *lock)
         futex(&lock->word, FUTEX_WAKE, 1);
 }
 
+bool np_lock_is_any_held(void)
+{
+    return ranks_held != 0;
+}
+
 bool np_lock_is_held_for_fork(const struct np_lock *lock)
 {
     uint32_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);

@@ -53,6 +53,10 @@ extern NP_THREAD_LOCAL bool np_thread_is_forking;
 /* True while some thread of the process forks: callers may then exceed their usual limits. */
 extern _Atomic bool np_is_fork_under_way;
 
+/* True when this thread is inside a critical section of ours: a signal handler asks, before it waits for another thread
+ * that may want the same lock. */
+bool np_lock_is_any_held(void);
+
 /* True when this lock is held for a fork by another thread, or abandoned. */
 bool np_lock_is_held_for_fork(const struct np_lock *lock);
 

@@ -11,6 +11,7 @@
 
 #include "arena.h"
 #include "depot.h"
+#include "helper.h"
 #include "lock.h"
 #include "return.h"
 #include "thread.h"
@@ -31,6 +32,7 @@ void np_fork_prepare(void)
 {
     pthread_mutex_lock(&one_fork);
     atomic_store(&np_is_fork_under_way, true);
+    np_helper_fork(NP_FORK_PREPARE);
     each_lock(NP_FORK_PREPARE);
     np_thread_is_forking = true;
 }
@@ -39,6 +41,7 @@ void np_fork_parent(void)
 {
     np_thread_is_forking = false;
     each_lock(NP_FORK_PARENT);
+    np_helper_fork(NP_FORK_PARENT);
     atomic_store(&np_is_fork_under_way, false);
     np_depot_settle_aside();
     np_arena_settle_deferred();
@@ -50,6 +53,7 @@ void np_fork_child(void)
 {
     np_thread_is_forking = false;
     each_lock(NP_FORK_CHILD);
+    np_helper_fork(NP_FORK_CHILD);
     atomic_store(&np_is_fork_under_way, false);
     pthread_mutex_unlock(&one_fork);
 }

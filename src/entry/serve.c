@@ -5,22 +5,30 @@
 
 #include "bits.h"
 #include "check.h"
+#include "helper.h"
 #include "limits.h"
 #include "meta.h"
 #include "thread.h"
 #include "tune.h"
 
-static void *or_enomem(void *memory)
+/* Debug builds look at everything every so often. */
+static void audit_at_times(void)
+{
+    static _Atomic unsigned calls;
+
+    if (atomic_fetch_add_explicit(&calls, 1, memory_order_relaxed) % 64 == 0)
+        NP_ASSERT_SOUND(np_core_audit());
+}
+
+/* Here all slow paths come by. Inline, so that the return address is that of who called them; they are tail calls, so
+ * that is who called malloc. */
+NP_INLINE void *or_enomem(void *memory)
 {
     if (NP_UNLIKELY(memory == NULL))
         errno = ENOMEM;
-    /* Debug builds look at everything every so often: here, where all slow paths come by. */
-    if (NP_DEBUG_LEVEL >= 1) {
-        static _Atomic unsigned calls;
-
-        if (atomic_fetch_add_explicit(&calls, 1, memory_order_relaxed) % 64 == 0)
-            NP_ASSERT_SOUND(np_core_audit());
-    }
+    if (NP_DEBUG_LEVEL >= 1)
+        audit_at_times();
+    np_helper_look(__builtin_return_address(0));
     return memory;
 }
 

@@ -119,6 +119,14 @@ struct np_knob_row {
         .neap_variable = "NEAP_POPULATE",                                                          \
         .help = "1 asks the kernel for the pages of a fresh slab many at a time, once the "        \
                 "program holds much of that size; 0 lets the program fault them in one by one.")   \
+    ROW(HELPER, 2,                                                                                 \
+        .name = "helper", .least = 0, .most = 2,                                                   \
+        .neap_variable = "NEAP_HELPER", .initial_rule = "2 (auto)",                                \
+        .help = "A thread that returns what is left when a program that kept freeing much and "    \
+                "taking it back goes idle. It is started when such a program makes the trim "      \
+                "threshold rise, and ends with that. 0: never; 1: in any process; 2: only in one " \
+                "that has several threads already. Not with trim_threshold set, which then "       \
+                "does not rise.")                                                                  \
     ROW(CHECK, 0,                                                                                  \
         .name = "check", .least = 0, .most = 3,                                                    \
         .variable = "MALLOC_CHECK_", .tunable = "glibc.malloc.check",                              \

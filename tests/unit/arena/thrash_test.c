@@ -614,6 +614,24 @@ static void the_epoch_of_a_large_allowance_is_longer(void **state)
     assert_int_equal(np_thrash_allowance_pages(&thrash), 0);
 }
 
+static void it_can_be_lowered_from_outside(void **state)
+{
+    (void)state;
+    assert_true(np_thrash_epoch_ns(&thrash) == SECOND);
+    np_thrash_limit(&thrash, 0);
+    begin_with_allowance(100000);
+    assert_true(np_thrash_epoch_ns(&thrash) == 100000 * PAGE_NS);
+    np_thrash_limit(&thrash, 100001); /* nor raised */
+    assert_int_equal(np_thrash_allowance_pages(&thrash), 100000);
+    np_thrash_limit(&thrash, 70000);
+    assert_int_equal(np_thrash_allowance_pages(&thrash), 70000);
+    assert_true(np_thrash_epoch_ns(&thrash) == 70000 * PAGE_NS);
+    np_thrash_limit(&thrash, 1);
+    assert_true(np_thrash_epoch_ns(&thrash) == SECOND);
+    np_thrash_limit(&thrash, 0);
+    assert_int_equal(np_thrash_allowance_pages(&thrash), 0);
+}
+
 static void what_is_not_half_used_is_halved(void **state)
 {
     (void)state;
@@ -814,6 +832,7 @@ int main(void)
         cmocka_unit_test(an_epoch_takes_away_what_lay_there),
         cmocka_unit_test(less_than_an_eighth_does_not_count),
         cmocka_unit_test(the_epoch_of_a_large_allowance_is_longer),
+        cmocka_unit_test(it_can_be_lowered_from_outside),
         cmocka_unit_test(what_is_not_half_used_is_halved),
         cmocka_unit_test(a_refault_looks_too),
         cmocka_unit_test(a_clock_that_stands_still_changes_nothing),

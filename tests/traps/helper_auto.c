@@ -1,0 +1,63 @@
+/* Trap: a process with one thread may do what no process with several may: unshare a user namespace, setns, and much
+ * that nobody thinks of. By default there is a helper only where there are other threads, and not longer. */
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/wait.h>
+
+#include "helper.h"
+
+static pthread_barrier_t barrier;
+
+static void *have_a_heap(void *argument)
+{
+    void *volatile block = malloc(3000);
+
+    pthread_barrier_wait(&barrier); /* it lives */
+    pthread_barrier_wait(&barrier); /* it may end */
+    free(block);
+    return argument;
+}
+
+static void stay_alone(void)
+{
+    REQUIRE(!thrash());
+    REQUIRE(task_count() == 1);
+    /* EINVAL is the answer to a process with several threads; others may come from the machine. */
+    REQUIRE(unshare(CLONE_NEWUSER) == 0 || errno != EINVAL);
+}
+
+int main(void)
+{
+    size_t resident_at_start;
+    pthread_t thread;
+    pid_t child;
+    int status;
+
+    alarm(80);
+    memset(tooth, 1, sizeof tooth);
+    resident_at_start = resident_bytes();
+    child = fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        stay_alone();
+        _exit(0);
+    }
+    REQUIRE(waitpid(child, &status, 0) == child && status == 0);
+
+    REQUIRE(pthread_barrier_init(&barrier, NULL, 2) == 0);
+    REQUIRE(pthread_create(&thread, NULL, have_a_heap, NULL) == 0);
+    pthread_barrier_wait(&barrier);
+    REQUIRE(thrash());
+    REQUIRE(task_count() == 3);
+    grow();
+    drop();
+    REQUIRE(resident_bytes() > resident_at_start + TOOTH_MIB * MIB / 2);
+    pthread_barrier_wait(&barrier);
+    REQUIRE(pthread_join(thread, NULL) == 0);
+    /* Alone again: it does not wait until the program has been idle for long. */
+    REQUIRE(helper_ends_within(0.8));
+    REQUIRE(resident_bytes() <= resident_at_start + 4 * MIB);
+    REQUIRE(!thrash());
+    return 0;
+}
