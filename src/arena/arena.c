@@ -176,8 +176,7 @@ void np_run_give(struct np_run *run, size_t touched_count)
     }
     np_run_collect_deferred(arena);
     np_run_mark_touched(run, touched_count);
-    np_run_file(arena, run);
-    np_lock_release(&arena->lock);
+    np_run_file_and_release(arena, run);
 }
 
 /* The word of resident bits that has those of the unit at this address, and where they begin in it. */

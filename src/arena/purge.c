@@ -104,6 +104,13 @@ size_t np_arena_purge_ranges(struct np_range *ranges, size_t count)
     return bytes >> NP_GRANULE_SHIFT;
 }
 
+/* Takes an unfiled run out of circulation for as long as its taker is at work on it without the lock. */
+static void set_busy(struct np_run *run)
+{
+    atomic_store_explicit(&run->state, NP_RUN_BUSY, memory_order_relaxed);
+    np_run_map(run); /* it may have been the top, and not be it when it comes back */
+}
+
 /* Gives back the bookkeeping of the shares that overlap [from, to) granules, lie inside the run without
  * its first and last granule, and have nothing resident any more. */
 static void purge_records_around(struct np_run *run, size_t from, size_t to)
@@ -120,6 +127,52 @@ static void purge_records_around(struct np_run *run, size_t from, size_t to)
         if (np_run_count_resident(run, granule, granule + (share >> NP_GRANULE_SHIFT)) == 0)
             np_window_purge_records(at, at + share);
     }
+}
+
+/* Of a free run into which [start, end) has just been joined: the shares of bookkeeping that touch that piece, lie inside
+ * the run without its first and last granule, and whose granules are all cold. Those that had memory give their bookkeeping back when
+ * they are purged; these came cold, slab by slab. *stop: their end. */
+static uintptr_t stale_shares(const struct np_run *run, uintptr_t start, uintptr_t end,
+                              uintptr_t *stop)
+{
+    size_t share = np_window_share_bytes();
+    uintptr_t first = np_max(np_align_down(start - NP_GRANULE_BYTES, share),
+                             np_align_up(run->start + NP_GRANULE_BYTES, share));
+    uintptr_t last = np_min(np_align_up(end + NP_GRANULE_BYTES, share),
+                            np_align_down(np_run_end(run) - NP_GRANULE_BYTES, share));
+
+    while (first < last && np_run_count_resident(run, (first - run->start) >> NP_GRANULE_SHIFT,
+                                                 (first + share - run->start) >> NP_GRANULE_SHIFT) != 0)
+        first += share;
+    *stop = first;
+    while (*stop < last && np_run_count_resident(run, (*stop - run->start) >> NP_GRANULE_SHIFT,
+                                                 (*stop + share - run->start) >> NP_GRANULE_SHIFT) == 0)
+        *stop += share;
+    return first;
+}
+
+void np_run_file_and_release(struct np_arena *arena, struct np_run *run)
+{
+    uintptr_t start = run->start;
+    uintptr_t end = np_run_end(run);
+    uintptr_t stop;
+
+    run = np_run_file(arena, run);
+    start = stale_shares(run, start, end, &stop);
+    if (NP_LIKELY(start >= stop)) {
+        np_lock_release(&arena->lock);
+        return;
+    }
+    np_run_unfile(arena, run);
+    set_busy(run);
+    np_lock_release(&arena->lock);
+    np_window_purge_records(start, stop);
+    if (!np_lock_acquire(&arena->lock)) {
+        np_run_defer(run, 0);
+        return;
+    }
+    (void)np_run_file(arena, run);
+    np_lock_release(&arena->lock);
 }
 
 /* The end of the highest system page with a resident granule in [floor, to), or floor. */
@@ -261,8 +314,7 @@ static bool purge_largest(struct np_arena *arena, size_t want, size_t top_keep_b
     run = largest_retained(arena, top_keep_bytes);
     if (run != NULL) {
         np_run_unfile(arena, run);
-        atomic_store_explicit(&run->state, NP_RUN_BUSY, memory_order_relaxed);
-        np_run_map(run); /* it may have been the top, and not be it when it comes back */
+        set_busy(run);
     }
     np_lock_release(&arena->lock);
     if (run == NULL)
@@ -272,8 +324,7 @@ static bool purge_largest(struct np_arena *arena, size_t want, size_t top_keep_b
         np_run_defer(run, 0);
         return true;
     }
-    np_run_file(arena, run);
-    np_lock_release(&arena->lock);
+    np_run_file_and_release(arena, run);
     return true;
 }
 

@@ -330,7 +330,7 @@ static struct np_run *join(struct np_run *first, struct np_run *second)
     return first;
 }
 
-void np_run_file(struct np_arena *arena, struct np_run *run)
+struct np_run *np_run_file(struct np_arena *arena, struct np_run *run)
 {
     struct np_run *before = free_run_before(arena, run->start);
     struct np_run *after = np_run_free_after(arena, np_run_end(run));
@@ -344,6 +344,7 @@ void np_run_file(struct np_arena *arena, struct np_run *run)
         run = join(run, after);
     }
     file(arena, run);
+    return run;
 }
 
 void np_run_count_lent(struct np_arena *arena, size_t granule_count)

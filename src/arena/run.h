@@ -27,8 +27,12 @@ void np_run_append(struct np_arena *arena, uintptr_t start, uintptr_t end, struc
 struct np_run *np_run_carve(struct np_arena *arena, size_t granule_count, size_t alignment_bytes,
                             enum np_run_state state);
 
-/* Makes a run free: merges it and files it. Its resident fields are set. */
-void np_run_file(struct np_arena *arena, struct np_run *run);
+/* Makes a run free: merges it and files it, and returns what it is part of then. Its resident fields are set. */
+struct np_run *np_run_file(struct np_arena *arena, struct np_run *run);
+
+/* The same where the lock is to be released: it is, and bookkeeping goes back that describes nothing any more but the
+ * inside of the run. */
+void np_run_file_and_release(struct np_arena *arena, struct np_run *run);
 
 /* Takes a free run out of its tree, or from the top, and out of the counts. */
 void np_run_unfile(struct np_arena *arena, struct np_run *run);
