@@ -176,6 +176,7 @@ static void a_slab_with_twice_the_room_finds_another_place(void **state)
     assert_true(try_open(emptying));
     np_depot_settle(emptying);
     assert_true(emptying->node.key > other->node.key);
+    assert_true(emptying->node.key >> 48 >= 2 * 298); /* the room, and above the address */
     assert_true(np_slab_is_listed(emptying));
     assert_int_equal(np_depot_count(CLASS_64), 2);
     expect_sound();
@@ -357,7 +358,9 @@ static void held_slabs_stay_until_a_trim(void **state)
 
     (void)state;
     assert_true(np_tune_set(NP_KNOB_MXFAST, 120));
-    slab = slab_with_live(0, CLASS_64, 0);
+    slab = slab_with_live(0, CLASS_64, 200);
+    for (unsigned i = 0; i < 200; i++)
+        give(slab, slots[0][i]);
     other = slab_with_live(1, NP_TWIN_CLASS, 3);
     start = slab->start;
     np_depot_settle(slab);

@@ -392,6 +392,11 @@ static void refused_pages_are_tried_once(void **state)
     assert_int_equal(np_return_down_to(0, SIZE_MAX), 0);
     assert_int_equal(purge_calls(), 0);
     expect_truth();
+    /* Nor when somebody has opened it in passing. */
+    assert_true(try_open(sparse[3]));
+    np_depot_settle(sparse[3]);
+    assert_int_equal(np_return_down_to(0, SIZE_MAX), 0);
+    assert_int_equal(purge_calls(), 0);
     /* Unlocked, and had by a heap. */
     os_fake_lock_memory(NULL, 0);
     init_heaps();
