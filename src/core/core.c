@@ -9,6 +9,7 @@
 #include "depot.h"
 #include "large.h"
 #include "limits.h"
+#include "mxfast.h"
 #include "return.h"
 #include "returned.h"
 #include "thread.h"
@@ -323,7 +324,14 @@ bool np_core_trim(size_t pad_bytes)
 
 void np_core_knobs_changed(void)
 {
+    static _Atomic size_t held_bytes;
     struct np_heap *heap = np_thread_heap_if_any();
+    size_t limit = np_mxfast_limit_bytes();
+
+    if (limit < atomic_exchange_explicit(&held_bytes, limit, memory_order_relaxed)) {
+        np_depot_release_held();
+        np_return_excess();
+    }
 
     if (heap != NULL)
         np_heap_apply_knobs(heap);

@@ -55,6 +55,9 @@ void np_fork_child(void)
     each_lock(NP_FORK_CHILD);
     np_helper_fork(NP_FORK_CHILD);
     atomic_store(&np_is_fork_under_way, false);
+    /* What other threads had put aside, or were visiting. */
+    np_depot_settle_aside();
+    np_return_settle_in_child();
     pthread_mutex_unlock(&one_fork);
 }
 

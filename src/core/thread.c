@@ -101,11 +101,11 @@ static void detach(struct np_heap *heap)
     own_heap = NULL;
     thread_state = THREAD_NEW;
     np_heap_prepare_to_park(heap);
-    if (try_park(heap))
-        return;
-    np_heap_close_free(heap, NP_CLOSE_FREE);
-    while (!try_park(heap))
-        np_heap_close_all(heap);
+    if (!try_park(heap)) {
+        np_heap_close_free(heap, NP_CLOSE_FREE);
+        while (!try_park(heap))
+            np_heap_close_all(heap);
+    }
     np_return_excess(); /* what this thread has withheld until now */
 }
 
@@ -132,11 +132,15 @@ static void attach(struct np_heap *heap)
 static bool has_slot_for_registration(struct np_heap *heap)
 {
     void *slot = np_heap_take(heap, NP_THREAD_END_BYTES, NP_MAY_GROW);
+    struct np_slab *slab;
 
     if (slot == NULL)
         return false;
-    if (np_heap_give(np_slab_find((uintptr_t)slot), slot))
-        np_heap_notice(heap, np_slab_find((uintptr_t)slot));
+    slab = np_slab_find((uintptr_t)slot);
+    if (atomic_load_explicit(&slab->owner, memory_order_relaxed) != heap)
+        (void)np_heap_push(heap, slab, slot); /* it was lent */
+    else if (np_heap_give(slab, slot))
+        np_heap_notice(heap, slab);
     return true;
 }
 
@@ -188,6 +192,7 @@ struct np_heap *np_thread_homeless_acquire(void)
 void np_thread_homeless_release(void)
 {
     np_lock_release(&threads_lock);
+    np_return_excess(); /* not while others wait for the lock */
 }
 
 void np_thread_apply_knobs(void)

@@ -84,21 +84,24 @@ struct np_slab *np_depot_take(unsigned class_index)
     return slab;
 }
 
-/* Slabs that others hold are passed over; of those there are not more than threads. */
+/* Slabs that others hold, or whose free slots are all cold, are passed over; a few, then another way is cheaper. */
+#define VISIT_TRIES 8
+
 struct np_slab *np_depot_visit(unsigned class_index, uint64_t *word)
 {
     struct depot *depot = &depots[class_index];
     struct np_slab *found = NULL;
+    struct np_tree_node *node;
 
     if (atomic_load_explicit(&depot->count, memory_order_relaxed) == 0 ||
         !np_lock_acquire(&depot->lock))
         return NULL;
-    for (struct np_tree_node *node = np_tree_first_from(&depot->slabs, 0); node != NULL;
-         node = np_tree_first_from(&depot->slabs, node->key + 1))
-        if (np_slab_try_open(slab_of(node), word)) {
+    node = np_tree_first_from(&depot->slabs, 0);
+    for (unsigned tries = 0; tries < VISIT_TRIES && node != NULL && found == NULL; tries++) {
+        if (np_slab_may_have_warm_slots(slab_of(node)) && np_slab_try_open(slab_of(node), word))
             found = slab_of(node);
-            break;
-        }
+        node = np_tree_first_from(&depot->slabs, node->key + 1);
+    }
     np_lock_release(&depot->lock);
     return found;
 }
@@ -239,7 +242,7 @@ void np_depot_stop_being_twin(struct np_slab *slab)
 {
     if (np_slab_is_listed(slab) && !unlist(&depots[NP_TWIN_CLASS], slab))
         return;
-    slab->class_index = (uint8_t)np_class_of(slab->slot_bytes);
+    NP_OWNER_SET(slab->class_index, (uint8_t)np_class_of(slab->slot_bytes));
 }
 
 /* A slab of the class that was entirely free a moment ago, opened and unlisted, or NULL. */
@@ -273,7 +276,8 @@ void np_depot_trim(void)
     for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++) {
         struct np_slab *slab;
 
-        if (!np_mxfast_is_held(class_index))
+        /* What was held until the limit fell has no charge by which it would be found. */
+        if (!np_tune_is_set(NP_KNOB_MXFAST))
             continue;
         while ((slab = take_free_slab(&depots[class_index])) != NULL) {
             if (np_slab_live_count(slab) == 0)
@@ -281,6 +285,36 @@ void np_depot_trim(void)
             else
                 np_depot_settle(slab);
         }
+    }
+}
+
+#define SETTLED_AT_ONCE 16
+
+void np_depot_release_held(void)
+{
+    for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++) {
+        struct depot *depot = &depots[class_index];
+        struct np_slab *slabs[SETTLED_AT_ONCE];
+        uint64_t key = 0;
+        unsigned count;
+
+        do {
+            struct np_tree_node *node;
+            uint64_t word;
+
+            count = 0;
+            if (np_mxfast_is_held(class_index) || !np_lock_acquire(&depot->lock))
+                break;
+            while (count < SETTLED_AT_ONCE &&
+                   (node = np_tree_first_from(&depot->slabs, key)) != NULL) {
+                key = node->key + 1;
+                if (np_slab_try_open(slab_of(node), &word))
+                    slabs[count++] = slab_of(node);
+            }
+            np_lock_release(&depot->lock);
+            for (unsigned at = 0; at < count; at++)
+                np_depot_settle(slabs[at]);
+        } while (count == SETTLED_AT_ONCE);
     }
 }
 
@@ -307,8 +341,6 @@ const char *np_depot_audit(unsigned class_index)
 
 void np_depot_fork(enum np_fork_phase phase)
 {
-    if (phase == NP_FORK_CHILD)
-        atomic_store(&slabs_aside, NULL); /* other threads' slabs, perhaps half put there: lost to the child */
     for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++)
         np_lock_fork(&depots[class_index].lock, phase);
 }

@@ -130,11 +130,34 @@ static void disown(struct np_heap *heap, struct np_slab *slab)
     atomic_store_explicit(&slab->owner, NULL, memory_order_relaxed);
 }
 
+/* Returns memory if there is too much; the homeless heap leaves that to who lets go of its lock. */
+static void return_excess(const struct np_heap *heap)
+{
+    if (heap == NULL || heap->open_max_bytes == SIZE_MAX)
+        np_return_excess();
+}
+
+/* Closes a slab that this thread holds and no heap owns. A page of it that became free meanwhile was left to us. */
+static void settle(const struct np_heap *heap, struct np_slab *slab)
+{
+    np_depot_settle(slab);
+    return_excess(heap);
+}
+
 static void close_slab(struct np_heap *heap, struct np_slab *slab)
 {
     disown(heap, slab);
-    np_depot_settle(slab);
-    np_return_excess();
+    settle(heap, slab);
+}
+
+static void count_lent(struct np_heap *heap, unsigned class_index, unsigned granule_count)
+{
+    size_t before = (size_t)heap->shelf_granules[class_index] << NP_GRANULE_SHIFT;
+    size_t bytes = (size_t)granule_count << NP_GRANULE_SHIFT;
+
+    heap->open_bytes += bytes - before;
+    heap->lent_bytes += bytes - before;
+    heap->shelf_granules[class_index] = (uint8_t)granule_count;
 }
 
 /* Gives lent slots back. */
@@ -149,8 +172,8 @@ static void clear_shelf(struct np_heap *heap, unsigned class_index)
         if (np_slab_push(slab, slot, NP_PUSH_ONLY) == NP_PUSH_CLAIMED)
             np_depot_settle(slab);
     }
-    heap->open_bytes -= (size_t)heap->shelf_granules[class_index] << NP_GRANULE_SHIFT;
-    heap->shelf_granules[class_index] = 0;
+    return_excess(heap);
+    count_lent(heap, class_index, 0);
 }
 
 static void clear_shelves(struct np_heap *heap)
@@ -174,7 +197,7 @@ void np_heap_apply_knobs(struct np_heap *heap)
             continue;
         disown(heap, slab);
         np_depot_stop_being_twin(slab);
-        np_depot_settle(slab);
+        settle(heap, slab);
     }
     heap->held_bytes = held_bytes;
     rebuild_direct(heap);
@@ -230,8 +253,7 @@ static void take_back_lent(struct np_heap *heap, struct np_slab *slab)
         return;
     while (shelf->free_slots != NULL)
         (void)np_heap_give(slab, np_shelf_pop(shelf));
-    heap->open_bytes -= (size_t)heap->shelf_granules[class_index] << NP_GRANULE_SHIFT;
-    heap->shelf_granules[class_index] = 0;
+    count_lent(heap, class_index, 0);
 }
 
 /* Makes the heap the owner of a slab that its thread holds. */
@@ -300,20 +322,30 @@ void np_heap_notice(struct np_heap *heap, struct np_slab *slab)
     close_slab(heap, slab);
 }
 
+/* A twin slab may be of another limit of M_MXFAST than the heap's. */
+static bool has_slots_of_class(const struct np_heap *heap, const struct np_slab *slab)
+{
+    return slab->class_index != NP_TWIN_CLASS ||
+           (heap->held_bytes != 0 &&
+            slab->slot_bytes == np_classes[slot_class_of(heap, NP_TWIN_CLASS)].slot_bytes);
+}
+
 /* What is left to do after a push; false: nothing was freed. */
 static NP_NOINLINE bool finish_push(struct np_heap *heap, struct np_slab *slab, enum np_push push,
                                     enum np_push_wish wish)
 {
     if (push == NP_PUSH_TWICE || push == NP_PUSH_STRAY)
         return false;
-    if (push == NP_PUSH_CLAIMED) {
-        if (wish == NP_PUSH_AND_OPEN && np_slab_live_count(slab) != 0) {
-            own(heap, slab);
-            return true;
-        }
-        np_depot_settle(slab);
+    if (push == NP_PUSH_CLAIMED && wish == NP_PUSH_AND_OPEN && np_slab_live_count(slab) != 0 &&
+        has_slots_of_class(heap, slab)) {
+        own(heap, slab);
+        if (slab->until_notice <= 0) /* only slots that it had lent to us were live */
+            np_heap_notice(heap, slab);
+        return true;
     }
-    np_return_excess();
+    if (push == NP_PUSH_CLAIMED)
+        np_depot_settle(slab);
+    return_excess(heap);
     return true;
 }
 
@@ -404,7 +436,7 @@ static struct np_slab *take_listed(struct np_heap *heap, unsigned class_index)
             own(heap, slab);
             return slab;
         }
-        np_depot_settle(slab);
+        settle(heap, slab);
     }
     return NULL;
 }
@@ -439,9 +471,17 @@ static struct np_slab *find_lender(struct np_heap *heap, unsigned class_index, u
     if (slab != NULL && np_slab_try_open(slab, word)) {
         if (slab->class_index == class_index)
             return slab;
-        np_depot_settle(slab);
+        settle(heap, slab);
     }
     return heap->lender[class_index] = np_depot_visit(class_index, word);
+}
+
+/* So many granules next to each other lie on system pages of at most so many granules. */
+static unsigned in_system_pages(unsigned granules)
+{
+    unsigned page = (unsigned)(np_page_bytes() >> NP_GRANULE_SHIFT);
+
+    return granules == 0 ? 0 : ((granules + page - 2) / page + 1) * page;
 }
 
 /* Has slots of the class lent, onto the heap's own shelf, which is empty. */
@@ -450,6 +490,9 @@ static bool borrow(struct np_heap *heap, unsigned class_index)
     struct np_shelf *shelf = &heap->shelves[class_index];
     unsigned slot_bytes = np_classes[slot_class_of(heap, class_index)].slot_bytes;
 
+    /* Where system pages are large, a few slots withhold much. */
+    if (heap->lent_bytes > most_open_bytes(heap) / 2)
+        clear_shelves(heap);
     for (unsigned tries = 0; tries < 2; tries++) {
         uint64_t word;
         struct np_slab *slab = find_lender(heap, class_index, &word);
@@ -460,11 +503,10 @@ static bool borrow(struct np_heap *heap, unsigned class_index)
         NP_OWNER_SET(shelf->lent_from, slab->run->arena->index << 16 | slot_bytes);
         granules = slab->slot_bytes == slot_bytes ? np_slab_lend(slab, &word, shelf) : 0;
         if (granules == 0 || word == 0)
-            np_depot_settle(slab);
+            settle(heap, slab);
+        granules = in_system_pages(granules);
         if (granules > 0) {
-            heap->open_bytes += (size_t)granules << NP_GRANULE_SHIFT;
-            heap->open_bytes -= (size_t)heap->shelf_granules[class_index] << NP_GRANULE_SHIFT;
-            heap->shelf_granules[class_index] = (uint8_t)granules;
+            count_lent(heap, class_index, granules);
             close_surplus(heap, NULL);
             return true;
         }

@@ -41,6 +41,7 @@ struct np_heap {
     uint32_t split_pairs; /* bit p: classes 2p and 2p+1 have slabs of their own */
     uint32_t open_count;
     size_t open_bytes;
+    size_t lent_bytes; /* of open_bytes, those of shelf_granules */
     size_t open_max_bytes; /* a limit of its own where that is below the knob's */
     uint32_t open_hand; /* where the search for an idle slab goes on */
     uint16_t made_count[NP_CLASS_TABLE_COUNT]; /* slabs of the class made here, less those that emptied here */

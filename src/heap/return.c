@@ -73,6 +73,9 @@ static _Atomic unsigned visited_unit;
 /* Too large for the stacks that programs free on; so rounds come from a pool, which has as many as there ever were
  * threads returning at once. */
 struct round {
+    void *pool_link;
+    struct round *next; /* of all rounds; fixed */
+    bool is_remembered;
     size_t want_granules;
     size_t granules; /* of the ranges */
     unsigned slab_count;
@@ -121,6 +124,8 @@ static void visit_slab(struct round *round, struct np_window *window, unsigned u
     }
     if (!np_slab_try_open(slab, &round->words[round->slab_count]))
         return;
+    /* At once, so that nobody else returns other memory in its place meanwhile. */
+    np_slab_charge(slab, 0);
     round->slabs[round->slab_count++] = slab;
     add_ranges(round, slab, np_slab_free_pages(slab));
 }
@@ -192,6 +197,33 @@ static void note_purged(struct round *round)
     }
 }
 
+static _Atomic(struct round *) newest_round;
+
+/* All rounds are on a list for the child of a fork. */
+static void remember(struct round *round)
+{
+    struct round *newest = atomic_load_explicit(&newest_round, memory_order_relaxed);
+
+    if (round->is_remembered)
+        return;
+    round->is_remembered = true;
+    do
+        round->next = newest;
+    while (!atomic_compare_exchange_weak_explicit(&newest_round, &newest, round,
+                                                  memory_order_release, memory_order_relaxed));
+}
+
+void np_return_settle_in_child(void)
+{
+    for (struct round *round = atomic_load_explicit(&newest_round, memory_order_acquire);
+         round != NULL; round = round->next) {
+        for (unsigned at = 0; at < round->slab_count; at++)
+            if (round->slabs[at] != NULL)
+                np_depot_settle(round->slabs[at]);
+        round->slab_count = 0;
+    }
+}
+
 /* One round: visits slabs, returns their free pages in as few calls as the system allows, and closes them again. Adds the
  * granules that went to *gone. False: no slab to visit was found. After true there is less to visit, even if nothing
  * went because the system refused to take it. */
@@ -202,8 +234,9 @@ static bool purge_slabs(size_t want_granules, size_t *gone)
 
     if (round == NULL)
         return false;
+    remember(round);
     round->want_granules = want_granules;
-    round->granules = round->slab_count = round->range_count = 0;
+    round->granules = round->range_count = 0;
     fill_round(round);
     is_any = round->slab_count > 0;
     if (round->range_count > 0) {
@@ -213,12 +246,14 @@ static bool purge_slabs(size_t want_granules, size_t *gone)
     for (unsigned at = 0; at < round->slab_count; at++) {
         struct np_slab *slab = round->slabs[at];
 
-        /* Unless somebody has pushed, all free pages are cold now, or refused. A charge that is raised meanwhile
-         * comes with a push, and its page was seen here or will be by the settling. */
+        /* From here on the child of a fork does not find it. */
+        round->slabs[at] = NULL;
+        /* Unless somebody has pushed, all free pages are cold now, or refused. */
         np_slab_charge(slab, 0);
         if (!np_slab_try_reclose(slab, round->words[at]))
             np_depot_settle(slab);
     }
+    round->slab_count = 0;
     np_pool_give(&round_pool, round);
     return is_any;
 }

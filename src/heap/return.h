@@ -33,6 +33,10 @@ size_t np_return_down_to(size_t retained_bytes, size_t most_bytes);
 /* Gives back all of it, but for pad_bytes at the top of the main arena; returns whether anything went. */
 bool np_return_all(size_t pad_bytes);
 
+/* In the child of a fork: closes what other threads were visiting, but for the one slab that each was about to open or
+ * close; to be called when all locks are free. */
+void np_return_settle_in_child(void);
+
 /* The lock of the engine's own pool, of rank NP_RANK_META. */
 void np_return_fork(enum np_fork_phase phase);
 

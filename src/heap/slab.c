@@ -244,7 +244,7 @@ static void hide_from_visitors(struct np_slab *slab)
 /* Pages of a closed slab have become free. The sum first: it must not sink below the parts that others take off. */
 static void charge_more(struct np_slab *slab, unsigned granule_count)
 {
-    if (np_mxfast_is_held(slab->class_index))
+    if (np_mxfast_is_held(NP_OWNER_GET(slab->class_index)))
         return;
     np_returned_note_freed((size_t)granule_count << NP_GRANULE_SHIFT);
     atomic_fetch_add_explicit(&np_slab_sums.charged_granules, granule_count, memory_order_relaxed);
@@ -470,16 +470,16 @@ static bool take_warm(struct np_slab *slab)
 
 /* Whether more slots are free than lie on cold pages; for loose slabs, whether any is. A free that is under way has its
  * bit set and does not count yet, so "no" may be wrong for a moment. */
-static bool may_have_warm_slots(const struct np_slab *slab)
+bool np_slab_may_have_warm_slots(const struct np_slab *slab)
 {
     int count = np_slab_word_count(atomic_load_explicit(&slab->word, memory_order_relaxed));
 
-    return count > (int)(np_bit_count(slab->cold_pages) * slab->slots_per_page);
+    return count > (int)(np_bit_count(NP_OWNER_GET(slab->cold_pages)) * slab->slots_per_page);
 }
 
 bool np_slab_refill(struct np_slab *slab)
 {
-    return may_have_warm_slots(slab) && take_warm(slab);
+    return np_slab_may_have_warm_slots(slab) && take_warm(slab);
 }
 
 /* A warm page of a paged slab with free slots; of several, the first that has a few. Or none: page_count. */
@@ -519,16 +519,20 @@ static void lend_loose(struct np_slab *slab, struct chain *chain)
     }
 }
 
-/* A charged page has been lent: it would be charged once more when its slots come back. */
+/* A charged page has been lent: it would be charged once more when its slots come back. Counted anew, by bits as they are
+ * since the slab was opened: a pusher that saw it closed before may raise the charge at any moment, and what it adds must not
+ * be taken off. If it adds later, the charge is one too high for a while. */
 static void discharge_lent(struct np_slab *slab)
 {
-    unsigned charged = atomic_load_explicit(&slab->charged_count, memory_order_relaxed);
-    unsigned left;
+    unsigned free_count;
+    unsigned before;
 
-    if (charged == 0)
+    if (atomic_load_explicit(&slab->charged_count, memory_order_relaxed) == 0)
         return;
-    left = (unsigned)np_min(charged, np_bit_count(np_slab_free_pages(slab)));
-    np_returned_note_reused((size_t)(np_slab_charge(slab, left) - left) << NP_GRANULE_SHIFT);
+    free_count = np_bit_count(np_slab_free_pages(slab));
+    before = np_slab_charge(slab, free_count);
+    if (before > free_count)
+        np_returned_note_reused((size_t)(before - free_count) << NP_GRANULE_SHIFT);
 }
 
 unsigned np_slab_lend(struct np_slab *slab, uint64_t *word, struct np_shelf *shelf)

@@ -173,6 +173,9 @@ bool np_slab_refill(struct np_slab *slab);
  * and closes the slab again. Returns the granules that they lie on; 0: there are none, and the slab is not closed. */
 unsigned np_slab_lend(struct np_slab *slab, uint64_t *word, struct np_shelf *shelf);
 
+/* Whether more slots are free than lie on cold pages. Anybody may ask; a hint, since others change both. */
+bool np_slab_may_have_warm_slots(const struct np_slab *slab);
+
 /* Holder: makes a cold system page warm and takes slots from there; false: no slot is cold. With a granule_count above 1
  * that many if they are neighbours, and memory is put behind all of them at once. */
 bool np_slab_extend(struct np_slab *slab, unsigned granule_count);
