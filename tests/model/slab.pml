@@ -1,32 +1,38 @@
 /*
  * The slab protocol, as a model for spin.  docs/slab_protocol.md says it in prose.
  *
- * Owns: slabs as records with private fields and one shared word; their slots as real linked
- * lists; the closed lists of the depot with a lock a class; threads which allocate, free, claim,
- * close, exit, and free again after their exit.  Nothing bounds how often a thread does so: the
- * search is over all histories, of any length, of so many threads, slabs and slots.
+ * Owns: slabs as records with private fields, one shared word and shared bits; the depot's trees
+ * with a lock a class; pages with memory and without; threads which allocate, free, claim, close,
+ * purge, visit, exit, and free again after their exit.  Nothing bounds how often a thread does
+ * so: the search is over all histories, of any length, of so many threads, slabs and slots.
  *
  * One step is one shared access.  Private fields join the step beside them, since nobody else
- * may look at them; `touch` asserts that.  A compare-and-swap loop is one step: it succeeds only
- * if the word still is what the new value was computed from, nothing but the word (and a slot
- * which is ours) is read for it, and an attempt that fails leaves no trace.
+ * may look at them; `touch` asserts that.  So does what a lock guards, and the taking and
+ * releasing of that lock: only who has it can tell the difference.  A compare-and-swap loop is one
+ * step: it succeeds only if the word still is what the new value was computed from, nothing but
+ * the word is read for it, and an attempt that fails leaves no trace.  Closing is not such a loop:
+ * what it must find is the word that was loaded before the bits were looked at.
  *
- * Leaves out: the order of a class's list (a taker may pick any slab: every order is covered),
- * the bound on open slabs (a heap may close any slab at any time: every bound is covered), fork,
- * and memory weaker than sequential consistency (the document argues those orderings).
+ * Leaves out: the order of a class's tree (a taker may pick any slab: every order is covered), the
+ * bound on open slabs and the threshold of what is retained (a heap may close, and a holder purge,
+ * at any time: every policy is covered), how the private list is linked (one thread sees it: here
+ * it is a set), and memory weaker than sequential consistency (the document argues those
+ * orderings).
  *
  * Settings, all by -D; `run` holds the sets that are tried:
- *   SLABS, SLOTS, CLASSES   how many slabs, slots of a slab (2 to 4), classes
+ *   SLABS, SLOTS, CLASSES   how many slabs, slots of a slab (2 to 4), classes; a slab has two
+ *                       pages, and of three or four slots the second lies on both
+ *   WORDS               2: the slots take turns between two words of bits, and a page lies in both
  *   FREERS, STRANGERS   threads beside the allocator: one that frees and claims and exits (0 or
  *                       1), one that never has a heap (0 or 1)
- *   PURGE               a holder may purge pages on which no live slot lies
  *   TAKERS              2: the freer allocates too
+ *   PURGE               holders may purge pages on which no live slot lies; the kernel may refuse
+ *   VISITORS            threads that open closed slabs which they have no business with, as one
+ *                       does that looks for memory to return: 1: the stranger; 2: all of them
  *   ROOM_TO_LIST        slots of room from which on a closed slab is listed
  *   FORK                the stranger forks: it holds the depot's locks, and nobody waits
  *   PARK                a thread that ends may park its heap with slabs open (the heap serves
  *                       again, and the thread, which has no heap, may free meanwhile)
- *   ANY_NOTICE          a slab closed with room asks to be claimed at any count, not only when
- *                       entirely free: every policy that the return of memory may want
  *   BREAK_...           one deliberate mistake each; spin must find each one
  */
 
@@ -45,24 +51,53 @@
 #ifndef STRANGERS
 #define STRANGERS 1
 #endif
-
-/* Two pages; of three or four slots the second lies on both. */
+#ifndef VISITORS
+#define VISITORS 0
+#endif
 #ifndef SLOTS
 #define SLOTS 3
 #endif
-#define ALL_PAGES 3
-#if SLOTS == 2
-#define PAGES_OF(k) (k)
-#else
-#define PAGES_OF(k) ((k) == 1 -> 1 : ((k) == 2 -> 3 : 2))
+#ifndef WORDS
+#define WORDS 1
 #endif
 
-/* A slab is listed from this much room on.  With less it is closed unlisted, and claimed by the push
- * that makes so much more room. */
+/* Sets are masks.  Slots are 1 to 4; pages are 1 and 2, and serve as masks themselves. */
+#define SLOT(k) (1 << ((k) - 1))
+#define ALL_SLOTS ((1 << SLOTS) - 1)
+#define SIZE(m) (((m) & 1) + (((m) >> 1) & 1) + (((m) >> 2) & 1) + (((m) >> 3) & 1))
+
+#define ALL_PAGES 3
+#if SLOTS == 2
+#define SLOTS_OF_1 1
+#define SLOTS_OF_2 2
+#else
+#define SLOTS_OF_1 3
+#define SLOTS_OF_2 (ALL_SLOTS - 1)
+#endif
+
+/* Slots that overlap any of these pages. */
+#define ON_PAGES(g) ((((g) & 1) * SLOTS_OF_1) | (((g) >> 1) * SLOTS_OF_2))
+
+/* Pages that a slot overlaps, and pages all of whose slots are in a set. */
+#define PAGES_OF(k) (((SLOTS_OF_1 & SLOT(k)) != 0) + 2 * ((SLOTS_OF_2 & SLOT(k)) != 0))
+#define PAGES_WITHIN(m) \
+    ((((m) & SLOTS_OF_1) == SLOTS_OF_1) + 2 * (((m) & SLOTS_OF_2) == SLOTS_OF_2))
+
+/* The words of the bitmap: one, or slots 1 and 3 and slots 2 and 4. */
+#if WORDS == 1
+#define FIRST_WORD ALL_SLOTS
+#define WORD_OF(k) FIRST_WORD
+#else
+#define FIRST_WORD 5
+#define SECOND_WORD 10
+#define WORD_OF(k) (((k) & 1) -> FIRST_WORD : SECOND_WORD)
+#endif
+
+/* A slab is listed from this much room on.  With less it is closed unlisted, and claimed by the
+ * push that makes so much more room. */
 #ifndef ROOM_TO_LIST
 #define ROOM_TO_LIST 1
 #endif
-#define ROOM(s) (SLOTS - slab[s].used)
 
 /* Thread numbers, which serve as heap numbers too; 0 is nobody. */
 #define ALLOCATOR 1
@@ -73,59 +108,53 @@
 #define NOBODY_YET 4
 #define FORKING 5
 
-/* What the program may do with a slot; this is the truth that lists are compared with. */
-#define COLD 0
-#define FREE 1
-#define LIVE 2
-#define LEAVING 3 /* inside free, not yet on a list */
-
 #if defined(BREAK_OWNER_KEPT) || defined(BREAK_OWNER_CLEARED_LATE) || \
     defined(BREAK_OWNER_SET_EARLY)
 /* The audit is to find the harm, and not just the unexpected value. */
 #define BREAK_OWNER
 #endif
 
-#define LINK(s, k) link[(s) * SLOTS + (k) - 1]
-#define STATE(s, k) state[(s) * SLOTS + (k) - 1]
-
 typedef slab_record {
-    /* the atomic word */
-    byte head;
-    byte count;
+    /* the atomic word; zero where there is no slab */
+    short count;
     byte notice;
-    bit open;
+    bit closed;
+    bit listed;
+    /* a bit for each slot, in WORDS atomic words */
+    byte bits;
     /* atomic by itself, compared with one's own heap only */
     byte owner;
     /* the holder's own */
-    byte free;
-    byte used;
-    byte extended;
-    byte cold_pages;
-    /* the depot's, under the lock of the class; the holder reads is_listed without it */
-    bit is_listed;
-    bit in_list;
+    byte free;    /* the private list */
+    byte cold;    /* pages */
+    byte charged; /* pages, in the sum of what is retained */
+    short owed;   /* bits taken, less bits put back, of which the count is not told yet */
     byte class;
+    /* under the lock of the class */
+    bit in_tree;
+#if VISITORS
+    bit is_hinted; /* to those who look for pages to return; written by the holder */
+#endif
     /* what no code reads: */
-    bit exists;      /* the arena has lent the run */
-    byte holder;     /* who holds it, changed in the very step that opens or closes */
-    bit had_room;    /* when it was closed */
+    bit exists;     /* the arena has lent the run */
+    byte holder;    /* who holds it, changed in the very step that opens or closes */
+    bit had_room;   /* when it was closed */
+    byte live;      /* slots in the program's hands */
+    byte leaving;   /* slots inside free, whose bit is not set */
+    short uncounted; /* frees that have set their bit, and not raised the count */
+#ifdef PURGE
+    byte resident; /* pages that have memory */
+#endif
 };
 
 slab_record slab[SLABS];
-byte link[SLABS * SLOTS];
-byte state[SLABS * SLOTS];
 byte depot_lock[CLASSES];
 byte ended_count;
 
 /* Which record each thread may still look at, as s + 1; 0 once it was zeroed under its eyes. */
 byte looks_at[4];
 
-/* Scratch of the steps below; 0 between steps, so that it adds no states. */
 hidden byte i_;
-hidden byte k_;
-hidden byte n_;
-hidden byte seen_;
-hidden byte busy_;
 
 /* Only the holder touches private fields. */
 inline touch(s)
@@ -133,314 +162,426 @@ inline touch(s)
     assert(slab[s].holder == me)
 }
 
-/* The whole truth about one slab, after every step that changed it. */
+/* Nobody looks at a record that may be another slab's by now. */
+inline look(s)
+{
+    assert(slab[s].exists && looks_at[me] == s + 1)
+}
+
+#ifdef PURGE
+#define RESIDENT(s) slab[s].resident
+#else
+#define RESIDENT(s) (ALL_PAGES - slab[s].cold)
+#endif
+
+/* The whole truth about one slab, whenever a thread begins an operation. */
 inline audit(s)
 {
-    seen_ = 0;
-    n_ = 0;
-    k_ = slab[s].head;
-    do
-    :: k_ != 0 ->
-        assert(STATE(s, k_) == FREE);
-        assert((seen_ & (1 << k_)) == 0); /* on one list, once */
-        seen_ = seen_ | (1 << k_);
-        n_++;
-        k_ = LINK(s, k_)
-    :: else -> break
-    od;
-    assert(n_ == slab[s].count);
-    k_ = slab[s].free;
-    do
-    :: k_ != 0 ->
-        assert(STATE(s, k_) == FREE);
-        assert((seen_ & (1 << k_)) == 0);
-        seen_ = seen_ | (1 << k_);
-        n_++;
-        k_ = LINK(s, k_)
-    :: else -> break
-    od;
-    busy_ = 0;
-    k_ = 1;
-    do
-    :: k_ <= SLOTS ->
-        if
-        :: STATE(s, k_) == FREE -> assert((seen_ & (1 << k_)) != 0) /* none is lost */
-        :: STATE(s, k_) >= LIVE -> busy_++
-        :: else
-        fi;
-        k_++
-    :: else -> break
-    od;
-    assert(n_ + busy_ == slab[s].extended);
-    assert(slab[s].used == busy_ + slab[s].count);
     if
-    :: slab[s].holder == 0 && slab[s].extended != 0 -> /* closed, and not a zeroed record */
-        assert(!slab[s].open);
-        assert(slab[s].free == 0);
+    :: slab[s].holder != 0 || slab[s].closed ->
+        assert(slab[s].exists);
+        /* Every slot is in one place. */
+        assert((slab[s].bits | slab[s].free | slab[s].live | slab[s].leaving) == ALL_SLOTS);
+        assert(SIZE(slab[s].bits) + SIZE(slab[s].free) + SIZE(slab[s].live) +
+                   SIZE(slab[s].leaving) ==
+               SLOTS);
+        assert(slab[s].count == SIZE(slab[s].bits) + slab[s].owed - slab[s].uncounted);
+        /* No live slot and no link of the private list where there is no memory. */
+        assert((ON_PAGES(slab[s].cold) & ~slab[s].bits) == 0);
+#if defined(PURGE) && !defined(BREAK_ADVISE_LATE)
+        assert((slab[s].cold | slab[s].resident) == ALL_PAGES);
+        assert((slab[s].cold & slab[s].resident) == 0);
+#endif
+        assert(slab[s].closed == (slab[s].holder == 0))
+    :: else
+    fi;
+    if
+    :: slab[s].closed ->
+        assert(slab[s].exists);
+        assert(slab[s].free == 0 && slab[s].owed == 0);
 #ifndef BREAK_OWNER
         assert(slab[s].owner == 0);
 #endif
-        assert(busy_ > 0);                                /* it would have been given back */
-        assert(slab[s].count < slab[s].notice);           /* at its notice somebody claims it */
-        assert(slab[s].notice <= slab[s].extended);       /* which the last free does reach */
-#ifndef BREAK_PUBLISH_THEN_LIST
-        /* Takers can find its room, or one has just unlisted it and will open it. */
-        assert(!slab[s].had_room || slab[s].in_list || depot_lock[slab[s].class] != 0)
+        assert(slab[s].count < SLOTS);           /* it would have been given back */
+        assert(slab[s].count < slab[s].notice);  /* at its notice somebody claims it */
+        assert(slab[s].notice <= SLOTS);         /* which the last free does reach */
+        assert(!slab[s].had_room || slab[s].listed); /* takers find its room */
+        /* What is retained is known, and no more; or a free is under way that has seen it. */
+        i_ = PAGES_WITHIN(slab[s].bits) & RESIDENT(s);
+        assert((slab[s].charged & ~i_) == 0);
+        assert(slab[s].charged == i_ || slab[s].uncounted > 0);
+#if VISITORS
+        assert(slab[s].charged == 0 || slab[s].is_hinted); /* visitors find it */
 #endif
-    :: slab[s].holder != 0 -> assert(slab[s].open)
+        i_ = 0
     :: else
     fi;
-    seen_ = 0;
-    n_ = 0;
-    k_ = 0;
-    busy_ = 0
+    assert(slab[s].listed == slab[s].in_tree || depot_lock[slab[s].class] != 0)
 }
 
-/* In the hands of the caller from here on: the step that turns `open` from 0 to 1. */
+/* In the hands of the caller from here on: the step that turns `closed` from 1 to 0. */
 inline become_holder(s)
 {
     assert(slab[s].exists);
     assert(slab[s].holder == 0);
-    slab[s].open = 1;
+    slab[s].closed = 0;
     slab[s].holder = me;
     slab[s].had_room = 0;
-    slab[s].notice = 0 /* nobody reads it while the slab is open: fewer states */
+    /* Nobody reads these while the slab is open: fewer states. */
+    slab[s].notice = 0;
+    slab[s].charged = 0
 }
 
-/*
- * The private list is kept in order of address.  The protocol does not care for the order of a
- * list that only one thread sees, and the search has fewer states to tell apart.
- */
-inline insert_private(s, k)
-{
-    if
-    :: slab[s].free == 0 || slab[s].free > k ->
-        LINK(s, k) = slab[s].free;
-        slab[s].free = k
-    :: else ->
-        i_ = slab[s].free;
-        do
-        :: LINK(s, i_) != 0 && LINK(s, i_) < k -> i_ = LINK(s, i_)
-        :: else -> break
-        od;
-        LINK(s, k) = LINK(s, i_);
-        LINK(s, i_) = k;
-        i_ = 0
-    fi
-}
+/* Slots whose bits the holder may take. */
+#ifdef BREAK_TAKE_COLD
+#define TAKEABLE(s) slab[s].bits
+#else
+#ifdef BREAK_TAKE_HALF_COLD
+/* Looks at the page in which the slot begins only. */
+#define TAKEABLE(s) \
+    (slab[s].bits & ~(((slab[s].cold & 1) * SLOTS_OF_1) | \
+                      ((slab[s].cold >> 1) * (SLOTS_OF_2 & ~SLOTS_OF_1))))
+#else
+#define TAKEABLE(s) (slab[s].bits & ~ON_PAGES(slab[s].cold))
+#endif
+#endif
 
-/* The word's list becomes part of the private one; the flags of the word stay. */
-inline collect(s)
+/* One word's bits become part of the private list.  The count learns of it in the next step. */
+inline take_bits(s, word)
 {
     touch(s);
-    slab[s].used = slab[s].used - slab[s].count;
-    slab[s].count = 0;
-    do
-    :: slab[s].head != 0 ->
-        k_ = slab[s].head;
-        slab[s].head = LINK(s, k_);
-        insert_private(s, k_)
-    :: else -> break
-    od;
-    k_ = 0
+    i_ = TAKEABLE(s) & (word);
+    slab[s].bits = slab[s].bits & ~i_;
+    slab[s].free = slab[s].free | i_;
+    slab[s].owed = slab[s].owed + SIZE(i_);
+    i_ = 0
 }
 
-/* The lowest cold page comes back, and with it each slot that has no other cold page. */
-inline extend(s)
+/* The private list, as far as it lies in this word, becomes bits. */
+inline put_back_bits(s, word)
 {
     touch(s);
-    if
-    :: (slab[s].cold_pages & 1) != 0 -> slab[s].cold_pages = slab[s].cold_pages - 1
-    :: else -> slab[s].cold_pages = 0
-    fi;
-    k_ = SLOTS;
-    do
-    :: k_ > 0 ->
-        if
-        :: STATE(s, k_) == COLD && (PAGES_OF(k_) & slab[s].cold_pages) == 0 ->
-            STATE(s, k_) = FREE;
-            insert_private(s, k_);
-            slab[s].extended++
-        :: else
-        fi;
-        k_--
-    :: else -> break
-    od;
-    k_ = 0
+    i_ = slab[s].free & (word);
+    assert((slab[s].bits & i_) == 0);
+    slab[s].bits = slab[s].bits | i_;
+    slab[s].free = slab[s].free & ~i_;
+    slab[s].owed = slab[s].owed - SIZE(i_);
+    i_ = 0
 }
+
+inline settle_count(s)
+{
+    touch(s);
+    slab[s].count = slab[s].count - slab[s].owed;
+    slab[s].owed = 0
+}
+
+/* The whole private list becomes bits, and the count learns of it. */
+#if WORDS == 1
+#define PUT_BACK(s) atomic { put_back_bits(s, FIRST_WORD) }
+#else
+#define PUT_BACK(s) \
+    atomic { put_back_bits(s, FIRST_WORD) } \
+    atomic { put_back_bits(s, SECOND_WORD) }
+#endif
+#ifdef BREAK_PUT_BACK_UNCOUNTED
+#define PUBLISH(s) PUT_BACK(s)
+#else
+#define PUBLISH(s) \
+    PUT_BACK(s) \
+    atomic { settle_count(s) }
+#endif
+
+/* The lowest cold page gets memory, and its slots may be taken if they have no other cold page. */
+inline warm_page(s)
+{
+    touch(s);
+    i_ = ((slab[s].cold & 1) != 0 -> 1 : 2);
+    assert((ON_PAGES(i_) & ~slab[s].bits) == 0);
+    slab[s].cold = slab[s].cold & ~i_;
+#ifdef PURGE
+    slab[s].resident = slab[s].resident | i_;
+#endif
+    i_ = 0
+}
+
+/* The arena lends a run, and its record is made: no slot of it is in anyone's hands yet, so this
+ * is one step. */
+inline create(s, c)
+{
+    assert(!slab[s].exists && slab[s].count == 0 && slab[s].owner == 0 && !slab[s].listed);
+    assert(!slab[s].closed && !slab[s].in_tree);
+    slab[s].exists = 1;
+    become_holder(s);
+    slab[s].class = c;
+    slab[s].owner = me;
+    slab[s].bits = ALL_SLOTS;
+    slab[s].count = SLOTS;
+    slab[s].cold = ALL_PAGES
+}
+
+/* Reads the bits into `seen`, one word after the other; private things join the last one's step. */
+#if WORDS == 1
+#define READ_FIRST_WORDS(s)
+#define READ_LAST_WORD(s) seen = slab[s].bits
+#else
+#define READ_FIRST_WORDS(s) \
+    atomic { \
+        assert(slab[s].exists); \
+        seen = slab[s].bits & FIRST_WORD \
+    }
+#define READ_LAST_WORD(s) seen = seen | (slab[s].bits & SECOND_WORD)
+#endif
 
 #ifdef PURGE
 #ifdef BREAK_STRADDLER
-/* Judges a page by the slots that start in it. */
-#define JUDGED(k, g) (((k) <= 2 -> 1 : 2) == (g))
+/* Judges a page by the slots that begin there. */
+#define IS_PURGEABLE(s, g) \
+    ((seen & ((g) == 1 -> SLOTS_OF_1 : SLOTS_OF_2 & ~SLOTS_OF_1)) == \
+     ((g) == 1 -> SLOTS_OF_1 : SLOTS_OF_2 & ~SLOTS_OF_1))
 #else
-#define JUDGED(k, g) ((PAGES_OF(k) & (g)) != 0)
+#ifdef BREAK_PURGE_PRIVATE
+/* Takes the private list for free slots like any. */
+#define IS_PURGEABLE(s, g) ((PAGES_WITHIN(seen | slab[s].free) & (g)) != 0)
+#else
+#ifdef BREAK_PURGE_LEAVING
+/* Takes a slot for free because the program has freed it: the free is under way. */
+#define IS_PURGEABLE(s, g) ((PAGES_WITHIN(seen | slab[s].leaving) & (g)) != 0)
+#else
+#define IS_PURGEABLE(s, g) ((PAGES_WITHIN(seen) & (g)) != 0)
+#endif
+#endif
 #endif
 
-/*
- * Page g of 1 and 2 goes back to the kernel, if every slot that overlaps it is on the private
- * list or cold already; those slots leave the list and are cold.  (The code does it as: take the
- * slots off, madvise, set the bit.  All three are the holder's alone.)
- */
-inline purge(s, g)
+/* The kernel takes page g, and all that lies there is lost; or refuses. */
+inline advise(s, g)
+{
+    if
+    :: assert((ON_PAGES(g) & (slab[s].live | slab[s].leaving | slab[s].free)) == 0);
+        slab[s].resident = slab[s].resident & ~(g);
+#if !defined(BREAK_COLD_FIRST) && !defined(BREAK_ADVISE_LATE)
+        touch(s);
+        slab[s].cold = slab[s].cold | g
+#endif
+    :: 1
+    fi
+}
+
+/* Holder: `page` goes back, if it is warm and the bits of all slots that overlap it are set.  They
+ * are so still when the advice is given: only the holder takes bits. */
+#define PURGE_PAGE(s) \
+    READ_FIRST_WORDS(s) \
+    atomic { \
+        touch(s); \
+        READ_LAST_WORD(s); \
+        if \
+        :: (slab[s].cold & page) != 0 || !IS_PURGEABLE(s, page) -> page = 0 \
+        :: else \
+        fi; \
+        seen = 0 \
+    } \
+    ADVISE(s)
+#ifdef BREAK_COLD_FIRST
+#define ADVISE(s) \
+    atomic { \
+        slab[s].cold = slab[s].cold | page; \
+        advise(s, page); \
+        page = 0 \
+    }
+#else
+#ifdef BREAK_ADVISE_LATE
+/* The page is marked, and the advice given when the slab is closed. */
+#define ADVISE(s) slab[s].cold = slab[s].cold | page;
+#else
+#define ADVISE(s) \
+    atomic { \
+        advise(s, page); \
+        page = 0 \
+    }
+#endif
+#endif
+#endif
+
+/* The compare-and-swap that closes finds the word as it was loaded. */
+#ifdef BREAK_CLOSE_EXCHANGE
+#define SWAP_SUCCEEDS(s) 1
+#else
+#ifdef BREAK_LISTED_FROM_MEMORY
+#define SWAP_SUCCEEDS(s) (slab[s].count == w_count)
+#else
+#define SWAP_SUCCEEDS(s) (slab[s].count == w_count && slab[s].listed == w_listed)
+#endif
+#endif
+
+/* It does not: somebody has counted, or a taker has dropped the slab. */
+#ifdef BREAK_LUMP
+/* Emptiness is looked for where one slot is freed; a count that jumps goes past it. */
+#define LOOK_AGAIN(s) w_count = slab[s].count; w_listed = slab[s].listed; goto scan
+#else
+#ifdef BREAK_SCAN_ONCE
+/* What the bits said is believed still. */
+#define LOOK_AGAIN(s) \
+    w_count = slab[s].count; \
+    w_listed = slab[s].listed; \
+    if \
+    :: w_count == SLOTS -> goto close_again \
+    :: else -> goto scanned \
+    fi
+#else
+#define LOOK_AGAIN(s) goto close_again
+#endif
+#endif
+
+inline close_word(s, is_listed)
 {
     touch(s);
-    seen_ = 0;
-    k_ = slab[s].free;
-    do
-    :: k_ != 0 ->
-        seen_ = seen_ | (1 << k_);
-        k_ = LINK(s, k_)
-    :: else -> break
-    od;
-    n_ = 0;
-    k_ = 1;
-    do
-    :: k_ <= SLOTS ->
-        if
-        :: JUDGED(k_, g) && STATE(s, k_) != COLD && (seen_ & (1 << k_)) == 0 -> n_++
-        :: else
-        fi;
-        k_++
-    :: else -> break
-    od;
+    slab[s].listed = is_listed;
+    slab[s].had_room = (w_count >= ROOM_TO_LIST);
+    slab[s].notice = w_count + ROOM_TO_LIST;
     if
-    :: n_ == 0 && (slab[s].cold_pages & g) == 0 ->
-        /* Rebuild the list of those that stay; their order is of no consequence. */
-        slab[s].free = 0;
-        slab[s].cold_pages = slab[s].cold_pages | g;
-        k_ = SLOTS;
-        do
-        :: k_ > 0 ->
-            if
-            :: (PAGES_OF(k_) & g) != 0 && (seen_ & (1 << k_)) != 0 ->
-                STATE(s, k_) = COLD;
-                LINK(s, k_) = 0;
-                slab[s].extended--
-            :: (PAGES_OF(k_) & g) != 0 && (seen_ & (1 << k_)) == 0 ->
-                assert(STATE(s, k_) == COLD) /* a live slot, or a link, has lost its page */
-            :: (PAGES_OF(k_) & g) == 0 && (seen_ & (1 << k_)) != 0 ->
-                LINK(s, k_) = slab[s].free;
-                slab[s].free = k_
-            :: else
-            fi;
-            k_--
-        :: else -> break
-        od
+    :: is_listed || slab[s].notice > SLOTS -> slab[s].notice = SLOTS
     :: else
     fi;
-    n_ = 0;
-    k_ = 0;
-    seen_ = 0
-}
-
+#ifdef BREAK_CLOSE_EXCHANGE
+    slab[s].count = w_count;
 #endif
-
-/* A record is made anew.  No slot of it is in anyone's hands yet, so this is one step. */
-inline create(s, c)
-{
-    assert(slab[s].head == 0 && slab[s].count == 0 && slab[s].owner == 0 && !slab[s].is_listed);
-    slab[s].class = c;
-    slab[s].cold_pages = ALL_PAGES;
-    become_holder(s);
-    slab[s].owner = me;
-    extend(s)
+    slab[s].closed = 1;
+    slab[s].holder = 0;
+    w_count = 0;
+    w_listed = 0
 }
 
-/* Under the lock of the class. */
-inline unlist(s)
+/* Releases the depot's lock. */
+inline unlock(c)
 {
-    atomic {
-        assert(slab[s].in_list);
-        assert(slab[s].exists && looks_at[me] == s + 1);
-        slab[s].in_list = 0
-    }
-    atomic {
-        assert(slab[s].exists && looks_at[me] == s + 1);
-        slab[s].is_listed = 0;
-        assert(!slab[s].in_list)
-    }
+    assert(depot_lock[c] == me);
+    depot_lock[c] = 0
 }
 
-#define LOCK(c) atomic { depot_lock[c] == 0 -> depot_lock[c] = me }
-#define UNLOCK(c) atomic { assert(depot_lock[c] == me); depot_lock[c] = 0 }
-
-/* The private list goes into the word whole; `open` and the holder go with it. */
-inline publish_into_word(s, asked_notice, room)
+/* The holder, of a slab that no heap owns any more, is about to close it. */
+inline begin_close(s)
 {
     touch(s);
-#ifndef BREAK_USED_NOT_RAISED
-    slab[s].used = slab[s].extended; /* whoever collects will subtract the count */
-#endif
-    slab[s].head = slab[s].free;
-    slab[s].free = 0;
-    slab[s].notice = asked_notice;
-    slab[s].had_room = room;
-    slab[s].open = 0;
-    slab[s].holder = 0
+    c = slab[s].class;
+    looks_at[me] = s + 1
 }
 
-#define MAY_GIVE_BACK(s) (slab[s].used == 0)
+/* After the step that closed: the record is not ours to touch. */
+#if defined(BREAK_OWNER_CLEARED_LATE) || defined(BREAK_ADVISE_LATE)
+#define CLOSED(s) goto closed_late
+#else
+#define CLOSED(s) \
+    FORGET; \
+    goto idle
+#endif
 
-/* How many slots are on the private list: those which exist and are not used. */
-#define PRIVATE_COUNT(s) (slab[s].extended - slab[s].used)
+/* A push opens the closed slab in the step in which it counts. */
+#define CLAIM(s) \
+    completes = 0; \
+    become_holder(s); \
+    begin_close(s); \
+    if \
+    :: my_heap == 0 -> goto published \
+    :: else -> goto adopt \
+    fi
+
+/* Outside any operation a thread has forgotten what it worked on. */
+#define FORGET \
+    s = 0; \
+    k = 0; \
+    c = 0; \
+    looks_at[me] = 0
 
 /* What a program and a heap may do next, one line a slab or slot, each with its own guard. */
+#define TAKE 1
+#define EXTEND 2
+#define COLLECT 3
+#define CREATE 4
+#define CLOSE 5
+#define FREE 6
+#define REFILL 7
+#define VISIT 8
+#define TRIM 9
+#define SETTLE 10
+#define OTHER 11
+
 #define IS_LAST (ended_count == FREERS + STRANGERS)
 #if TAKERS == 1
 #define IS_TAKER (my_heap == ALLOCATOR)
 #else
 #define IS_TAKER (my_heap != 0)
 #endif
+#if VISITORS == 1
+#define IS_VISITOR (me == STRANGER)
+#else
+#define IS_VISITOR (VISITORS == 2)
+#endif
 #define HELD(i) (slab[i].holder == me)
 #define SERVES(i, c) (HELD(i) && slab[i].class == (c) && slab[i].free != 0)
 #define IS_WANTING(i) (IS_TAKER && HELD(i) && slab[i].free == 0)
-#define MAY_TAKE(i) \
-    :: atomic { IS_TAKER && HELD(i) && slab[i].free != 0 -> s = i; goto take }
-#define MAY_EXTEND(i) \
-    :: atomic { IS_WANTING(i) && slab[i].cold_pages != 0 -> s = i; goto extend_own }
-#define MAY_COLLECT(i) \
-    :: atomic { IS_WANTING(i) && slab[i].head != 0 -> s = i; goto collect_own }
-#define MAY_CREATE(i, c) \
-    :: atomic { IS_TAKER && IS_FIRST_FREE(i) && NEEDS(c) -> \
-        slab[i].exists = 1; s = i; goto create_##c }
-#define MAY_CLOSE(i) \
-    :: atomic { my_heap != 0 && HELD(i) -> s = i; goto close }
+#define IS_LISTED(i, c) (slab[i].in_tree && slab[i].class == (c))
+
+#define MAY_HOLD(i) \
+    :: IS_TAKER && HELD(i) && slab[i].free != 0 -> op = TAKE; s = i \
+    :: IS_WANTING(i) && slab[i].cold != 0 -> op = EXTEND; s = i \
+    :: IS_WANTING(i) && TAKEABLE(i) != 0 -> op = COLLECT; s = i \
+    :: my_heap != 0 && HELD(i) -> op = CLOSE; s = i
+#define MAY_CREATE(i, n) \
+    :: IS_TAKER && IS_FIRST_FREE(i) && NEEDS(n) -> op = CREATE; s = i; c = n
+/* A look without the lock spares it where nothing is listed. */
+#define MAY_REFILL(n) \
+    :: IS_TAKER && NEEDS(n) && ANY_LISTED(n) && depot_lock[n] == 0 -> op = REFILL; c = n
 #define MAY_FREE(i, j) \
-    :: atomic { STATE(i, j) == LIVE -> STATE(i, j) = LEAVING; s = i; k = j; goto free }
-#define MAY_EXIT(i) \
-    :: atomic { HELD(i) -> s = i; goto close }
+    :: (slab[i].live & SLOT(j)) != 0 -> op = FREE; s = i; k = j
+#ifdef BREAK_HINT_CLEARED
+#define MAY_VISIT(i) \
+    :: IS_VISITOR && slab[i].is_hinted -> op = VISIT; s = i
+#else
+#define MAY_VISIT(i) \
+    :: IS_VISITOR && slab[i].closed -> op = VISIT; s = i
+#endif
+#ifdef PURGE
+#define MAY_TRIM(i) \
+    :: my_heap != 0 && HELD(i) -> op = TRIM; s = i
+#else
+#define MAY_TRIM(i)
+#endif
 #define MAY_SETTLE(i) \
-    :: atomic { slab[i].holder == NOBODY_YET -> slab[i].holder = me; s = i; goto close }
+    :: slab[i].holder == NOBODY_YET && is_settling -> op = SETTLE; s = i
 #define MAY_PICK(i) \
-    :: slab[i].in_list && slab[i].class == c -> s = i
+    :: IS_LISTED(i, c) -> s = i
 
 #if SLOTS == 2
 #define MAY_FREE_ANY(i) MAY_FREE(i, 1) MAY_FREE(i, 2)
-#define IS_LIVE(i) (STATE(i, 1) == LIVE || STATE(i, 2) == LIVE)
 #endif
 #if SLOTS == 3
 #define MAY_FREE_ANY(i) MAY_FREE(i, 1) MAY_FREE(i, 2) MAY_FREE(i, 3)
-#define IS_LIVE(i) (STATE(i, 1) == LIVE || STATE(i, 2) == LIVE || STATE(i, 3) == LIVE)
 #endif
 #if SLOTS == 4
 #define MAY_FREE_ANY(i) MAY_FREE(i, 1) MAY_FREE(i, 2) MAY_FREE(i, 3) MAY_FREE(i, 4)
-#define IS_LIVE(i) \
-    (STATE(i, 1) == LIVE || STATE(i, 2) == LIVE || STATE(i, 3) == LIVE || STATE(i, 4) == LIVE)
+#endif
+#ifdef FORK
+#define IS_SETTLED (!is_settling)
+#else
+#define IS_SETTLED 1
 #endif
 #if SLABS == 1
 #define NEEDS(c) (!SERVES(0, c))
 #define IS_FIRST_FREE(i) (!slab[i].exists)
 #define ANY_HELD HELD(0)
-#define ANY_LIVE IS_LIVE(0)
+#define ANY_LISTED(c) IS_LISTED(0, c)
+#define ANY_LIVE (slab[0].live != 0)
 #define ANY_EXISTS slab[0].exists
+#define ANY_WAITS (slab[0].holder == NOBODY_YET)
 #else
 #define NEEDS(c) (!SERVES(0, c) && !SERVES(1, c))
 /* The slabs are alike: that the arena lends the lower one first leaves nothing out. */
 #define IS_FIRST_FREE(i) (!slab[i].exists && ((i) == 0 || slab[0].exists))
 #define ANY_HELD (HELD(0) || HELD(1))
-#define ANY_LIVE (IS_LIVE(0) || IS_LIVE(1))
+#define ANY_LISTED(c) (IS_LISTED(0, c) || IS_LISTED(1, c))
+#define ANY_LIVE (slab[0].live != 0 || slab[1].live != 0)
 #define ANY_EXISTS (slab[0].exists || slab[1].exists)
+#define ANY_WAITS (slab[0].holder == NOBODY_YET || slab[1].holder == NOBODY_YET)
 #endif
 
 #ifdef BREAK_HEAPLESS_COMPARES
@@ -455,7 +596,18 @@ inline publish_into_word(s, asked_notice, room)
 #ifdef BREAK_OWNER_DECIDES
 #define MAY_CLAIM(s) (slab[s].owner == 0)
 #else
-#define MAY_CLAIM(s) (!slab[s].open)
+#define MAY_CLAIM(s) slab[s].closed
+#endif
+#endif
+
+/* The slab must be looked at: it is to be listed, given back, or has a page more that is free. */
+#ifdef BREAK_NEVER_CLAIM
+#define MUST_CLAIM(s) completes
+#else
+#ifdef BREAK_PAGES_UNCLAIMED
+#define MUST_CLAIM(s) (slab[s].count >= slab[s].notice)
+#else
+#define MUST_CLAIM(s) (slab[s].count >= slab[s].notice || completes)
 #endif
 #endif
 
@@ -463,253 +615,374 @@ inline publish_into_word(s, asked_notice, room)
 #define TAKER_MAY_OPEN(s) 1
 #else
 #ifdef BREAK_TAKE_ONCE
-/* A failed compare-and-swap is taken to mean that the slab is open. */
-#define TAKER_MAY_OPEN(s) (!slab[s].open && slab[s].count == k)
+/* A swap that failed because of a push is taken for one that failed because the slab is open. */
+#define TAKER_MAY_OPEN(s) (slab[s].closed && slab[s].count == w_count)
 #else
-#define TAKER_MAY_OPEN(s) (!slab[s].open)
+#define TAKER_MAY_OPEN(s) slab[s].closed
 #endif
 #endif
 
 proctype thread(byte me; byte my_heap)
 {
+    byte op;        /* what it does next */
     byte s;         /* the slab at hand */
     byte k;         /* the slot at hand */
     byte c;         /* the class whose lock is wanted or held */
-    bit is_exiting;
+    byte seen;      /* bits as they were read */
+    bit completes;  /* the slot at hand was the last one of some page to be freed */
+    short w_count;  /* the word, as it was loaded */
+    bit w_listed;
+#ifdef PURGE
+    byte page;      /* the page at hand */
+#endif
 #ifdef FORK
     bit is_settling;
 #endif
     bit is_parked;  /* the heap waits for a new thread, with what it holds */
-#ifdef BREAK_COLLECT_STALE
-    byte stale_head;
-    byte stale_count;
-#endif
 
+/* Whatever the thread does next begins with an audit, and joins its first step. */
 idle:
     atomic {
-        skip;
-        d_step {
-            audit(s);
-            s = 0;
-            k = 0;
-            c = 0;
-            looks_at[me] = 0
-        }
-    }
-    if
-    :: is_exiting -> goto exit
-#ifdef FORK
-    :: is_settling -> goto settle_waiting
-#endif
-    :: else
-    fi;
-    if
-    MAY_TAKE(0)
-    MAY_EXTEND(0)
-    MAY_COLLECT(0)
-    MAY_CREATE(0, 0)
-    MAY_CLOSE(0)
-    MAY_FREE_ANY(0)
+        if
+        MAY_HOLD(0)
+        MAY_CREATE(0, 0)
+        MAY_FREE_ANY(0)
+        MAY_VISIT(0)
+        MAY_TRIM(0)
 #if SLABS > 1
-    MAY_TAKE(1)
-    MAY_EXTEND(1)
-    MAY_COLLECT(1)
-    MAY_CREATE(1, 0)
-    MAY_CLOSE(1)
-    MAY_FREE_ANY(1)
+        MAY_HOLD(1)
+        MAY_CREATE(1, 0)
+        MAY_FREE_ANY(1)
+        MAY_VISIT(1)
+        MAY_TRIM(1)
 #endif
-    :: IS_TAKER && NEEDS(0) -> goto refill
+        MAY_REFILL(0)
 #if CLASSES > 1
-    MAY_CREATE(0, 1)
+        MAY_CREATE(0, 1)
 #if SLABS > 1
-    MAY_CREATE(1, 1)
+        MAY_CREATE(1, 1)
 #endif
-    :: IS_TAKER && NEEDS(1) -> c = 1; goto refill
+        MAY_REFILL(1)
 #endif
-    :: my_heap != 0 -> is_exiting = 1; goto exit
-#ifdef FORK
-    :: atomic { me == STRANGER && depot_lock[0] == 0 -> depot_lock[0] = FORKING; goto fork }
+        /* The thread ends: it has closed all it held, and may go on to free without a heap. */
+#ifdef BREAK_EXIT_KEEPS
+        :: my_heap != 0 -> my_heap = 0; op = OTHER
+#else
+        :: my_heap != 0 && !ANY_HELD -> my_heap = 0; op = OTHER
 #endif
 #ifdef PARK
-    :: atomic { my_heap != 0 && !is_parked -> my_heap = 0; is_parked = 1; goto idle }
-    :: atomic { my_heap == 0 && is_parked -> my_heap = me; is_parked = 0; goto idle }
+        :: my_heap != 0 && !is_parked -> my_heap = 0; is_parked = 1; op = OTHER
+        :: my_heap == 0 && is_parked -> my_heap = me; is_parked = 0; op = OTHER
 #endif
-    /* The last of all frees what is left, so that every history ends with nothing live. */
-    :: atomic { my_heap == 0 && !is_parked && me != STRANGER && !IS_LAST ->
-            ended_count++;
-            goto finish
+#ifdef FORK
+        :: me == STRANGER && !is_settling && depot_lock[0] == 0 ->
+            depot_lock[0] = FORKING;
+            goto fork
+        MAY_SETTLE(0)
+#if SLABS > 1
+        MAY_SETTLE(1)
+#endif
+        :: is_settling && !ANY_WAITS -> is_settling = 0; op = OTHER
+#endif
+        /* The last of all frees what is left, so that every history ends with nothing live. */
+        :: my_heap == 0 && !is_parked && !IS_LAST && me != STRANGER -> ended_count++; goto finish
+        :: my_heap == 0 && !is_parked && IS_LAST && !ANY_LIVE && IS_SETTLED -> goto finish_last
+        fi;
+        d_step {
+            audit(0);
+#if SLABS > 1
+            audit(1);
+#endif
+            assert(depot_lock[0] != me)
         }
-    :: atomic { my_heap == 0 && !is_parked && IS_LAST && !ANY_LIVE ->
-            ended_count++;
-            goto finish_last
-        }
-    fi;
+        if
+        /* malloc, the fast path. */
+        :: op == TAKE ->
+            d_step {
+                touch(s);
+                k = ((slab[s].free & 1) -> 1 :
+                        ((slab[s].free & 2) -> 2 : ((slab[s].free & 4) -> 3 : 4)));
+                assert((slab[s].free & SLOT(k)) != 0);
+                slab[s].free = slab[s].free & ~SLOT(k);
+                slab[s].live = slab[s].live | SLOT(k)
+            }
+        :: op == EXTEND -> d_step { warm_page(s) }
+        :: op == CREATE -> d_step { create(s, c) }
+        :: op == COLLECT -> op = 0; goto collect
+#ifdef PURGE
+        :: op == TRIM -> op = 0; goto trim
+#endif
+        :: op == REFILL -> op = 0; depot_lock[c] = me; goto pick
+        :: op == CLOSE ->
+            op = 0;
+            begin_close(s);
+#if !defined(BREAK_OWNER_KEPT) && !defined(BREAK_OWNER_CLEARED_LATE)
+            slab[s].owner = 0;
+#endif
+            if
+            :: slab[s].free == 0 -> goto published
+            :: else -> goto publish
+            fi
+#if VISITORS
+        :: op == VISIT ->
+            op = 0;
+#ifdef BREAK_HINT_CLEARED
+            /* Takes the hint away before it knows whether it may look. */
+            slab[s].is_hinted = 0;
+            goto visit;
+#endif
+#ifdef BREAK_PURGE_UNHELD
+            /* Judges without opening. */
+            page = 1;
+            seen = slab[s].bits;
+            goto visit;
+#endif
+            become_holder(s);
+            begin_close(s);
+            goto published
+#endif
+#ifdef FORK
+        :: op == SETTLE -> op = 0; slab[s].holder = me; begin_close(s); goto published
+#endif
+        /* free: the owner is read, and compared with one's own heap only. */
+        :: op == FREE ->
+            slab[s].live = slab[s].live & ~SLOT(k);
+            if
+            :: IS_MINE(s) -> touch(s); slab[s].free = slab[s].free | SLOT(k)
+            :: else ->
+                op = 0;
+                slab[s].leaving = slab[s].leaving | SLOT(k);
+                looks_at[me] = s + 1;
+                goto set_bit
+            fi
+        :: op == OTHER
+        fi;
+        op = 0;
+        FORGET;
+        goto idle
+    }
 
 #ifdef FORK
 /* The child is another process: all that happens here is that the locks are free again. */
 fork:
-    depot_lock[0] = 0;
-    is_settling = 1;
-settle_waiting:
+    atomic {
+        depot_lock[0] = 0;
+        is_settling = 1;
+        goto idle
+    }
+#endif
+
+/* The bits of one word, of pages that are warm; and then the count. */
+collect:
+#ifdef BREAK_COUNT_FIRST
+    /* Subtracts what it sees, and takes by exchange what is there then. */
+    atomic {
+        touch(s);
+        slab[s].owed = SIZE(TAKEABLE(s));
+        slab[s].count = slab[s].count - slab[s].owed
+    }
+    atomic {
+        take_bits(s, FIRST_WORD);
+        slab[s].owed = 0;
+        FORGET;
+        goto idle
+    }
+#endif
+#ifdef BREAK_COLLECT_STALE
+    /* Takes them by load and store. */
+    atomic {
+        touch(s);
+        seen = slab[s].bits
+    }
+    d_step {
+        i_ = seen;
+        seen = TAKEABLE(s);
+        slab[s].bits = i_;
+        take_bits(s, seen);
+        seen = 0
+    }
+    goto collected;
+#endif
     if
-    MAY_SETTLE(0)
-#if SLABS > 1
-    MAY_SETTLE(1)
-    :: atomic {
-            slab[0].holder != NOBODY_YET && slab[1].holder != NOBODY_YET ->
-                is_settling = 0;
-                goto idle
-        }
-#else
-    :: atomic { slab[0].holder != NOBODY_YET -> is_settling = 0; goto idle }
+    :: atomic { (TAKEABLE(s) & FIRST_WORD) != 0 -> take_bits(s, FIRST_WORD) }
+#if WORDS > 1
+    :: atomic { (TAKEABLE(s) & SECOND_WORD) != 0 -> take_bits(s, SECOND_WORD) }
 #endif
     fi;
-#endif
-
-/* malloc, the fast path. */
-take:
+collected:
+#ifdef BREAK_COUNT_STALE
+    w_count = slab[s].count;
     atomic {
-        skip;
-        d_step {
-            touch(s);
-            k = slab[s].free;
-            assert(STATE(s, k) == FREE);
-            slab[s].free = LINK(s, k);
-            LINK(s, k) = 0;
-            STATE(s, k) = LIVE;
-            slab[s].used++
-        }
-        goto idle
-    }
-
-extend_own:
-    atomic {
-        skip;
-        d_step { extend(s) }
-        goto idle
-    }
-
-collect_own:
-#ifdef BREAK_COLLECT_STALE
-    atomic {
-        stale_head = slab[s].head;
-        stale_count = slab[s].count
-    }
-    atomic {
-        slab[s].head = stale_head;
-        slab[s].count = stale_count;
-        stale_head = 0;
-        stale_count = 0;
-        collect(s);
+        slab[s].count = w_count;
+        w_count = 0;
+        slab[s].count = slab[s].count - slab[s].owed;
+        slab[s].owed = 0;
+        FORGET;
         goto idle
     }
 #endif
     atomic {
-        skip;
-        d_step { collect(s) }
+        settle_count(s);
+        FORGET;
         goto idle
     }
 
-create_0:
+#ifdef PURGE
+/* A heap looks for memory to return in a slab that it keeps. */
+trim:
+    touch(s);
+#ifndef BREAK_PURGE_PRIVATE
+    PUBLISH(s)
+#endif
+    if
+    :: page = 1
+    :: page = 2
+    fi;
+    PURGE_PAGE(s)
     atomic {
-        skip;
-        d_step { create(s, 0) }
-        goto idle
-    }
-
-#if CLASSES > 1
-create_1:
-    atomic {
-        skip;
-        d_step { create(s, 1) }
+        FORGET;
         goto idle
     }
 #endif
 
-/* free: the owner is read, and compared with one's own heap only. */
-free:
+/* The bit.  With what the other bits say after that, it tells whether a page has become free. */
+set_bit:
+#ifdef BREAK_COUNT_BEFORE_BIT
     atomic {
-        looks_at[me] = s + 1;
-        if
-        :: IS_MINE(s) ->
-            d_step {
-                touch(s);
-                insert_private(s, k);
-                STATE(s, k) = FREE;
-                slab[s].used--
-            }
-            goto idle
-        :: else
-        fi
+        look(s);
+        slab[s].count++;
+        slab[s].uncounted--
+    }
+#endif
+#ifdef BREAK_CLAIM_BEFORE_BIT
+    w_listed = MAY_CLAIM(s);
+#endif
+#if defined(BREAK_JUDGED_BEFORE_BIT) || defined(BREAK_LOOK_BEFORE_SET)
+    seen = slab[s].bits;
+#endif
+    atomic {
+        look(s);
+        assert((slab[s].bits & SLOT(k)) == 0);
+        slab[s].bits = slab[s].bits | SLOT(k);
+        slab[s].leaving = slab[s].leaving & ~SLOT(k);
+        slab[s].uncounted++;
+#ifdef BREAK_COUNT_BEFORE_BIT
+        FORGET;
+        goto idle;
+#endif
+#ifdef BREAK_JUDGED_BEFORE_BIT
+        seen = seen | SLOT(k);
+#else
+#ifdef BREAK_LOOK_BEFORE_SET
+        seen = (seen & ~WORD_OF(k)) | (slab[s].bits & WORD_OF(k));
+#else
+        seen = slab[s].bits & WORD_OF(k);
+#endif
+#endif
+#if !defined(BREAK_JUDGED_BEFORE_BIT) && !defined(BREAK_LOOK_BEFORE_SET) && \
+    !defined(BREAK_ONE_WORD) && SLOTS > 2
+    }
+    READ_FIRST_WORDS(s)
+    atomic {
+        look(s);
+        READ_LAST_WORD(s);
+#endif
+        /* Of two slots each has its page: all there is to see is in the word as it was left. */
+        completes = ((PAGES_WITHIN(seen) & PAGES_OF(k)) != 0);
+        seen = 0
     }
 
-/* One compare-and-swap, which pushes, and claims if it must or likes to. */
+/* One compare-and-swap, which counts, and claims if it must or likes to. */
+count:
     atomic {
-        d_step {
-            LINK(s, k) = slab[s].head;
-            slab[s].head = k;
-            slab[s].count++;
-            STATE(s, k) = FREE
-        }
+        look(s);
+        slab[s].count++;
+        slab[s].uncounted--;
 #ifdef BREAK_CLAIM_AFTER_PUSH
         goto claim_late;
 #endif
         if
-#ifndef BREAK_NEVER_CLAIM
-        :: MAY_CLAIM(s) && slab[s].count >= slab[s].notice ->
-            become_holder(s);
-            goto claimed
+#ifdef BREAK_CLAIM_BEFORE_BIT
+        :: w_listed && MAY_CLAIM(s) && MUST_CLAIM(s)
+#else
+        :: MAY_CLAIM(s) && MUST_CLAIM(s)
 #endif
         /* "The last free went here too": the model may choose so at any time. */
-        :: MAY_CLAIM(s) && my_heap != 0 ->
-            become_holder(s);
-            goto claimed
-#ifdef BREAK_NEVER_CLAIM
-        :: 1
+        :: MAY_CLAIM(s) && my_heap != 0
+#ifdef BREAK_CLAIM_BEFORE_BIT
+        :: !w_listed || !MAY_CLAIM(s) || !MUST_CLAIM(s) ->
+            w_listed = 0;
 #else
-        :: !MAY_CLAIM(s) || slab[s].count < slab[s].notice
+        :: !MAY_CLAIM(s) || !MUST_CLAIM(s) ->
 #endif
+            completes = 0;
+#ifdef BREAK_TOUCH_AFTER_PUSH
+            goto touch_late;
+#endif
+            FORGET;
+            goto idle
         fi;
-#ifndef BREAK_TOUCH_AFTER_PUSH
-        goto idle
-#endif
+        CLAIM(s)
     }
 #ifdef BREAK_TOUCH_AFTER_PUSH
-    assert(slab[s].exists && looks_at[me] == s + 1);
-    goto idle;
+touch_late:
+    atomic {
+        look(s);
+        FORGET;
+        goto idle
+    }
 #endif
-
 #ifdef BREAK_CLAIM_AFTER_PUSH
 /* A second compare-and-swap claims. */
 claim_late:
     atomic {
-        assert(slab[s].exists && looks_at[me] == s + 1);
+        look(s);
         if
-        :: !slab[s].open && slab[s].count >= slab[s].notice -> become_holder(s)
-        :: else -> goto idle
+        :: MAY_CLAIM(s) && MUST_CLAIM(s)
+        :: else ->
+            completes = 0;
+            FORGET;
+            goto idle
+        fi;
+        CLAIM(s)
+    }
+#endif
+
+adopt:
+    atomic {
+        touch(s);
+#if VISITORS
+        slab[s].is_hinted = 0;
+#endif
+        slab[s].owner = my_heap;
+        FORGET;
+        goto idle
+    }
+
+#if defined(BREAK_HINT_CLEARED) || defined(BREAK_PURGE_UNHELD)
+visit:
+    atomic {
+#ifdef BREAK_PURGE_UNHELD
+        if
+        :: IS_PURGEABLE(s, page) -> assert((ON_PAGES(page) & (slab[s].live | slab[s].free)) == 0)
+        :: else
+        fi;
+        page = 0;
+        seen = 0;
+#endif
+        if
+        :: slab[s].closed ->
+            become_holder(s);
+            begin_close(s);
+            goto published
+        :: else ->
+            FORGET;
+            goto idle
         fi
     }
 #endif
 
-claimed:
-    if
-    :: my_heap == 0 -> goto close
-    :: else
-    fi;
-    d_step {
-        touch(s);
-        slab[s].owner = my_heap
-    }
-    goto collect_own;
-
-/* A taker looks through the depot's list of its class. */
-refill:
-    if
-    :: atomic { depot_lock[c] == 0 -> depot_lock[c] = me }
-#ifdef FORK
-    :: atomic { depot_lock[c] == FORKING -> goto idle }
-#endif
-    fi;
+/* A taker, under the lock, looks through the depot's tree of its class. */
 pick:
     atomic {
         if
@@ -717,166 +990,235 @@ pick:
 #if SLABS > 1
         MAY_PICK(1)
 #endif
-        :: else -> goto picked_none
+        :: else ->
+#ifndef BREAK_LOCK_KEPT
+            unlock(c);
+#endif
+            FORGET;
+            goto idle
         fi;
-        assert(slab[s].exists && slab[s].is_listed);
-        looks_at[me] = s + 1
+        assert(slab[s].exists && slab[s].listed);
+        looks_at[me] = s + 1;
+#ifndef BREAK_TAKER_SWAPS_FIRST
+        slab[s].in_tree = 0
+#endif
     }
-    unlist(s);
-/* Whoever gives a record up does so after having had this lock: we may still look at it. */
+/* Until the word says "not listed" nobody gives this record up without having had the lock. */
 #ifdef BREAK_OWNER_SET_EARLY
     slab[s].owner = my_heap;
 #endif
 #ifdef BREAK_TAKE_EXCHANGE
     if
-    :: slab[s].open -> goto pick
+    :: !slab[s].closed -> slab[s].listed = 0; goto pick
     :: else
     fi;
 #endif
 #ifdef BREAK_TAKE_ONCE
-    k = slab[s].count;
+    w_count = slab[s].count;
 #endif
     atomic {
-        assert(slab[s].exists && looks_at[me] == s + 1);
+        look(s);
         if
         :: TAKER_MAY_OPEN(s) -> become_holder(s)
-        :: else -> goto pick
-        fi
-    }
-    UNLOCK(c);
-    d_step {
-        touch(s);
-        slab[s].owner = my_heap
-    }
-    goto collect_own;
-picked_none:
-#ifndef BREAK_LOCK_KEPT
-    UNLOCK(c);
+        :: else ->
+#ifdef BREAK_TAKE_APART
+            goto drop;
 #endif
-    goto idle;
+            slab[s].listed = 0;
+            w_count = 0;
+#ifdef BREAK_TAKER_SWAPS_FIRST
+            goto drop;
+#endif
+            goto pick
+        fi;
+        w_count = 0;
+#ifdef BREAK_TAKER_SWAPS_FIRST
+        slab[s].in_tree = 0;
+#endif
+#ifndef BREAK_TAKE_KEEPS_LISTED
+        slab[s].listed = 0;
+#endif
+        unlock(c);
+        goto adopt
+    }
+#if defined(BREAK_TAKE_APART) || defined(BREAK_TAKER_SWAPS_FIRST)
+drop:
+    atomic {
+        look(s);
+        slab[s].in_tree = 0;
+        slab[s].listed = 0;
+        goto pick
+    }
+#endif
 
 /* The holder closes. */
-close:
-    atomic {
-        touch(s);
-        c = slab[s].class;
-        looks_at[me] = s + 1;
-#if !defined(BREAK_OWNER_KEPT) && !defined(BREAK_OWNER_CLEARED_LATE)
-        slab[s].owner = 0
+publish:
+    PUBLISH(s)
+published:
+#ifdef PURGE
+    if
+    :: goto close_again
+    :: page = 1
+    :: page = 2
+    fi;
+    PURGE_PAGE(s)
 #endif
-    }
 
+/* The word is loaded first, and then the bits: a page that they do not show free will be found free
+ * by somebody who has not counted yet in this word. */
 close_again:
     atomic {
-        skip;
-        d_step { collect(s) }
-#ifdef PURGE
+        touch(s);
+        w_count = slab[s].count;
+        w_listed = slab[s].listed;
         if
-        :: 1
-        :: d_step { purge(s, 1) }
-        :: d_step { purge(s, 2) }
-        fi;
+        :: w_count == SLOTS && !w_listed -> goto give_back
+#ifdef BREAK_GIVE_BACK_LISTED
+        :: w_count == SLOTS && w_listed -> goto give_back
+#else
+        :: w_count == SLOTS && w_listed -> goto unlist
 #endif
+        :: else
+        fi
+    }
+scan:
+    READ_FIRST_WORDS(s)
+    atomic {
+        touch(s);
+        READ_LAST_WORD(s);
+        slab[s].charged = PAGES_WITHIN(seen) & ~slab[s].cold;
+        seen = 0
+#if VISITORS
+    }
+    atomic {
+        slab[s].is_hinted = (slab[s].charged != 0)
+#endif
+#ifdef BREAK_SCAN_FIRST
+    }
+    atomic {
+        w_count = slab[s].count;
+        w_listed = slab[s].listed;
         if
-#ifdef BREAK_GIVE_BACK_UNLOCKED
-        :: slab[s].used == 0 && !slab[s].is_listed -> goto forget
+        :: w_count == SLOTS -> goto close_again
+        :: else
+        fi
 #endif
-        :: ROOM(s) < ROOM_TO_LIST -> goto close_full
-#ifdef BREAK_LOCK_REFUSED
-        /* A fork has the lock: close as if there were no room. */
-        :: ROOM(s) >= ROOM_TO_LIST -> goto close_full
-#endif
-        :: ROOM(s) >= ROOM_TO_LIST
+        ;
+scanned:
+        if
+        :: !w_listed && w_count >= ROOM_TO_LIST -> goto list
+        :: !w_listed && w_count < ROOM_TO_LIST
+        :: w_listed && w_count >= ROOM_TO_LIST
+        /* Without room; or its place in the tree is not right any more, and it is listed anew. */
+        :: w_listed -> goto unlist
         fi
     }
 
-/* With room: listed and published under one hold of the lock, so that no taker sees half of it. */
-#ifdef BREAK_PUBLISH_THEN_LIST
-    if
-    :: slab[s].used != 0 -> goto publish
-    :: else
-    fi;
+/* Full, or to stay listed: it closes without the lock. */
+swap:
+    atomic {
+        if
+        :: SWAP_SUCCEEDS(s) -> close_word(s, w_listed)
+        :: else -> LOOK_AGAIN(s)
+        fi;
+        CLOSED(s)
+    }
+
+/* With room and not listed: for takers it is put into the tree and closed in one step, since both
+ * are done under the lock. */
+list:
+#ifdef BREAK_LOCK_REFUSED
+    /* A fork has the lock: close as if there were no room. */
+    goto swap;
+#endif
+#ifdef BREAK_CLOSE_THEN_LIST
+    atomic {
+        if
+        :: SWAP_SUCCEEDS(s) -> close_word(s, 0); slab[s].notice = SLOTS; slab[s].had_room = 0
+        :: else -> LOOK_AGAIN(s)
+        fi
+    }
+    atomic {
+        depot_lock[c] == 0 ->
+            look(s);
+            slab[s].in_tree = 1;
+            slab[s].listed = 1;
+            FORGET;
+            goto idle
+    }
 #endif
     if
-    :: atomic { depot_lock[c] == 0 -> depot_lock[c] = me }
+    :: atomic { depot_lock[c] == 0 -> depot_lock[c] = me; slab[s].in_tree = 1 }
 #ifdef FORK
     :: atomic { depot_lock[c] == FORKING -> goto wait_for_fork }
 #endif
     fi;
-settle:
-#ifndef BREAK_GIVE_BACK_LISTED
-    if
-    :: slab[s].is_listed -> unlist(s)
-    :: else
-    fi;
-#endif
-    if
-    :: MAY_GIVE_BACK(s) -> goto give_back
-    :: else
-    fi;
-list:
     atomic {
-        assert(slab[s].exists && looks_at[me] == s + 1);
-        slab[s].in_list = 1;
-        slab[s].is_listed = 1
+        if
+        :: SWAP_SUCCEEDS(s) -> close_word(s, 1)
+        :: else ->
+#ifndef BREAK_LEFT_IN_TREE
+            slab[s].in_tree = 0;
+#endif
+            unlock(c);
+            LOOK_AGAIN(s)
+        fi;
+        unlock(c);
+        CLOSED(s)
     }
-#ifdef BREAK_PUBLISH_THEN_LIST
-    UNLOCK(c);
-    goto idle;
-#endif
-#ifdef BREAK_LIST_THEN_PUBLISH
-    UNLOCK(c);
-#endif
-publish:
+
+#if defined(BREAK_OWNER_CLEARED_LATE) || defined(BREAK_ADVISE_LATE)
+closed_late:
     atomic {
-#ifdef BREAK_CLOSE_EXCHANGE
-        if
-        :: slab[s].head != 0 ->
-            slab[s].head = 0;
-            slab[s].count = 0
-        :: else
-        fi;
-#endif
-        if
-        :: slab[s].head == 0 ->
-            slab[s].count = PRIVATE_COUNT(s);
-#ifdef ANY_NOTICE
-            if
-            :: publish_into_word(s, slab[s].extended, 1)
-            :: slab[s].count + 1 < slab[s].extended ->
-                publish_into_word(s, slab[s].count + 1, 1)
-            fi;
-#else
-            publish_into_word(s, slab[s].extended, 1);
-#endif
-            goto published
-        :: else
-        fi;
-        d_step { collect(s) }
-    }
-#if defined(BREAK_PUBLISH_THEN_LIST) || defined(BREAK_LIST_THEN_PUBLISH)
-    goto close_again;
-#endif
-#ifdef BREAK_LUMP
-    /* Emptiness is looked for where one slot is freed, and a list of several jumps over it. */
-    goto publish;
-#endif
-    goto settle;
-published:
-#ifdef BREAK_PUBLISH_THEN_LIST
-    LOCK(c);
-    goto list;
-#endif
 #ifdef BREAK_OWNER_CLEARED_LATE
-    atomic {
-        assert(slab[s].exists && looks_at[me] == s + 1);
-        slab[s].owner = 0
+        look(s);
+        slab[s].owner = 0;
+#else
+        advise(s, page);
+        page = 0;
+#endif
+        FORGET;
+        goto idle
     }
 #endif
-#ifndef BREAK_LIST_THEN_PUBLISH
-    UNLOCK(c);
+
+/* Only the holder could have made it listed, so "not listed" is certain without the lock; a taker
+ * may make it so meanwhile. */
+unlist:
+    if
+    :: atomic {
+            depot_lock[c] == 0 ->
+                touch(s);
+                if
+#ifndef BREAK_LISTED_NOT_REREAD
+                :: !slab[s].listed -> goto unlisted
 #endif
-    goto idle;
+                :: else
+                fi;
+                depot_lock[c] = me;
+                assert(slab[s].in_tree);
+                slab[s].in_tree = 0
+        }
+#ifdef FORK
+    :: atomic {
+            depot_lock[c] == FORKING ->
+                if
+                :: w_count == SLOTS -> goto wait_for_fork
+                :: else -> goto swap /* stays listed: the taker that meets it settles it */
+                fi
+        }
+#endif
+    fi;
+    atomic {
+        touch(s);
+        slab[s].listed = 0;
+        unlock(c)
+    }
+unlisted:
+    if
+    :: w_count == SLOTS -> goto give_back
+    :: else -> goto close_again
+    fi;
 
 #ifdef FORK
 /*
@@ -886,69 +1228,32 @@ published:
 wait_for_fork:
     atomic {
         touch(s);
+        w_count = 0;
+        w_listed = 0;
         slab[s].holder = NOBODY_YET
-    }
-#ifndef BREAK_NO_SECOND_LOOK
-    if
-    :: depot_lock[c] == FORKING -> goto idle
-    :: else
-    fi;
-    atomic {
-        if
-        :: slab[s].holder == NOBODY_YET -> slab[s].holder = me; goto close
-        :: else
-        fi
-    }
-#endif
-    goto idle;
-#endif
-
-/* Little room or none: not listed.  Only the holder could have made is_listed true, so it may ask
- * without the lock; a taker may make it false meanwhile, so it asks again. */
-close_full:
-    if
-#ifdef FORK
-    :: slab[s].is_listed && depot_lock[c] == FORKING /* stays listed: a taker will find out */
-#endif
-    :: slab[s].is_listed ->
-        LOCK(c);
-        if
-#ifdef BREAK_LISTED_NOT_REREAD
-        :: unlist(s)
-#else
-        :: slab[s].is_listed -> unlist(s)
-        :: else
-#endif
-        fi;
-        UNLOCK(c)
-    :: else
-    fi;
-    atomic {
-        if
-        :: slab[s].head != 0 -> goto close_again
-        :: else
-        fi;
-        d_step {
-            slab[s].count = PRIVATE_COUNT(s);
-            publish_into_word(s, slab[s].count + ROOM_TO_LIST, 0)
-        }
-#ifndef BREAK_OWNER_CLEARED_LATE
+#ifdef BREAK_NO_SECOND_LOOK
+        ;
+        FORGET;
         goto idle
 #endif
     }
-#ifdef BREAK_OWNER_CLEARED_LATE
-    d_step {
-        assert(slab[s].exists && looks_at[me] == s + 1);
-        slab[s].owner = 0
+    if
+    :: atomic { depot_lock[c] == FORKING -> FORGET; goto idle }
+    :: else
+    fi;
+    atomic {
+        if
+        :: slab[s].holder == NOBODY_YET -> slab[s].holder = me; goto published
+        :: else ->
+            FORGET;
+            goto idle
+        fi
     }
-    goto idle;
 #endif
 
-/* Entirely free, and unlisted under the lock.  No thread has a slot of it, and no taker has it: one
- * that unlisted it before us has let go of the lock. */
+/* Entirely free and not listed: no thread has a slot of it, is freeing one, or is about to take it.
+ * The run goes back after its record is zero: then anybody may make it anew. */
 give_back:
-    UNLOCK(c);
-forget:
 #ifdef BREAK_RUN_BEFORE_RECORD
     slab[s].exists = 0;
 #endif
@@ -956,60 +1261,46 @@ forget:
         skip;
         d_step {
             touch(s);
-            assert(slab[s].head == 0 && slab[s].used == 0);
-            k_ = 1;
-            do
-            :: k_ <= SLOTS ->
-                assert(STATE(s, k_) == FREE || STATE(s, k_) == COLD);
-                STATE(s, k_) = COLD;
-                LINK(s, k_) = 0;
-                k_++
-            :: else -> break
-            od;
-            k_ = 0;
+            assert(slab[s].uncounted == 0 && slab[s].bits == ALL_SLOTS && slab[s].free == 0);
+#ifndef BREAK_GIVE_BACK_LISTED
+            assert(!slab[s].in_tree);
+#endif
+            w_count = 0;
+            w_listed = 0;
+            slab[s].exists = 0;
+            slab[s].count = 0;
             slab[s].notice = 0;
-            slab[s].open = 0;
+            slab[s].listed = 0;
+#ifdef BREAK_ZERO_IS_CLOSED
+            slab[s].closed = 1;
+#endif
+            slab[s].bits = 0;
             slab[s].owner = 0;
-            slab[s].free = 0;
-            slab[s].extended = 0;
-            slab[s].cold_pages = 0;
-            slab[s].is_listed = 0;
+            slab[s].cold = 0;
+            slab[s].charged = 0;
             slab[s].class = 0;
-            slab[s].had_room = 0;
             slab[s].holder = 0;
-            n_ = ALLOCATOR;
+#ifdef PURGE
+            slab[s].resident = 0;
+#endif
+#if VISITORS
+            slab[s].is_hinted = 0;
+#endif
+            i_ = ALLOCATOR;
             do
-            :: n_ <= STRANGER ->
+            :: i_ <= STRANGER ->
                 if
-                :: n_ != me && looks_at[n_] == s + 1 -> looks_at[n_] = 0
+                :: i_ != me && looks_at[i_] == s + 1 -> looks_at[i_] = 0
                 :: else
                 fi;
-                n_++
+                i_++
             :: else -> break
             od;
-            n_ = 0
+            i_ = 0;
+            FORGET
         }
+        goto idle
     }
-    /* The run goes back after its record is zero: from now on anybody may make it anew. */
-    slab[s].exists = 0;
-    goto idle;
-
-/* The thread ends: it closes all it holds, and may go on to free without a heap. */
-exit:
-#ifndef BREAK_EXIT_KEEPS
-    if
-    MAY_EXIT(0)
-#if SLABS > 1
-    MAY_EXIT(1)
-#endif
-    :: !ANY_HELD
-    fi;
-#endif
-    atomic {
-        my_heap = 0;
-        is_exiting = 0
-    }
-    goto idle;
 
 finish_last:
     assert(!ANY_EXISTS); /* all was freed, everyone is gone: all was given back */
