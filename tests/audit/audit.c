@@ -33,7 +33,8 @@
 
 enum { RUNS_MAX = 1 << 20, MOMENTS_MAX = 1 << 16, LENT_MAX = 1 << 14 };
 
-struct audit_limits audit_limits = {.thread_count = 1, .idle_bookkeeping_bytes = (size_t)256 << 10};
+struct audit_limits audit_limits = {
+    .thread_count = 1, .thread_bytes = THREAD_BYTES, .idle_bookkeeping_bytes = (size_t)256 << 10};
 
 static struct found_run {
     struct np_run *run;
@@ -435,7 +436,7 @@ static void judge(const struct audit_found *found)
     if (found->threshold_bytes == SIZE_MAX)
         return;
     limit_bytes = found->threshold_bytes + CONSTANT_BYTES + limits->more_bytes +
-                  THREAD_BYTES * (limits->thread_count + limits->lost_count);
+                  limits->thread_bytes * (limits->thread_count + limits->lost_count);
     EXPECT(found, found->retained_bytes <= limit_bytes, "P1: too much is retained");
     EXPECT(found,
            found->run_bytes + found->closed_bytes <= found->threshold_bytes + limits->more_bytes,

@@ -56,6 +56,7 @@ struct audit_found {
 /* What the situation allows for. */
 struct audit_limits {
     unsigned thread_count;         /* that have a heap and have not ended, the caller's included */
+    size_t thread_bytes;           /* that each may hold: P1's 1 MiB, or less */
     unsigned lost_count;           /* in the child of a fork: heaps of threads that are not here */
     size_t more_bytes;             /* what else may be retained, and why is said by who sets it */
     size_t overcharge_bytes;       /* A4: how much more, in all */

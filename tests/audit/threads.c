@@ -134,6 +134,22 @@ static void many_workers(void)
     audit_at_rest("all by the workers");
 }
 
+/* Workers that free all that they took themselves keep little of it: 256 KiB each. */
+static void idle(void)
+{
+    start_workers(WORKERS_MAX);
+    set_share(WORKERS_MAX);
+    audit_limits.thread_bytes = (size_t)256 << 10;
+    for (unsigned round = 0; round < 3; round++) {
+        tell_all(WORKERS_MAX, round == 0 ? take_small : take_any);
+        if (round == 2)
+            for (unsigned index = 0; index < WORKERS_MAX; index++)
+                blocks_shuffle(blocks_of(&workers[index]), &options.seed);
+        tell_all(WORKERS_MAX, give_all);
+        audit_at_rest("all is free");
+    }
+}
+
 /* Threads come, take, and end; main frees. */
 static void exited(void)
 {
@@ -305,6 +321,7 @@ const struct scenario thread_scenarios[] = {
     {"remote_pairs", remote_pairs},
     {"remote_many", remote_many},
     {"many_workers", many_workers},
+    {"idle", idle},
     {"exited", exited},
     {"parked", parked},
     {"freed_then_exited", freed_then_exited},
