@@ -342,10 +342,17 @@ static uintptr_t cut_top(struct np_arena *arena, size_t want, size_t keep_bytes,
         return 0;
     keep = np_align_up(keep_bytes, page_bytes);
     if (want < top->resident_count) {
-        /* Memory in the top may lie scattered in its box; taking all of the box above a point is right. */
-        size_t box_keep = (size_t)(top->resident_to - np_min(want, top->resident_to));
+        /* Memory in the top may lie scattered in its box: down from its end until there is enough. */
+        size_t at = top->resident_to;
+        size_t count = 0;
 
-        keep = np_max(keep, box_keep << NP_GRANULE_SHIFT);
+        while (count < want && at > top->resident_from) {
+            size_t step = np_min(64, at - top->resident_from);
+
+            count += np_run_count_resident(top, at - step, at);
+            at -= step;
+        }
+        keep = np_max(keep, at << NP_GRANULE_SHIFT);
     }
     /* The first granule stays, so that the stretch is never empty and the top keeps its record. */
     cut = np_align_up(top->start + np_max(keep, NP_GRANULE_BYTES), page_bytes);
@@ -409,7 +416,9 @@ static bool lower_break(struct np_arena *arena, size_t want, size_t keep_bytes, 
         return is_purged;
     }
     note(NP_RETURN_BREAK, *gone - gone_before, 1, since_ns);
-    np_window_purge_records(cut, np_align_up(old_end, np_window_share_bytes()));
+    /* Whole shares only, or each step down would purge the same ones again. */
+    np_window_purge_records(np_align_up(cut, np_window_share_bytes()),
+                            np_align_up(old_end, np_window_share_bytes()));
     return true;
 }
 

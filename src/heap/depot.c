@@ -130,7 +130,8 @@ void np_depot_settle_aside(void)
     struct np_slab *slab;
 
     atomic_thread_fence(memory_order_seq_cst);
-    /* Pushed to one at a time and taken whole, as slabs' own lists. acquire pairs with the release above. */
+    /* Pushed to one at a time and taken whole, so no push is fooled by a head that came back. acquire pairs with the
+     * release above. */
     slab = atomic_exchange_explicit(&slabs_aside, NULL, memory_order_acquire);
     while (slab != NULL) {
         struct np_slab *next = slab->next_aside;

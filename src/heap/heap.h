@@ -2,7 +2,7 @@
  *
  * The heap's thread alone touches it, except for the counts that walkers read. Slabs it holds open are its
  * own: taking and freeing their slots needs no atomic instruction. It holds few, so that a sleeping
- * thread withholds little (P1): the memory that may be behind them is at most NEAP_OPEN_BYTES, 1 MiB unless set.
+ * thread withholds little (P1): the memory that may be behind them is at most NEAP_OPEN_BYTES, 960 KiB unless set.
  *
  * Where that is not enough for the classes in use, the heap does not close a slab that is at work for one that is needed
  * now, but has slots lent: those that are free on one page of a slab that nobody holds. They are live, to the slab.

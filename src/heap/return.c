@@ -12,10 +12,10 @@
 
 /* What one round of visits holds, and returns in one call: scattered pages cost half as much when there are hundreds of
  * them, since the caches of address translations are flushed once a call. */
-#define VISIT_SLABS 256
-#define VISIT_RANGES 512
+#define VISIT_SLABS 512
+#define VISIT_RANGES 1024
 
-/* The built-in threshold: 1 MiB, or 1/32 of what is lent where that is more. */
+/* The built-in threshold: 1 MiB, or 1/32 of what is live where that is more. */
 #define THRESHOLD_FLOOR_BYTES ((size_t)1 << 20)
 #define THRESHOLD_LIVE_SHARE 32
 
@@ -287,9 +287,9 @@ size_t np_return_down_to(size_t retained_bytes, size_t most_bytes)
         if (run_bytes >= slab_bytes && may_have_runs) {
             may_have_runs = np_arena_return_some(want, top_pad_bytes(), &gone);
         } else {
-            /* More at once, so that the next calls come later; but not more than is allowed. */
-            want = np_max(want, retained_bytes >> NP_GRANULE_SHIFT >> 1);
-            want = np_min(want, ((most_bytes - gone_bytes - 1) >> NP_GRANULE_SHIFT) + 1);
+            /* All there are, as far as is allowed, so that the next call comes later: each one costs the program its
+             * cached translations. */
+            want = ((most_bytes - gone_bytes - 1) >> NP_GRANULE_SHIFT) + 1;
             may_have_slabs = purge_slabs(want, &gone);
         }
         gone_bytes += gone << NP_GRANULE_SHIFT;

@@ -8,7 +8,7 @@
  * Bits are set and taken by single atomic steps, each slot's by itself, so there is no list that could be spoilt.
  * Only a holder sets `closed`, by a swap from a word that it has looked at the bits after reading: whoever frees the last
  * slot of a page either counted before that word was read, and the holder saw the page, or counts later and makes
- * the swap fail, or finds the slab closed and opens it.
+ * the swap fail, or finds the slab closed and charges it.
  */
 #include "slab.h"
 
