@@ -185,6 +185,17 @@ NEAP_API int neap_mallopt(int parameter, int value) NEAP_NOTHROW;
  * [interposed] */
 NEAP_API int neap_malloc_trim(size_t pad_bytes) NEAP_NOTHROW;
 
+/* neap_malloc_trim(0) in parts, for a program that has some time now and then and must not stop for
+ * long: goes on until about `most_bytes` have been returned or `most_us` microseconds have passed,
+ * whichever comes first; 0 sets no limit of that kind. Returns how many bytes of memory went, and 0
+ * only when nothing was left that could, so it is called again until it says 0. Whoever frees in
+ * between is served as always.
+ *
+ * The bytes may be exceeded by less than 128 KiB. The clock is looked at after every 4 MiB, which
+ * take about a millisecond to return, or several if they lie scattered; a few microseconds more go
+ * at each call into the slabs that the calling thread and ended ones hold open. */
+NEAP_API size_t neap_trim(size_t most_bytes, unsigned most_us) NEAP_NOTHROW;
+
 /* The answer of neap_mallinfo2, laid out as glibc's struct mallinfo2.
  * uordblks + fordblks <= arena, always; memory that has been returned is in neither of the two, and
  * that is the one difference from glibc's meaning. */

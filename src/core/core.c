@@ -10,6 +10,7 @@
 #include "large.h"
 #include "limits.h"
 #include "mxfast.h"
+#include "os.h"
 #include "return.h"
 #include "returned.h"
 #include "thread.h"
@@ -311,15 +312,46 @@ void *np_core_resize(void *memory, size_t size_bytes)
     return moved;
 }
 
-bool np_core_trim(size_t pad_bytes)
+/* What this thread and those that have ended hold open. A bounded number of slabs: heaps see to that. */
+static void close_idle_slabs(void)
 {
     struct np_heap *heap = np_thread_heap_if_any();
 
     if (heap != NULL)
-        (void)np_heap_close_free(heap, NP_CLOSE_SPARSE);
+        np_heap_close_free(heap, NP_CLOSE_SPARSE);
     np_thread_trim_parked();
+}
+
+bool np_core_trim(size_t pad_bytes)
+{
+    close_idle_slabs();
     np_depot_trim();
     return np_return_all(pad_bytes);
+}
+
+size_t np_core_trim_some(size_t most_bytes, uint64_t most_ns)
+{
+    uint64_t start_ns = np_os_fine_ns();
+    size_t left_bytes = most_bytes != 0 ? most_bytes : SIZE_MAX;
+    size_t gone_bytes = 0;
+
+    close_idle_slabs();
+    for (;;) {
+        bool is_more = np_depot_trim_some(NP_PURGE_BATCH_BYTES / NP_UNIT_BYTES);
+        size_t bytes = np_return_down_to(0, np_min(left_bytes, NP_PURGE_BATCH_BYTES));
+
+        gone_bytes += bytes;
+        left_bytes -= np_min(bytes, left_bytes);
+        if (bytes == 0 && !is_more)
+            break;
+        /* Something must have gone: 0 would say that nothing is left. */
+        if (gone_bytes > 0 &&
+            (left_bytes == 0 || (most_ns != 0 && np_os_fine_ns() - start_ns >= most_ns)))
+            return gone_bytes;
+    }
+    /* What has no memory any more: addresses at the top. */
+    (void)np_return_all(0);
+    return gone_bytes;
 }
 
 void np_core_knobs_changed(void)

@@ -30,6 +30,10 @@ size_t np_core_usable_bytes(const void *memory);
 /* Gives back all that is free, but for pad_bytes at the top; true if any went. */
 bool np_core_trim(size_t pad_bytes);
 
+/* The same without a pad, and in parts: ends when about most_bytes have gone, or after most_ns at the first look at the
+ * clock, which comes with every 4 MiB; 0: without that limit. Returns the bytes that went; 0: nothing was left. */
+size_t np_core_trim_some(size_t most_bytes, uint64_t most_ns);
+
 /* To be called after a knob was set: makes it hold in this thread's heap at once. */
 void np_core_knobs_changed(void);
 

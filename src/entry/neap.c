@@ -95,6 +95,11 @@ int neap_malloc_trim(size_t pad_bytes)
     return np_serve_trim(pad_bytes);
 }
 
+size_t neap_trim(size_t most_bytes, unsigned most_us)
+{
+    return np_core_trim_some(most_bytes, (uint64_t)most_us * 1000);
+}
+
 struct neap_mallinfo neap_mallinfo(void)
 {
     return np_info_mallinfo();

@@ -1,6 +1,8 @@
 /* Listing and closing slabs. Read docs/slab_protocol.md first, then slab.c. */
 #include "depot.h"
 
+#include <limits.h>
+
 #include "bits.h"
 #include "check.h"
 #include "lock.h"
@@ -272,7 +274,7 @@ static struct np_slab *take_free_slab(struct depot *depot)
     return found;
 }
 
-void np_depot_trim(void)
+bool np_depot_trim_some(unsigned most_count)
 {
     for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++) {
         struct np_slab *slab;
@@ -285,8 +287,16 @@ void np_depot_trim(void)
                 np_slab_destroy(slab);
             else
                 np_depot_settle(slab);
+            if (--most_count == 0)
+                return true;
         }
     }
+    return false;
+}
+
+void np_depot_trim(void)
+{
+    (void)np_depot_trim_some(UINT_MAX);
 }
 
 #define SETTLED_AT_ONCE 16

@@ -40,6 +40,9 @@ size_t np_depot_count(unsigned class_index);
 /* Gives back entirely free listed slabs of held classes (a trim). */
 void np_depot_trim(void);
 
+/* The same for so many of them at the most; true: there are more. */
+bool np_depot_trim_some(unsigned most_count);
+
 /* The limit of M_MXFAST has fallen: listed slabs of classes that are not held any more are charged, or given back. */
 void np_depot_release_held(void);
 

@@ -31,6 +31,14 @@
 #define api_malloc_stats malloc_stats
 #define api_malloc_info malloc_info
 
+/* neap's alone: tests of glibc do not come to it. */
+#if defined(API_INTERPOSED)
+#include "neap/neap.h"
+#define api_trim neap_trim
+#else
+#define api_trim(most_bytes, most_us) ((size_t)(most_bytes) + (most_us))
+#endif
+
 /* C23's, which glibc has had only since 2.43. */
 #if defined(API_INTERPOSED)
 void free_sized(void *block, size_t size_bytes);
@@ -56,6 +64,7 @@ void free_aligned_sized(void *block, size_t alignment_bytes, size_t size_bytes);
 #define api_malloc_usable_size neap_malloc_usable_size
 #define api_mallopt neap_mallopt
 #define api_malloc_trim neap_malloc_trim
+#define api_trim neap_trim
 #define api_mallinfo neap_mallinfo
 #define api_mallinfo2 neap_mallinfo2
 #define api_malloc_stats neap_malloc_stats

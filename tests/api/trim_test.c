@@ -1,5 +1,12 @@
-/* malloc_trim, and M_TRIM_THRESHOLD = -1, which leaves everything to it. */
+/* malloc_trim and neap_trim, and M_TRIM_THRESHOLD = -1, which leaves everything to them. */
 #include "api_test.h"
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 
 enum { MOST_BLOCKS = 700000 };
 
@@ -104,6 +111,114 @@ static void the_pad_stays(void **state)
     assert_true(resident_bytes() <= resident_at_start + 2 * MIB);
 }
 
+/* From here on any system call that could return memory ends the process. */
+static void forbid_returning(void)
+{
+    static const int numbers[] = {SYS_madvise, SYS_munmap, SYS_brk, 440 /* process_madvise */};
+    struct sock_filter filter[2 * COUNT_OF(numbers) + 2] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))};
+    struct sock_fprog program = {COUNT_OF(filter), filter};
+    size_t count = 1;
+
+    for (size_t i = 0; i < COUNT_OF(numbers); i++) {
+        filter[count++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
+                                                       (unsigned)numbers[i], 0, 1);
+        filter[count++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+    }
+    filter[count++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+        _exit(2);
+}
+
+/* 0, or which of the steps failed; what the filter ends dies of SIGSYS. */
+static int status_in_child(int (*body)(void))
+{
+    int status = -1;
+    pid_t child = fork();
+
+    if (child == 0)
+        _exit(body());
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status;
+}
+
+static int trim_when_nothing_is_left(void)
+{
+    for (unsigned i = 0; i < 3; i++)
+        if (api_malloc_trim(0) != 0)
+            return 3;
+    return 0;
+}
+
+static int trim_twice(void)
+{
+    allocate_and_free(100);
+    allocate_and_free(50000);
+    if (api_malloc_trim(0) != 1)
+        return 1;
+    forbid_returning();
+    return trim_when_nothing_is_left();
+}
+
+static int trim_once(void)
+{
+    allocate_and_free(100);
+    forbid_returning();
+    (void)api_malloc_trim(0);
+    return 0;
+}
+
+static void a_second_trim_makes_no_system_call(void **state)
+{
+    (void)state;
+    assert_true(WIFSIGNALED(status_in_child(trim_once))); /* the filter works */
+    if (API_IS_NEAP)
+        assert_int_equal(status_in_child(trim_twice), 0);
+}
+
+static double seconds(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* By bytes, by time, and until nothing is left: as much as malloc_trim. */
+static void parts_make_up_the_whole(void **state)
+{
+    size_t resident_at_start;
+    size_t sum = 0;
+    size_t part;
+    double start;
+
+    (void)state;
+    if (!API_IS_NEAP)
+        return;
+    (void)api_malloc_trim(0);
+    resident_at_start = resident_bytes();
+    allocate_and_free(100);
+    allocate_and_free(20000);
+    assert_true(resident_bytes() > resident_at_start + total_bytes / 10 * 9);
+    for (unsigned i = 0; i < 5; i++) {
+        part = api_trim(MIB, 0);
+        assert_true(part >= MIB && part < MIB + 128 * KIB);
+        sum += part;
+    }
+    start = seconds();
+    part = api_trim(0, 1);
+    assert_true(part > 0 && part < 4 * MIB + 128 * KIB);
+    assert_true(seconds() - start < 0.5);
+    sum += part;
+    while ((part = api_trim(0, 500)) > 0)
+        sum += part;
+    assert_true(sum > total_bytes / 10 * 9);
+    assert_true(resident_bytes() < resident_at_start + MIB);
+    assert_int_equal(api_trim(0, 0), 0);
+    assert_int_equal(api_malloc_trim(0), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -111,6 +226,8 @@ int main(void)
         cmocka_unit_test(it_says_1_only_if_something_went),
         cmocka_unit_test(live_blocks_are_not_hurt),
         cmocka_unit_test(the_pad_stays),
+        cmocka_unit_test(a_second_trim_makes_no_system_call),
+        cmocka_unit_test(parts_make_up_the_whole),
     };
 
     return cmocka_run_group_tests(tests, keep_everything, NULL);
