@@ -103,7 +103,7 @@ static unsigned helper_count;
 
 static inline void count_if_helper(const char *number)
 {
-    char path[64];
+    char path[300];
     char name[32];
 
     (void)snprintf(path, sizeof path, "/proc/self/task/%s/comm", number);
