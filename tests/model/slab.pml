@@ -26,9 +26,11 @@
  *   FREERS, STRANGERS   threads beside the allocator: one that frees and claims and exits (0 or
  *                       1), one that never has a heap (0 or 1)
  *   TAKERS              2: the freer allocates too
- *   PURGE               holders may purge pages on which no live slot lies; the kernel may refuse
- *   VISITORS            threads that open closed slabs which they have no business with, as one
- *                       does that looks for memory to return: 1: the stranger; 2: all of them
+ *   LAYOUT              3: three pages, of which slots 1 and 2 have one each; SLOTS is 4
+ *   VISITORS            threads that open closed slabs which they have no business with: 1: the
+ *                       stranger; 2: all of them
+ *   PURGE               visitors purge pages on which no live slot lies; the kernel may refuse
+ *   LEND                the allocator has slots of closed slabs lent
  *   ROOM_TO_LIST        slots of room from which on a closed slab is listed
  *   FORK                the stranger forks: it holds the depot's locks, and nobody waits
  *   PARK                a thread that ends may park its heap with slabs open (the heap serves
@@ -61,12 +63,24 @@
 #define WORDS 1
 #endif
 
-/* Sets are masks.  Slots are 1 to 4; pages are 1 and 2, and serve as masks themselves. */
+/* What tells visitors of a charge is only there where they purge. */
+#if defined(PURGE) && VISITORS > 0
+#define HINTS
+#endif
+
+/* Sets are masks.  Slots are 1 to 4; pages are 1, 2 and 4, and serve as masks themselves. */
 #define SLOT(k) (1 << ((k) - 1))
 #define ALL_SLOTS ((1 << SLOTS) - 1)
 #define SIZE(m) (((m) & 1) + (((m) >> 1) & 1) + (((m) >> 2) & 1) + (((m) >> 3) & 1))
 
+#if defined(LAYOUT)
+#define ALL_PAGES 7
+#define SLOTS_OF_1 1
+#define SLOTS_OF_2 2
+#define SLOTS_OF_3 12
+#else
 #define ALL_PAGES 3
+#define SLOTS_OF_3 0
 #if SLOTS == 2
 #define SLOTS_OF_1 1
 #define SLOTS_OF_2 2
@@ -74,14 +88,22 @@
 #define SLOTS_OF_1 3
 #define SLOTS_OF_2 (ALL_SLOTS - 1)
 #endif
+#endif
 
 /* Slots that overlap any of these pages. */
-#define ON_PAGES(g) ((((g) & 1) * SLOTS_OF_1) | (((g) >> 1) * SLOTS_OF_2))
+#define ON_PAGES(g) \
+    ((((g) & 1) * SLOTS_OF_1) | ((((g) >> 1) & 1) * SLOTS_OF_2) | (((g) >> 2) * SLOTS_OF_3))
 
 /* Pages that a slot overlaps, and pages all of whose slots are in a set. */
-#define PAGES_OF(k) (((SLOTS_OF_1 & SLOT(k)) != 0) + 2 * ((SLOTS_OF_2 & SLOT(k)) != 0))
+#define PAGES_OF(k) \
+    (((SLOTS_OF_1 & SLOT(k)) != 0) + 2 * ((SLOTS_OF_2 & SLOT(k)) != 0) + \
+     4 * ((SLOTS_OF_3 & SLOT(k)) != 0))
 #define PAGES_WITHIN(m) \
-    ((((m) & SLOTS_OF_1) == SLOTS_OF_1) + 2 * (((m) & SLOTS_OF_2) == SLOTS_OF_2))
+    (((((m) & SLOTS_OF_1) == SLOTS_OF_1) + 2 * (((m) & SLOTS_OF_2) == SLOTS_OF_2) + \
+      4 * (((m) & SLOTS_OF_3) == SLOTS_OF_3)) & ALL_PAGES)
+
+/* Of the pages that a slot overlaps, those that may be free by a word alone. */
+#define MAY_BE_FREE(k, m) (PAGES_WITHIN((m) | (ALL_SLOTS & ~WORD_OF(k))) & PAGES_OF(k))
 
 /* The words of the bitmap: one, or slots 1 and 3 and slots 2 and 4. */
 #if WORDS == 1
@@ -124,16 +146,21 @@ typedef slab_record {
     byte bits;
     /* atomic by itself, compared with one's own heap only */
     byte owner;
+    /* atomic by itself: pages, in the sum of what is retained */
+    byte charged;
     /* the holder's own */
     byte free;    /* the private list */
     byte cold;    /* pages */
-    byte charged; /* pages, in the sum of what is retained */
+#ifdef PURGE
+    bit refused;  /* the kernel would not take a page: not charged until a heap has had it */
+#endif
     short owed;   /* bits taken, less bits put back, of which the count is not told yet */
     byte class;
     /* under the lock of the class */
     bit in_tree;
-#if VISITORS
-    bit is_hinted; /* to those who look for pages to return; written by the holder */
+#ifdef HINTS
+    bit is_hinted; /* atomic: to those who look for pages to return */
+    byte hiding;   /* who clear it, and have not looked at the charge since; no code reads it */
 #endif
     /* what no code reads: */
     bit exists;     /* the arena has lent the run */
@@ -174,6 +201,12 @@ inline look(s)
 #define RESIDENT(s) (ALL_PAGES - slab[s].cold)
 #endif
 
+#ifdef PURGE
+#define IS_REFUSED(s) slab[s].refused
+#else
+#define IS_REFUSED(s) 0
+#endif
+
 /* The whole truth about one slab, whenever a thread begins an operation. */
 inline audit(s)
 {
@@ -206,12 +239,13 @@ inline audit(s)
         assert(slab[s].count < slab[s].notice);  /* at its notice somebody claims it */
         assert(slab[s].notice <= SLOTS);         /* which the last free does reach */
         assert(!slab[s].had_room || slab[s].listed); /* takers find its room */
-        /* What is retained is known, and no more; or a free is under way that has seen it. */
-        i_ = PAGES_WITHIN(slab[s].bits) & RESIDENT(s);
-        assert((slab[s].charged & ~i_) == 0);
-        assert(slab[s].charged == i_ || slab[s].uncounted > 0);
-#if VISITORS
-        assert(slab[s].charged == 0 || slab[s].is_hinted); /* visitors find it */
+        /* At rest all that is retained is charged.  It may be too much while a free is late. */
+        i_ = SIZE(PAGES_WITHIN(slab[s].bits) & RESIDENT(s));
+        assert(slab[s].charged >= i_ || slab[s].uncounted > 0 || IS_REFUSED(s));
+        assert(slab[s].charged <= i_ + 6); /* two pages for each thread that is late */
+#ifdef HINTS
+        assert(slab[s].charged == 0 || slab[s].is_hinted || slab[s].uncounted > 0 ||
+               slab[s].hiding > 0); /* visitors find it */
 #endif
         i_ = 0
     :: else
@@ -225,11 +259,7 @@ inline become_holder(s)
     assert(slab[s].exists);
     assert(slab[s].holder == 0);
     slab[s].closed = 0;
-    slab[s].holder = me;
-    slab[s].had_room = 0;
-    /* Nobody reads these while the slab is open: fewer states. */
-    slab[s].notice = 0;
-    slab[s].charged = 0
+    slab[s].holder = me
 }
 
 /* Slots whose bits the holder may take. */
@@ -240,7 +270,7 @@ inline become_holder(s)
 /* Looks at the page in which the slot begins only. */
 #define TAKEABLE(s) \
     (slab[s].bits & ~(((slab[s].cold & 1) * SLOTS_OF_1) | \
-                      ((slab[s].cold >> 1) * (SLOTS_OF_2 & ~SLOTS_OF_1))))
+                      (((slab[s].cold >> 1) & 1) * (SLOTS_OF_2 & ~SLOTS_OF_1))))
 #else
 #define TAKEABLE(s) (slab[s].bits & ~ON_PAGES(slab[s].cold))
 #endif
@@ -296,7 +326,7 @@ inline settle_count(s)
 inline warm_page(s)
 {
     touch(s);
-    i_ = ((slab[s].cold & 1) != 0 -> 1 : 2);
+    i_ = ((slab[s].cold & 1) != 0 -> 1 : ((slab[s].cold & 2) != 0 -> 2 : 4));
     assert((ON_PAGES(i_) & ~slab[s].bits) == 0);
     slab[s].cold = slab[s].cold & ~i_;
 #ifdef PURGE
@@ -333,27 +363,72 @@ inline create(s, c)
 #define READ_LAST_WORD(s) seen = seen | (slab[s].bits & SECOND_WORD)
 #endif
 
+/* Two threads may change the charge at once.  Who raises it from 0 tells visitors after that; who
+ * hides the slab from them looks at the charge after that.  The sums of all charges are left out. */
+#ifdef HINTS
+#ifdef BREAK_HIDE_NO_LOOK
+#define LOOK_BEHIND(s)
+#else
+#define LOOK_BEHIND(s) \
+    if \
+    :: slab[s].charged != 0 -> slab[s].is_hinted = 1 \
+    :: else \
+    fi;
+#endif
+#define HIDE(s) \
+    atomic { \
+        slab[s].is_hinted = 0; \
+        slab[s].hiding++ \
+    } \
+    atomic { \
+        LOOK_BEHIND(s) \
+        slab[s].hiding-- \
+    }
+#define TELL(s, was, is) \
+    if \
+    :: was == 0 && is != 0 -> slab[s].is_hinted = 1 \
+    :: was != 0 && is == 0 -> HIDE(s) \
+    :: else \
+    fi;
+#else
+#define TELL(s, was, is)
+#endif
+
+/* The holder sets the charge to `due`, by exchange. */
+#define CHARGE_DUE(s) \
+    atomic { \
+        touch(s); \
+        was = slab[s].charged; \
+        slab[s].charged = due; \
+        EXCHANGED(s) \
+    } \
+    TELL(s, was, due) \
+    atomic { \
+        was = 0; \
+        due = 0 \
+    }
+#ifdef HINTS
+#define EXCHANGED(s)
+#else
+#define EXCHANGED(s) was = 0
+#endif
+
 #ifdef PURGE
 #ifdef BREAK_STRADDLER
 /* Judges a page by the slots that begin there. */
-#define IS_PURGEABLE(s, g) \
-    ((seen & ((g) == 1 -> SLOTS_OF_1 : SLOTS_OF_2 & ~SLOTS_OF_1)) == \
-     ((g) == 1 -> SLOTS_OF_1 : SLOTS_OF_2 & ~SLOTS_OF_1))
-#else
-#ifdef BREAK_PURGE_PRIVATE
-/* Takes the private list for free slots like any. */
-#define IS_PURGEABLE(s, g) ((PAGES_WITHIN(seen | slab[s].free) & (g)) != 0)
+#define PURGEABLE(s) \
+    (((seen & SLOTS_OF_1) == SLOTS_OF_1) + \
+     2 * ((seen & SLOTS_OF_2 & ~SLOTS_OF_1) == (SLOTS_OF_2 & ~SLOTS_OF_1)))
 #else
 #ifdef BREAK_PURGE_LEAVING
 /* Takes a slot for free because the program has freed it: the free is under way. */
-#define IS_PURGEABLE(s, g) ((PAGES_WITHIN(seen | slab[s].leaving) & (g)) != 0)
+#define PURGEABLE(s) PAGES_WITHIN(seen | slab[s].leaving)
 #else
-#define IS_PURGEABLE(s, g) ((PAGES_WITHIN(seen) & (g)) != 0)
-#endif
+#define PURGEABLE(s) PAGES_WITHIN(seen)
 #endif
 #endif
 
-/* The kernel takes page g, and all that lies there is lost; or refuses. */
+/* The kernel takes these pages, and all that lies there is lost; or refuses. */
 inline advise(s, g)
 {
     if
@@ -363,24 +438,16 @@ inline advise(s, g)
         touch(s);
         slab[s].cold = slab[s].cold | g
 #endif
+#ifdef BREAK_ADVISE_LATE
     :: 1
+#else
+    :: g != 0 -> touch(s); slab[s].refused = 1
+#endif
     fi
 }
 
-/* Holder: `page` goes back, if it is warm and the bits of all slots that overlap it are set.  They
- * are so still when the advice is given: only the holder takes bits. */
-#define PURGE_PAGE(s) \
-    READ_FIRST_WORDS(s) \
-    atomic { \
-        touch(s); \
-        READ_LAST_WORD(s); \
-        if \
-        :: (slab[s].cold & page) != 0 || !IS_PURGEABLE(s, page) -> page = 0 \
-        :: else \
-        fi; \
-        seen = 0 \
-    } \
-    ADVISE(s)
+/* The advice is given when all bits have been read.  They are set still: only the holder takes
+ * bits. */
 #ifdef BREAK_COLD_FIRST
 #define ADVISE(s) \
     atomic { \
@@ -390,7 +457,7 @@ inline advise(s, g)
     }
 #else
 #ifdef BREAK_ADVISE_LATE
-/* The page is marked, and the advice given when the slab is closed. */
+/* The pages are marked, and the advice given when the slab is closed. */
 #define ADVISE(s) slab[s].cold = slab[s].cold | page;
 #else
 #define ADVISE(s) \
@@ -437,11 +504,15 @@ inline close_word(s, is_listed)
     touch(s);
     slab[s].listed = is_listed;
     slab[s].had_room = (w_count >= ROOM_TO_LIST);
-    slab[s].notice = w_count + ROOM_TO_LIST;
+    /* At the latest when half of what is live is gone. */
+    i_ = (w_count > 0 -> w_count : 0);
+    slab[s].notice = i_ + (SLOTS - i_ + 1) / 2;
     if
-    :: is_listed || slab[s].notice > SLOTS -> slab[s].notice = SLOTS
+    :: i_ < ROOM_TO_LIST && !(is_listed) && slab[s].notice > i_ + ROOM_TO_LIST ->
+        slab[s].notice = i_ + ROOM_TO_LIST
     :: else
     fi;
+    i_ = 0;
 #ifdef BREAK_CLOSE_EXCHANGE
     slab[s].count = w_count;
 #endif
@@ -463,7 +534,10 @@ inline begin_close(s)
 {
     touch(s);
     c = slab[s].class;
-    looks_at[me] = s + 1
+    looks_at[me] = s + 1;
+    /* Nobody reads these while the slab is open: fewer states. */
+    slab[s].had_room = 0;
+    slab[s].notice = 0
 }
 
 /* After the step that closed: the record is not ours to touch. */
@@ -477,7 +551,6 @@ inline begin_close(s)
 
 /* A push opens the closed slab in the step in which it counts. */
 #define CLAIM(s) \
-    completes = 0; \
     become_holder(s); \
     begin_close(s); \
     if \
@@ -501,7 +574,7 @@ inline begin_close(s)
 #define FREE 6
 #define REFILL 7
 #define VISIT 8
-#define TRIM 9
+#define LEND_SLOTS 9
 #define SETTLE 10
 #define OTHER 11
 
@@ -533,18 +606,19 @@ inline begin_close(s)
     :: IS_TAKER && NEEDS(n) && ANY_LISTED(n) && depot_lock[n] == 0 -> op = REFILL; c = n
 #define MAY_FREE(i, j) \
     :: (slab[i].live & SLOT(j)) != 0 -> op = FREE; s = i; k = j
-#ifdef BREAK_HINT_CLEARED
+#ifdef HINTS
 #define MAY_VISIT(i) \
     :: IS_VISITOR && slab[i].is_hinted -> op = VISIT; s = i
 #else
 #define MAY_VISIT(i) \
     :: IS_VISITOR && slab[i].closed -> op = VISIT; s = i
 #endif
-#ifdef PURGE
-#define MAY_TRIM(i) \
-    :: my_heap != 0 && HELD(i) -> op = TRIM; s = i
+/* Any closed slab: the one that lent before is opened without the lock. */
+#ifdef LEND
+#define MAY_LEND(i) \
+    :: IS_TAKER && slab[i].closed && NEEDS(slab[i].class) -> op = LEND_SLOTS; s = i
 #else
-#define MAY_TRIM(i)
+#define MAY_LEND(i)
 #endif
 #define MAY_SETTLE(i) \
     :: slab[i].holder == NOBODY_YET && is_settling -> op = SETTLE; s = i
@@ -600,15 +674,11 @@ inline begin_close(s)
 #endif
 #endif
 
-/* The slab must be looked at: it is to be listed, given back, or has a page more that is free. */
+/* The slab must be looked at: it is to be listed, listed anew, or given back. */
 #ifdef BREAK_NEVER_CLAIM
-#define MUST_CLAIM(s) completes
+#define MUST_CLAIM(s) 0
 #else
-#ifdef BREAK_PAGES_UNCLAIMED
 #define MUST_CLAIM(s) (slab[s].count >= slab[s].notice)
-#else
-#define MUST_CLAIM(s) (slab[s].count >= slab[s].notice || completes)
-#endif
 #endif
 
 #if defined(BREAK_TAKE_EXCHANGE) || defined(BREAK_TAKE_BLIND)
@@ -629,14 +699,22 @@ proctype thread(byte me; byte my_heap)
     byte k;         /* the slot at hand */
     byte c;         /* the class whose lock is wanted or held */
     byte seen;      /* bits as they were read */
-    bit completes;  /* the slot at hand was the last one of some page to be freed */
+    byte completes; /* pages of which the slot at hand was the last one to be freed */
+    byte due;       /* the charge as it is to be, and as it was */
+    byte was;
     short w_count;  /* the word, as it was loaded */
     bit w_listed;
 #ifdef PURGE
-    byte page;      /* the page at hand */
+    byte page;      /* the pages at hand */
 #endif
 #ifdef FORK
     bit is_settling;
+#endif
+#ifdef LEND
+    byte lent;      /* slots wanted */
+#ifdef BREAK_LENT_MIN
+    byte w_charge;
+#endif
 #endif
     bit is_parked;  /* the heap waits for a new thread, with what it holds */
 
@@ -648,13 +726,13 @@ idle:
         MAY_CREATE(0, 0)
         MAY_FREE_ANY(0)
         MAY_VISIT(0)
-        MAY_TRIM(0)
+        MAY_LEND(0)
 #if SLABS > 1
         MAY_HOLD(1)
         MAY_CREATE(1, 0)
         MAY_FREE_ANY(1)
         MAY_VISIT(1)
-        MAY_TRIM(1)
+        MAY_LEND(1)
 #endif
         MAY_REFILL(0)
 #if CLASSES > 1
@@ -709,9 +787,6 @@ idle:
         :: op == EXTEND -> d_step { warm_page(s) }
         :: op == CREATE -> d_step { create(s, c) }
         :: op == COLLECT -> op = 0; goto collect
-#ifdef PURGE
-        :: op == TRIM -> op = 0; goto trim
-#endif
         :: op == REFILL -> op = 0; depot_lock[c] = me; goto pick
         :: op == CLOSE ->
             op = 0;
@@ -726,20 +801,37 @@ idle:
 #if VISITORS
         :: op == VISIT ->
             op = 0;
-#ifdef BREAK_HINT_CLEARED
-            /* Takes the hint away before it knows whether it may look. */
-            slab[s].is_hinted = 0;
-            goto visit;
-#endif
+#ifdef HINTS
+            if
+            :: slab[s].charged == 0 -> goto hide
+            :: slab[s].charged != 0 && !slab[s].closed -> goto forget
+            :: else
+            fi;
 #ifdef BREAK_PURGE_UNHELD
             /* Judges without opening. */
-            page = 1;
             seen = slab[s].bits;
+            page = PAGES_WITHIN(seen) & ~slab[s].cold;
             goto visit;
 #endif
             become_holder(s);
+            looks_at[me] = s + 1;
+            w_count = slab[s].count;
+            w_listed = slab[s].listed;
+            goto visit
+#else
+            become_holder(s);
             begin_close(s);
             goto published
+#endif
+#endif
+#ifdef LEND
+        :: op == LEND_SLOTS ->
+            op = 0;
+            become_holder(s);
+            looks_at[me] = s + 1;
+            w_count = slab[s].count;
+            w_listed = slab[s].listed;
+            goto lend
 #endif
 #ifdef FORK
         :: op == SETTLE -> op = 0; slab[s].holder = me; begin_close(s); goto published
@@ -757,6 +849,7 @@ idle:
             fi
         :: op == OTHER
         fi;
+forget:
         op = 0;
         FORGET;
         goto idle
@@ -827,24 +920,6 @@ collected:
         goto idle
     }
 
-#ifdef PURGE
-/* A heap looks for memory to return in a slab that it keeps. */
-trim:
-    touch(s);
-#ifndef BREAK_PURGE_PRIVATE
-    PUBLISH(s)
-#endif
-    if
-    :: page = 1
-    :: page = 2
-    fi;
-    PURGE_PAGE(s)
-    atomic {
-        FORGET;
-        goto idle
-    }
-#endif
-
 /* The bit.  With what the other bits say after that, it tells whether a page has become free. */
 set_bit:
 #ifdef BREAK_COUNT_BEFORE_BIT
@@ -856,6 +931,9 @@ set_bit:
 #endif
 #ifdef BREAK_CLAIM_BEFORE_BIT
     w_listed = MAY_CLAIM(s);
+#endif
+#ifdef BREAK_WORD_BEFORE_BIT
+    w_listed = slab[s].closed;
 #endif
 #if defined(BREAK_JUDGED_BEFORE_BIT) || defined(BREAK_LOOK_BEFORE_SET)
     seen = slab[s].bits;
@@ -879,6 +957,11 @@ set_bit:
         seen = slab[s].bits & WORD_OF(k);
 #endif
 #endif
+        completes = MAY_BE_FREE(k, seen);
+        if
+        :: completes == 0 -> seen = 0; goto count
+        :: else
+        fi;
 #if !defined(BREAK_JUDGED_BEFORE_BIT) && !defined(BREAK_LOOK_BEFORE_SET) && \
     !defined(BREAK_ONE_WORD) && SLOTS > 2
     }
@@ -888,14 +971,37 @@ set_bit:
         READ_LAST_WORD(s);
 #endif
         /* Of two slots each has its page: all there is to see is in the word as it was left. */
-        completes = ((PAGES_WITHIN(seen) & PAGES_OF(k)) != 0);
+        completes = PAGES_WITHIN(seen) & completes;
+        completes = SIZE(completes);
         seen = 0
     }
 
-/* One compare-and-swap, which counts, and claims if it must or likes to. */
+/* One compare-and-swap, which counts, and claims if it must or likes to.  Where the word is found
+ * closed, the pages are charged before that, once.  Who opens the slab meanwhile has seen our bit;
+ * who holds it will look at the bits before it is closed. */
+#ifdef BREAK_OPEN_REMEMBERED
+    /* As the word is loaded first: a swap that fails does not look again. */
+    if
+    :: !slab[s].closed -> completes = 0
+    :: else
+    fi;
+#endif
 count:
     atomic {
         look(s);
+#if !defined(BREAK_PAGES_UNCHARGED) && !defined(BREAK_CHARGED_AFTER_PUSH)
+        if
+#ifdef BREAK_WORD_BEFORE_BIT
+        :: completes != 0 && (slab[s].closed || w_listed) -> goto charge
+#else
+        :: completes != 0 && slab[s].closed -> goto charge
+#endif
+        :: else
+        fi;
+#endif
+#ifdef BREAK_WORD_BEFORE_BIT
+        w_listed = 0;
+#endif
         slab[s].count++;
         slab[s].uncounted--;
 #ifdef BREAK_CLAIM_AFTER_PUSH
@@ -915,15 +1021,77 @@ count:
 #else
         :: !MAY_CLAIM(s) || !MUST_CLAIM(s) ->
 #endif
-            completes = 0;
 #ifdef BREAK_TOUCH_AFTER_PUSH
             goto touch_late;
 #endif
+#ifdef BREAK_CHARGED_AFTER_PUSH
+            if
+            :: completes != 0 && slab[s].closed -> goto charge
+            :: else
+            fi;
+#endif
+            completes = 0;
             FORGET;
             goto idle
         fi;
+        completes = 0;
         CLAIM(s)
     }
+
+charge:
+#ifdef BREAK_CHARGE_STORED
+    was = slab[s].charged;
+    atomic {
+        look(s);
+        slab[s].charged = was + completes;
+        completes = 0;
+        goto tell
+    }
+#endif
+#ifdef BREAK_TOLD_FIRST
+    atomic {
+        look(s);
+        was = slab[s].charged;
+        if
+        :: was == 0 -> slab[s].is_hinted = 1
+        :: else
+        fi
+    }
+    atomic {
+        look(s);
+        slab[s].charged = slab[s].charged + completes;
+        was = 0;
+        completes = 0;
+        goto count
+    }
+#endif
+    atomic {
+        look(s);
+        was = slab[s].charged;
+        slab[s].charged = slab[s].charged + completes;
+        completes = 0;
+#ifdef BREAK_CHARGED_AFTER_PUSH
+        was = 0;
+        FORGET;
+        goto idle;
+#endif
+tell:
+#ifdef HINTS
+        if
+        :: was != 0 -> was = 0; goto count
+        :: else
+        fi
+    }
+    atomic {
+        look(s);
+        slab[s].is_hinted = 1;
+        goto count
+    }
+#else
+        was = 0;
+        goto count
+    }
+#endif
 #ifdef BREAK_TOUCH_AFTER_PUSH
 touch_late:
     atomic {
@@ -944,41 +1112,181 @@ claim_late:
             FORGET;
             goto idle
         fi;
+        completes = 0;
         CLAIM(s)
     }
 #endif
 
+/* A heap becomes the owner: what it holds is not charged. */
 adopt:
+    CHARGE_DUE(s)
     atomic {
         touch(s);
-#if VISITORS
-        slab[s].is_hinted = 0;
+#ifdef PURGE
+        slab[s].refused = 0;
 #endif
+        slab[s].had_room = 0;
+        slab[s].notice = 0;
         slab[s].owner = my_heap;
         FORGET;
         goto idle
     }
 
-#if defined(BREAK_HINT_CLEARED) || defined(BREAK_PURGE_UNHELD)
-visit:
+#ifdef HINTS
+/* A visitor found no charge.  The record may be that of another slab by now, or of none. */
+hide:
+    HIDE(s)
     atomic {
+        FORGET;
+        goto idle
+    }
+
+/* A visitor has opened a charged slab.  It returns what is free, and closes the slab again as it
+ * was.  If somebody has counted meanwhile the slab is settled. */
+visit:
 #ifdef BREAK_PURGE_UNHELD
-        if
-        :: IS_PURGEABLE(s, page) -> assert((ON_PAGES(page) & (slab[s].live | slab[s].free)) == 0)
-        :: else
-        fi;
+    atomic {
+        assert((ON_PAGES(page) & (slab[s].live | slab[s].free)) == 0);
         page = 0;
         seen = 0;
+        FORGET;
+        goto idle
+    }
+#endif
+#ifdef BREAK_SCAN_UNOPENED
+    seen = 0;
+#endif
+    CHARGE_DUE(s)
+    READ_FIRST_WORDS(s)
+    atomic {
+        touch(s);
+        READ_LAST_WORD(s);
+        page = PURGEABLE(s) & ~slab[s].cold;
+        seen = 0
+    }
+    ADVISE(s)
+    /* What was charged meanwhile has gone too, or was refused. */
+    CHARGE_DUE(s)
+reclose:
+#ifdef BREAK_RECLOSE_RELOADED
+    atomic {
+        w_count = slab[s].count;
+        w_listed = slab[s].listed
+    }
+#endif
+    atomic {
+        touch(s);
+        if
+#ifdef BREAK_RECLOSE_BLIND
+        :: 1 ->
+#else
+        :: SWAP_SUCCEEDS(s) ->
+#endif
+            slab[s].closed = 1;
+            slab[s].holder = 0;
+            w_count = 0;
+            w_listed = 0;
+            CLOSED(s)
+        :: else ->
+            begin_close(s);
+            w_count = 0;
+            w_listed = 0;
+            goto published
+        fi
+    }
+#endif
+
+#ifdef LEND
+/* The free slots of one page go to the heap, and the slab is closed again: all in passing. */
+lend:
+    if
+    :: atomic { (TAKEABLE(s) & SLOTS_OF_1) != 0 -> lent = SLOTS_OF_1 }
+    :: atomic { (TAKEABLE(s) & SLOTS_OF_2) != 0 -> lent = SLOTS_OF_2 }
+#ifdef LAYOUT
+    :: atomic { (TAKEABLE(s) & SLOTS_OF_3) != 0 -> lent = SLOTS_OF_3 }
+#endif
+    :: atomic {
+            TAKEABLE(s) == 0 ->
+                w_count = 0;
+                w_listed = 0;
+                begin_close(s);
+                goto published
+        }
+    fi;
+#if WORDS > 1
+    atomic { take_bits(s, lent & FIRST_WORD) }
+    atomic { take_bits(s, lent & SECOND_WORD); lent = 0 }
+#else
+    atomic { take_bits(s, lent); lent = 0 }
+#endif
+    /* Counted anew by bits as they are since the slab was opened: what a late free adds stays. */
+    atomic {
+        touch(s);
+#ifdef BREAK_LENT_UNCHARGED
+        goto close_lent;
 #endif
         if
-        :: slab[s].closed ->
-            become_holder(s);
-            begin_close(s);
-            goto published
-        :: else ->
+        :: slab[s].charged == 0 -> goto close_lent
+        :: else
+        fi;
+#ifdef BREAK_LENT_MIN
+        w_charge = slab[s].charged
+#endif
+    }
+    READ_FIRST_WORDS(s)
+    atomic {
+        touch(s);
+        READ_LAST_WORD(s);
+        due = PAGES_WITHIN(seen) & ~slab[s].cold;
+        due = SIZE(due);
+        seen = 0;
+#ifdef BREAK_LENT_MIN
+        due = (w_charge < due -> w_charge : due);
+        w_charge = 0
+#endif
+    }
+    CHARGE_DUE(s)
+close_lent:
+    atomic {
+        touch(s);
+        if
+#ifdef BREAK_LENT_BLIND
+        :: 1 ->
+#else
+        :: SWAP_SUCCEEDS(s) ->
+#endif
+            slab[s].count = slab[s].count - slab[s].owed;
+            slab[s].owed = 0;
+            slab[s].live = slab[s].live | slab[s].free;
+            slab[s].free = 0;
+            slab[s].closed = 1;
+            slab[s].holder = 0;
+            w_count = 0;
+            w_listed = 0;
             FORGET;
             goto idle
+        :: else ->
+            w_count = 0;
+            w_listed = 0
         fi
+    }
+    atomic {
+        touch(s);
+#ifndef BREAK_LENT_UNCOUNTED
+        slab[s].count = slab[s].count - slab[s].owed;
+#endif
+        slab[s].owed = 0;
+        slab[s].live = slab[s].live | slab[s].free;
+        slab[s].free = 0;
+#ifdef BREAK_LENT_UNSETTLED
+        /* Closes from the word as it is now. */
+        slab[s].closed = 1;
+        slab[s].holder = 0;
+        FORGET;
+        goto idle;
+#endif
+        begin_close(s);
+        goto published
     }
 #endif
 
@@ -1055,15 +1363,6 @@ drop:
 publish:
     PUBLISH(s)
 published:
-#ifdef PURGE
-    if
-    :: goto close_again
-    :: page = 1
-    :: page = 2
-    fi;
-    PURGE_PAGE(s)
-#endif
-
 /* The word is loaded first, and then the bits: a page that they do not show free will be found free
  * by somebody who has not counted yet in this word. */
 close_again:
@@ -1086,24 +1385,21 @@ scan:
     atomic {
         touch(s);
         READ_LAST_WORD(s);
-        slab[s].charged = PAGES_WITHIN(seen) & ~slab[s].cold;
+        due = PAGES_WITHIN(seen) & ~slab[s].cold;
+        due = (IS_REFUSED(s) -> 0 : SIZE(due));
         seen = 0
-#if VISITORS
     }
+    CHARGE_DUE(s)
     atomic {
-        slab[s].is_hinted = (slab[s].charged != 0)
-#endif
+        touch(s);
 #ifdef BREAK_SCAN_FIRST
-    }
-    atomic {
         w_count = slab[s].count;
         w_listed = slab[s].listed;
         if
         :: w_count == SLOTS -> goto close_again
         :: else
-        fi
+        fi;
 #endif
-        ;
 scanned:
         if
         :: !w_listed && w_count >= ROOM_TO_LIST -> goto list
@@ -1254,6 +1550,7 @@ wait_for_fork:
 /* Entirely free and not listed: no thread has a slot of it, is freeing one, or is about to take it.
  * The run goes back after its record is zero: then anybody may make it anew. */
 give_back:
+    CHARGE_DUE(s)
 #ifdef BREAK_RUN_BEFORE_RECORD
     slab[s].exists = 0;
 #endif
@@ -1277,14 +1574,12 @@ give_back:
             slab[s].bits = 0;
             slab[s].owner = 0;
             slab[s].cold = 0;
-            slab[s].charged = 0;
+            slab[s].had_room = 0;
             slab[s].class = 0;
             slab[s].holder = 0;
 #ifdef PURGE
             slab[s].resident = 0;
-#endif
-#if VISITORS
-            slab[s].is_hinted = 0;
+            slab[s].refused = 0;
 #endif
             i_ = ALLOCATOR;
             do
