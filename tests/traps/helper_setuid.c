@@ -23,7 +23,7 @@ static void require_ids(const char *status, const char *field)
 
 static void require_credentials(const char *number)
 {
-    char path[64];
+    char path[320];
     char status[4096];
 
     (void)snprintf(path, sizeof path, "/proc/self/task/%s/status", number);
