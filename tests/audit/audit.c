@@ -34,7 +34,7 @@
 enum { RUNS_MAX = 1 << 20, MOMENTS_MAX = 1 << 16, LENT_MAX = 1 << 14 };
 
 struct audit_limits audit_limits = {
-    .thread_count = 1, .thread_bytes = THREAD_BYTES, .idle_bookkeeping_bytes = (size_t)256 << 10};
+    .thread_count = 1, .thread_bytes = THREAD_BYTES, .idle_bookkeeping_bytes = (size_t)64 << 10};
 
 static struct found_run {
     struct np_run *run;
@@ -43,6 +43,8 @@ static struct found_run {
     enum np_run_state state;
 } * runs;
 static size_t run_count;
+
+static const struct np_heap *homeless_heap;
 
 /* Granules on which slots lie that are lent and free. */
 static uintptr_t lent[LENT_MAX];
@@ -156,17 +158,14 @@ static void look_at_heap(const struct np_heap *heap, size_t most_bytes, struct a
 static void look_at_heaps(struct audit_found *found)
 {
     size_t parked_bytes = 0;
-    struct np_heap *homeless = np_thread_homeless_acquire();
 
     lent_count = 0;
-    REQUIRE(homeless != NULL);
-    look_at_heap(homeless, PARKED_BYTES, found);
+    look_at_heap(homeless_heap, PARKED_BYTES, found);
     for (const struct np_heap *heap = np_thread_heaps(); heap != NULL; heap = heap->next) {
         look_at_heap(heap, (size_t)np_tune_get(NP_KNOB_OPEN_BYTES), found);
         if (atomic_load(&heap->is_parked) != 0)
             parked_bytes += heap->open_bytes;
     }
-    np_thread_homeless_release();
     EXPECT(found, parked_bytes <= PARKED_BYTES, "A9: parked heaps hold too much open");
 }
 
@@ -242,13 +241,10 @@ static void look_at_slab(const struct np_slab *slab, uintptr_t end, struct sums 
            "A8: an open slab is in no heap");
     EXPECT(found, !is_charged || charged >= free_count,
            "A4: a closed slab is charged with less than its free pages");
-    if (!is_in_heap(slab))
-        found->overcharged_bytes +=
-            charged > (is_charged ? free_count : 0)
-                ? (charged - (is_charged ? free_count : 0)) * NP_GRANULE_BYTES
-                : 0;
-    EXPECT(found, !is_in_heap(slab) || (charged == 0 && slab->settled_count == 0),
-           "A5: a slab that a heap owns is charged");
+    found->overcharged_bytes += (charged - np_min(charged, is_charged ? free_count : 0))
+                                << NP_GRANULE_SHIFT;
+    EXPECT(found, !is_in_heap(slab) || slab->settled_count == 0,
+           "A5: a slab that a heap owns counts as settled");
     sums->charged_granules += charged;
     sums->settled_bytes += (size_t)slab->settled_count * slab->slot_bytes;
     sums->granules += (end - slab->start) >> NP_GRANULE_SHIFT;
@@ -403,6 +399,14 @@ static void find_threshold(struct audit_found *found)
     found->allowance_bytes = np_arena_allowance_bytes();
     found->threshold_bytes =
         np_max(FLOOR_BYTES, found->live_bytes / LIVE_SHARE) + found->allowance_bytes;
+}
+
+/* Releasing the homeless heap returns memory, which an audit must not bring about. */
+void audit_begin(void)
+{
+    homeless_heap = np_thread_homeless_acquire();
+    REQUIRE(homeless_heap != NULL);
+    np_thread_homeless_release();
 }
 
 void audit_walk(struct audit_found *found)

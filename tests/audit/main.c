@@ -12,6 +12,7 @@
 #include "audit.h"
 #include "scenarios.h"
 #include "truth.h"
+#include "tune.h"
 
 enum { HANG_SECONDS = 240 };
 
@@ -32,7 +33,8 @@ static void list(const struct scenario *table)
 }
 
 /* What is needed of libc's malloc is taken at once, so that it does not move the break later, and
- * the break's end stays neap's. The kernel fills no holes. */
+ * the break's end stays neap's. The kernel fills no holes, and there is no helper that returns
+ * memory while the audit walks. */
 static void prepare_process(void)
 {
     static char output[4096];
@@ -41,7 +43,9 @@ static void prepare_process(void)
     (void)mallopt(M_TOP_PAD, 1 << 20);
     free(malloc(1));
     (void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+    REQUIRE(np_tune_set(NP_KNOB_HELPER, 0));
     truth_begin();
+    audit_begin();
 }
 
 int main(int argc, char **argv)
