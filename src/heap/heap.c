@@ -355,8 +355,10 @@ bool np_heap_push(struct np_heap *heap, struct np_slab *slab, void *memory)
     enum np_push push;
 
     if (heap != NULL) {
-        /* The second free in a row into a closed slab: more will follow, and cost less if it is ours. */
-        if (heap->last_pushed == slab)
+        /* The second free in a row into a closed slab: more will follow, and cost less if it is ours. Not while a fork
+         * lifts the limit of what may be open: nothing would close it if this thread sleeps afterwards. */
+        if (heap->last_pushed == slab &&
+            !atomic_load_explicit(&np_is_fork_under_way, memory_order_relaxed))
             wish = NP_PUSH_AND_OPEN;
         heap->last_pushed = slab;
     }

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "audit.h"
+#include "fork.h"
 #include "patterns.h"
 #include "scenarios.h"
 #include "serve.h"
@@ -316,6 +317,25 @@ static void fork_child(void)
         blocks_give(blocks_of(&workers[index]), NULL, "the parent frees", SELDOM);
 }
 
+/* A fork takes as long as the process is large. Meanwhile threads go on, and are blocked after
+ * it. */
+static void fork_held(void)
+{
+    start_workers(4);
+    set_share(4);
+    for (unsigned round = 0; round < 2; round++) {
+        tell_all(4, take_small);
+        for (unsigned index = 0; index < 4; index++)
+            blocks_sort(blocks_of(&workers[index]));
+        np_fork_prepare();
+        tell_all(4, give_every_second);
+        np_fork_parent();
+        audit_at_rest("freed during a fork");
+        for (unsigned index = 0; index < 4; index++)
+            blocks_give(blocks_of(&workers[index]), NULL, "main's half", SELDOM);
+    }
+}
+
 const struct scenario thread_scenarios[] = {
     {"remote", remote},
     {"remote_pairs", remote_pairs},
@@ -328,5 +348,6 @@ const struct scenario thread_scenarios[] = {
     {"lent_at_exit", lent_at_exit},
     {"homeless", homeless},
     {"fork_child", fork_child},
+    {"fork_held", fork_held},
     {NULL, NULL},
 };
