@@ -10,7 +10,7 @@ enum { CLASS_64 = 3, CLASS_2048 = 37, CLASS_16K = 61 };
 
 /* ---- slabs that retain something ---- */
 
-enum { SLAB_MAX = 4000 };
+enum { SLAB_MAX = 3600, VISITED_AT_ONCE = 120 };
 
 static struct np_slab *sparse[SLAB_MAX];
 static void *pins[SLAB_MAX]; /* the live slot of each */
@@ -105,9 +105,9 @@ static void full_slabs_are_live(void **state)
 {
     (void)state;
     init_heaps();
-    while (block_count < 60000)
-        add_block(&heaps[0], 2000); /* 117 MiB */
-    assert_in_range(np_return_threshold_bytes(), 60000 * 2000 / 64, 60000 * 2048 / 32);
+    while (block_count < 40000)
+        add_block(&heaps[0], 2048); /* 78 MiB */
+    assert_in_range(np_return_threshold_bytes(), 40000 * 2000 / 64, 40000 * 2048 / 32);
     assert_true(np_return_threshold_bytes() > MIB);
     while (block_count > 0) {
         remove_block(&heaps[random_below(2)], random_below(block_count));
@@ -154,7 +154,7 @@ static void nothing_stays_with_a_threshold_of_0(void **state)
     while (block_count > 0) {
         remove_block(NULL, random_below(block_count));
         assert_int_equal(np_return_retained_bytes(), 0);
-        if (block_count % 1000 == 0) {
+        if (block_count % 2000 == 0) {
             struct truth truth = look_at_everything();
 
             assert_int_equal(truth.resident_granules + truth.run_granules, 0);
@@ -218,18 +218,18 @@ static void visits_go_round_all_windows(void **state)
 
     (void)state;
     keep_everything();
-    make_sparse_slabs(SLAB_MAX, 1); /* 250 MiB of addresses: four windows at least */
+    make_sparse_slabs(SLAB_MAX, 1); /* 225 MiB of addresses: four windows at least */
     assert_non_null(np_window_list()->next->next->next);
     for (unsigned round = 1; gone_count < sparse_count; round++) {
-        assert_int_equal(np_return_down_to(0, 50 * PAGE), 50 * PAGE);
+        assert_int_equal(np_return_down_to(0, VISITED_AT_ONCE * PAGE), VISITED_AT_ONCE * PAGE);
         gone_count += count_gone(is_gone, &again);
-        assert_int_equal(gone_count, round * 50);
+        assert_int_equal(gone_count, round * VISITED_AT_ONCE);
         if (round == 1)
             retain_a_page(sparse[again]); /* waits for its turn, though it was the last */
     }
     /* The turn of the one that had been visited already. */
     assert_int_equal(charged_bytes(), PAGE);
-    assert_int_equal(np_return_down_to(0, 50 * PAGE), PAGE);
+    assert_int_equal(np_return_down_to(0, SIZE_MAX), PAGE);
     expect_truth();
 }
 
@@ -565,21 +565,21 @@ static void live_with_truth(unsigned steps, int64_t threshold_bytes)
 static void random_life_with_little_retained(void **state)
 {
     (void)state;
-    live_with_truth(800, 100 << 10);
+    live_with_truth(300, 100 << 10);
 }
 
 static void random_life_with_little_retained_and_16k_pages(void **state)
 {
     (void)state;
     os_fake_set_page_bytes(16384);
-    live_with_truth(500, 200 << 10);
+    live_with_truth(200, 200 << 10);
 }
 
 static void random_life_with_little_retained_and_64k_pages(void **state)
 {
     (void)state;
     os_fake_set_page_bytes(65536);
-    live_with_truth(500, 200 << 10);
+    live_with_truth(200, 200 << 10);
 }
 
 /* ---- while a fork has the locks ---- */
@@ -622,7 +622,7 @@ static void a_fork_is_not_waited_for(void **state)
 
 /* ---- threads ---- */
 
-enum { THREADS = 4, STEPS = 15000, PLACES = 600 };
+enum { THREADS = 4, STEPS = 8000, PLACES = 600 };
 
 static struct np_heap thread_heaps[THREADS];
 static _Atomic(unsigned char *) places[PLACES];

@@ -120,30 +120,39 @@ static inline uint32_t whole_system_pages(uint32_t pages)
     return whole;
 }
 
-/* Slots that are free by their bits, asked one by one. */
+/* What the bits say, asked slot by slot. */
+struct slots_seen {
+    unsigned free_count;
+    uint32_t free_pages; /* warm, in whole system pages, of which every slot has its bit set */
+};
+
+static inline struct slots_seen look_at_slots(const struct np_slab *slab)
+{
+    struct slots_seen seen = {0, warm_pages(slab)};
+
+    for (unsigned slot = 0; slot < slab->slot_count; slot++) {
+        if (np_slab_is_free_bit(slab, np_slab_slot_at(slab, slot)))
+            seen.free_count++;
+        else
+            seen.free_pages &= ~pages_of(slab, slot);
+    }
+    seen.free_pages = whole_system_pages(seen.free_pages);
+    return seen;
+}
+
 static inline unsigned bits_set(const struct np_slab *slab)
 {
-    unsigned count = 0;
+    return look_at_slots(slab).free_count;
+}
 
-    for (unsigned slot = 0; slot < slab->slot_count; slot++)
-        count += np_slab_is_free_bit(slab, np_slab_slot_at(slab, slot));
-    return count;
+static inline uint32_t truly_free_pages(const struct np_slab *slab)
+{
+    return look_at_slots(slab).free_pages;
 }
 
 static inline int word_count(const struct np_slab *slab)
 {
     return np_slab_word_count(atomic_load(&slab->word));
-}
-
-/* The warm pages, in whole system pages, of which every slot has its bit set. */
-static inline uint32_t truly_free_pages(const struct np_slab *slab)
-{
-    uint32_t pages = warm_pages(slab);
-
-    for (unsigned slot = 0; slot < slab->slot_count; slot++)
-        if (!np_slab_is_free_bit(slab, np_slab_slot_at(slab, slot)))
-            pages &= ~pages_of(slab, slot);
-    return whole_system_pages(pages);
 }
 
 /* As the depot closes a slab, but without a depot: charges it, and leaves it closed. */
