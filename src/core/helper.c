@@ -1,8 +1,8 @@
 /* When there is a helper, and what it does. See helper.h.
  *
- * In a process that forks: the helper holds slabs and runs only while it has the mutex `working`, which a fork
- * takes first. So nothing that it holds is lost to a child. It waits for no fork, nor a fork for it, longer than a batch
- * takes.
+ * In a process that forks: the helper holds slabs and runs only while it has the mutex `working`,
+ * which a fork takes first. So nothing that it holds is lost to a child. It waits for no fork, nor
+ * a fork for it, longer than a batch takes.
  */
 #include "helper.h"
 
@@ -25,7 +25,8 @@
 #include "thread.h"
 #include "tune.h"
 
-/* Weak: a static program without threads is not to get libc's threads with neap, and has no helper. */
+/* Weak: a static program without threads is not to get libc's threads with neap, and has no
+ * helper. */
 #pragma weak pthread_create
 
 enum { KNOB_NEVER, KNOB_ALWAYS };
@@ -36,8 +37,9 @@ enum { KNOB_NEVER, KNOB_ALWAYS };
 /* After a refusal (limits, seccomp) the next attempt is so much later. */
 #define RETRY_NS UINT64_C(1000000000)
 
-/* Its own frames are small. But should it be the last thread of the process, libc runs the program's exit handlers
- * on it. What is not touched costs addresses only; libc takes TLS from it, too, and says EINVAL if that does not fit. */
+/* Its own frames are small. But should it be the last thread of the process, libc runs the
+ * program's exit handlers on it. What is not touched costs addresses only; libc takes TLS from it,
+ * too, and says EINVAL if that does not fit. */
 #define STACK_BYTES ((size_t)256 << 10)
 #define STACK_MAX_BYTES ((size_t)16 << 20)
 
@@ -98,8 +100,8 @@ static bool is_allowed(void)
     return knob == KNOB_ALWAYS || has_several_threads();
 }
 
-/* Whether the address is in the loader. It allocates while its lists of modules are half changed, and starting a thread
- * reads them. */
+/* Whether the address is in the loader. It allocates while its lists of modules are half changed,
+ * and starting a thread reads them. */
 static bool is_in_loader(uintptr_t address)
 {
     uintptr_t base = (uintptr_t)getauxval(AT_BASE); /* 0: a static program */
@@ -152,18 +154,19 @@ static void add_sight(struct np_helper_watch *watch, uint64_t now_ns)
     watch->count = last + 1;
 }
 
-/* By the one call that every program with threads makes anyway: where seccomp ends a process for a call that it does not
- * know, the helper must not be the one to make it. The word never changes. */
+/* By the one call that every program with threads makes anyway: where seccomp ends a process for a
+ * call that it does not know, the helper must not be the one to make it. The word never changes. */
 static void sleep_ns(uint64_t ns)
 {
     static uint32_t word;
-    long timeout[2] = {(long)(ns / 1000000000), (long)(ns % 1000000000)}; /* the kernel's timespec */
+    /* The kernel's timespec. */
+    long timeout[2] = {(long)(ns / 1000000000), (long)(ns % 1000000000)};
 
     (void)syscall(SYS_futex, &word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 0, timeout, NULL, 0);
 }
 
-/* A batch at a time, so that a fork need not wait long. Above the threshold only what a lowered allowance has left
- * there is found: the program's own frees keep to it. */
+/* A batch at a time, so that a fork need not wait long. Above the threshold only what a lowered
+ * allowance has left there is found: the program's own frees keep to it. */
 static void return_excess(void)
 {
     size_t gone_bytes;
@@ -223,8 +226,8 @@ static void *help(void *unused)
     do {
         watch_allowance();
         atomic_store(&is_running, false);
-        /* An allowance that was raised after we looked has found us running: it is looked at again after saying that we
-         * are not. The fence is the partner of the one in np_helper_want. */
+        /* An allowance that was raised after we looked has found us running: it is looked at again
+         * after saying that we are not. The fence is the partner of the one in np_helper_want. */
         atomic_thread_fence(memory_order_seq_cst);
     } while (is_allowed() && np_arena_allowance_bytes() >= NP_HELPER_FROM_BYTES && try_run());
     return NULL;
@@ -247,8 +250,8 @@ static int create(size_t stack_bytes)
     return error;
 }
 
-/* The thread inherits the mask of signals: none is for it. libc keeps its own two out of it, so that setuid reaches the
- * helper as every thread. */
+/* The thread inherits the mask of signals: none is for it. libc keeps its own two out of it, so
+ * that setuid reaches the helper as every thread. */
 static bool try_create(void)
 {
     int saved_errno = errno;
@@ -267,7 +270,8 @@ static bool try_create(void)
 
 void np_helper_want(const void *caller)
 {
-    atomic_thread_fence(memory_order_seq_cst); /* between raising the allowance and this look: see help */
+    /* Between raising the allowance and this look: see help. */
+    atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load_explicit(&is_running, memory_order_relaxed) || !may_start((uintptr_t)caller))
         return;
     /* Creating a thread allocates, which comes back here and finds it running. */
@@ -280,8 +284,9 @@ void np_helper_want(const void *caller)
 void np_helper_fork(enum np_fork_phase phase)
 {
     if (phase == NP_FORK_PREPARE) {
-        /* A signal handler forks inside a critical section that the helper may be waiting for: then we do not wait for it,
-         * and the child loses what it holds, as it does with other threads. */
+        /* A signal handler forks inside a critical section that the helper may be waiting for:
+         * then we do not wait for it, and the child loses what it holds, as it does with other
+         * threads. */
         is_kept = !np_lock_is_any_held();
         if (is_kept)
             pthread_mutex_lock(&working);

@@ -1,5 +1,5 @@
-/* What the traps of the helper thread share: a program that thrashes, and a look at its threads and its memory from
- * outside malloc: reading /proc by stdio or opendir would allocate. */
+/* What the traps of the helper thread share: a program that thrashes, and a look at its threads and
+ * its memory from outside malloc: reading /proc by stdio or opendir would allocate. */
 #ifndef NEAP_TESTS_TRAPS_HELPER_H
 #define NEAP_TESTS_TRAPS_HELPER_H
 
@@ -124,7 +124,8 @@ static inline bool has_helper(void)
     return helper_count == 1;
 }
 
-/* As many teeth as it takes until there is a helper, but no more than ten. The thread gives itself its name. */
+/* As many teeth as it takes until there is a helper, but no more than ten. The thread gives itself
+ * its name. */
 static inline bool thrash(void)
 {
     bool has = false;

@@ -1,5 +1,6 @@
-/* Trap: a process with one thread may do what no process with several may: unshare a user namespace, setns, and much
- * that nobody thinks of. By default there is a helper only where there are other threads, and not longer. */
+/* Trap: a process with one thread may do what no process with several may: unshare a user
+ * namespace, setns, and much that nobody thinks of. By default there is a helper only where there
+ * are other threads, and not longer. */
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>

@@ -1,4 +1,5 @@
-/* Trap: a process ends in many ways, and a helper that is about must not change any of them. Started with NEAP_HELPER=1. */
+/* Trap: a process ends in many ways, and a helper that is about must not change any of them.
+ * Started with NEAP_HELPER=1. */
 #include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -90,7 +91,8 @@ static void count_signal(int signal)
     signal_count++;
 }
 
-/* A signal for the process goes to any thread that does not block it; here the main thread blocks it first. */
+/* A signal for the process goes to any thread that does not block it; here the main thread blocks
+ * it first. */
 static void signals_find_the_program(void)
 {
     sigset_t set;

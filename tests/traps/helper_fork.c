@@ -1,5 +1,5 @@
-/* Trap: a fork at any moment of the helper's work. The child has one thread, everything that the helper had in its hands,
- * and may get a helper of its own. Started with NEAP_HELPER=1. */
+/* Trap: a fork at any moment of the helper's work. The child has one thread, everything that the
+ * helper had in its hands, and may get a helper of its own. Started with NEAP_HELPER=1. */
 #include <pthread.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -44,8 +44,8 @@ static void be_a_child_that_thrashes(void)
     REQUIRE(task_count() == 1);
 }
 
-/* As soon as it has begun, several times with nothing in between. Returns how often it had not ended: on a busy machine
- * it may have before we see it. */
+/* As soon as it has begun, several times with nothing in between. Returns how often it had not
+ * ended: on a busy machine it may have before we see it. */
 static unsigned fork_while_it_works(size_t resident)
 {
     pid_t children[FORKS];

@@ -1,5 +1,5 @@
-/* Trap: a program that thrashes and then does nothing keeps its last tooth, unless the helper takes it; and the helper
- * must not take it between two teeth. Started with NEAP_HELPER=1. */
+/* Trap: a program that thrashes and then does nothing keeps its last tooth, unless the helper takes
+ * it; and the helper must not take it between two teeth. Started with NEAP_HELPER=1. */
 #include <sys/resource.h>
 
 #include "helper.h"

@@ -1,5 +1,5 @@
-/* Trap: the kernel need not give us a thread: limits, or a sandbox that the program has put itself into. It works without.
- * Started with NEAP_HELPER=1. */
+/* Trap: the kernel need not give us a thread: limits, or a sandbox that the program has put itself
+ * into. It works without. Started with NEAP_HELPER=1. */
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>

@@ -1,6 +1,6 @@
-/* Trap: credentials are a thread's to the kernel and the process's to POSIX: libc sets them in all threads that it knows,
- * by a signal. The helper must be one of them, or it would keep rights that the program has given up. Started with
- * NEAP_HELPER=1. */
+/* Trap: credentials are a thread's to the kernel and the process's to POSIX: libc sets them in all
+ * threads that it knows, by a signal. The helper must be one of them, or it would keep rights that
+ * the program has given up. Started with NEAP_HELPER=1. */
 #include <grp.h>
 
 #include "helper.h"

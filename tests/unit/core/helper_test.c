@@ -1,5 +1,5 @@
-/* When there is a helper, and what it does on which sight: on a clock that the tests move. What it does to real
- * programs is in tests/traps. */
+/* When there is a helper, and what it does on which sight: on a clock that the tests move. What it
+ * does to real programs is in tests/traps. */
 #include "helper.h"
 
 #include <dlfcn.h>
@@ -131,7 +131,8 @@ static void it_waits_for_an_epoch_and_then_returns_all(void **state)
     assert_sound(np_core_audit());
 }
 
-/* It looks when all is free, each time: only what was freed in between tells it that the program is at work. */
+/* It looks when all is free, each time: only what was freed in between tells it that the program is
+ * at work. */
 static void it_leaves_a_program_alone_that_goes_on(void **state)
 {
     struct np_helper_watch watch = {0};

@@ -136,7 +136,8 @@ static void hide_records(const struct np_window *window)
                      sizeof(uint64_t) * NP_SLOT_BITS_PLANES * NP_SLOT_BITS_PLANE_WORDS);
 }
 
-/* It costs in proportion to what it returns: of hundreds of live MiB it does not look at one slab. */
+/* It costs in proportion to what it returns: of hundreds of live MiB it does not look at one
+ * slab. */
 static void it_does_not_walk_what_is_live(void **state)
 {
     enum { BLOCKS = 20000 }; /* of 16 KiB: 312 MiB, of which little is touched */
