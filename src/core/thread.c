@@ -21,6 +21,8 @@ static NP_THREAD_LOCAL enum thread_state thread_state;
 static struct np_lock threads_lock = NP_LOCK_INIT(NP_RANK_THREADS);
 static struct np_heap *parked_heaps;
 static size_t parked_bytes;
+/* Those that were to be parked while a fork held the lock. Pushed to, and taken whole. */
+static _Atomic(struct np_heap *) heaps_aside;
 static struct np_heap homeless_heap;
 static bool is_homeless_ready;
 
@@ -61,20 +63,52 @@ static struct np_heap *make_heap(void)
     return heap;
 }
 
-static struct np_heap *take_parked(void)
+static void park(struct np_heap *heap)
+{
+    heap->next_parked = parked_heaps;
+    parked_heaps = heap;
+    parked_bytes += heap->open_bytes;
+}
+
+static void put_aside(struct np_heap *heap)
+{
+    struct np_heap *next = atomic_load_explicit(&heaps_aside, memory_order_relaxed);
+
+    atomic_store_explicit(&heap->is_parked, 1, memory_order_relaxed);
+    do
+        heap->next_parked = next;
+    while (!atomic_compare_exchange_weak_explicit(&heaps_aside, &next, heap, memory_order_release,
+                                                  memory_order_relaxed));
+}
+
+static void park_those_aside(void)
 {
     struct np_heap *heap;
+    struct np_heap *next;
 
+    if (NP_LIKELY(atomic_load_explicit(&heaps_aside, memory_order_relaxed) == NULL))
+        return;
+    heap = atomic_exchange_explicit(&heaps_aside, NULL, memory_order_acquire);
+    for (; heap != NULL; heap = next) {
+        next = heap->next_parked;
+        park(heap);
+    }
+}
+
+/* *heap: a parked heap, or NULL if there is none. False: a fork has the lock, and nobody knows. */
+static bool take_parked(struct np_heap **heap)
+{
     if (!np_lock_acquire(&threads_lock))
-        return NULL;
-    heap = parked_heaps;
-    if (heap != NULL) {
-        parked_heaps = heap->next_parked;
-        parked_bytes -= heap->open_bytes;
-        atomic_store_explicit(&heap->is_parked, 0, memory_order_relaxed);
+        return false;
+    park_those_aside();
+    *heap = parked_heaps;
+    if (*heap != NULL) {
+        parked_heaps = (*heap)->next_parked;
+        parked_bytes -= (*heap)->open_bytes;
+        atomic_store_explicit(&(*heap)->is_parked, 0, memory_order_relaxed);
     }
     np_lock_release(&threads_lock);
-    return heap;
+    return true;
 }
 
 /* Decides under the lock whether the heap may keep its slabs; parks it if so, or if it has none. */
@@ -82,13 +116,16 @@ static bool try_park(struct np_heap *heap)
 {
     bool is_parked = false;
 
-    if (!np_lock_acquire(&threads_lock))
-        return heap->open_count == 0; /* a fork: an empty heap is lost rather than waited for */
+    if (!np_lock_acquire(&threads_lock)) {
+        /* A fork: an empty heap can wait for its end without us. */
+        if (heap->open_count > 0)
+            return false;
+        put_aside(heap);
+        return true;
+    }
     if (parked_bytes + heap->open_bytes <= PARKED_MAX_BYTES) {
-        heap->next_parked = parked_heaps;
-        parked_heaps = heap;
-        parked_bytes += heap->open_bytes;
         atomic_store_explicit(&heap->is_parked, 1, memory_order_relaxed);
+        park(heap);
         is_parked = true;
     }
     np_lock_release(&threads_lock);
@@ -153,7 +190,9 @@ struct np_heap *np_thread_heap(void)
     if (thread_state == THREAD_OVER)
         return NULL;
     np_thread_read_environment();
-    heap = take_parked();
+    /* During a fork no heap is made: it could get no slab, and parked ones may be waiting. */
+    if (!take_parked(&heap))
+        return NULL;
     if (heap == NULL)
         heap = make_heap();
     if (heap == NULL)
@@ -208,7 +247,7 @@ void np_thread_trim_parked(void)
     struct np_heap *taken = NULL;
     struct np_heap *heap;
 
-    while ((heap = take_parked()) != NULL) {
+    while (take_parked(&heap) && heap != NULL) {
         heap->next_parked = taken;
         taken = heap;
     }

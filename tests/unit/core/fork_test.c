@@ -103,6 +103,57 @@ static void the_forking_thread_goes_on(void **state)
     expect_all_free();
 }
 
+static unsigned heap_count(void)
+{
+    unsigned count = 0;
+
+    for (struct np_heap *heap = np_thread_heaps(); heap != NULL; heap = heap->next)
+        count++;
+    return count;
+}
+
+static void *begin_and_end(void *unused)
+{
+    (void)unused;
+    for (size_t i = 0; i < 30; i++)
+        np_core_give(np_core_take(i * 100));
+    return NULL;
+}
+
+static void *begin_first(void *started)
+{
+    np_core_give(np_core_take(100));
+    pthread_barrier_wait(started); /* now the fork begins */
+    pthread_barrier_wait(started); /* and lasts */
+    return begin_and_end(NULL);
+}
+
+/* Of threads that begin or end during a fork no heap is left over, or each fork would cost one. */
+static void forks_leave_no_heaps_behind(void **state)
+{
+    pthread_barrier_t started;
+    pthread_t ending;
+    unsigned heaps = 0;
+
+    (void)state;
+    assert_int_equal(pthread_barrier_init(&started, NULL, 2), 0);
+    np_core_give(np_core_take(100));
+    for (unsigned i = 0; i < 20; i++) {
+        pthread_create(&ending, NULL, begin_first, &started);
+        pthread_barrier_wait(&started);
+        np_fork_prepare();
+        pthread_barrier_wait(&started);
+        pthread_join(ending, NULL);
+        np_fork_parent();
+        during_fork(begin_and_end);
+        if (i == 0)
+            heaps = heap_count();
+        assert_int_equal(heap_count(), heaps);
+    }
+    assert_sound(np_core_audit());
+    expect_all_free();
+}
+
 static int live_as_child(void)
 {
     expect_and_free_blocks(0, 2);
@@ -209,6 +260,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(other_threads_go_on),
         cmocka_unit_test(the_forking_thread_goes_on),
+        cmocka_unit_test(forks_leave_no_heaps_behind),
         cmocka_unit_test(a_real_child_has_a_working_heap),
         cmocka_unit_test(forks_and_threads_get_along),
     };
