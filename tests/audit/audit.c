@@ -377,7 +377,7 @@ static void look_for_thrashing(void)
     }
 }
 
-static void note_moment(void)
+void audit_note_moment(void)
 {
     if (moments == NULL)
         moments = truth_map(MOMENTS_MAX * sizeof moments[0]);
@@ -458,7 +458,7 @@ void audit_at_rest(const char *where)
 
     audit_where = where;
     audit_count++;
-    note_moment();
+    audit_note_moment();
     if (fault != NULL)
         fail(NULL, fault);
     audit_walk(&found);

@@ -79,6 +79,10 @@ void audit_at_rest(const char *where);
 /* The same at every nth call. */
 void audit_now_and_then(const char *where, unsigned nth);
 
+/* Notes what has been taken back by now, for P3, as each audit does: to be called several times a
+ * second where audits are far apart. */
+void audit_note_moment(void);
+
 /* How many audits there were, and the least distance to P1's limit. */
 void audit_report(void);
 
