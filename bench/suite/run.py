@@ -14,14 +14,15 @@ sys.dont_write_bytecode = True
 
 import runs
 import chart
+import programs
 import report
 
 from allocators import Missing, find
 from measure import Failed
 
-DOCUMENT = os.path.join(runs.TOP, "docs", "measuring.md")
+DOCUMENT = os.path.join(runs.TOP, "docs", "suite.md")
 PICTURES = os.path.join(runs.TOP, "docs", "img")
-CHART_NAME = "workloads"
+CHART_NAME = "suite"
 ALLOCATORS = "glibc,jemalloc,tcmalloc,mimalloc,neap"
 
 
@@ -34,8 +35,8 @@ def parse(arguments):
                         default=os.path.join(runs.TOP, "build", "release"),
                         help="where bin/workloads and lib/libneap.so are (build/release)")
     parser.add_argument("--out", metavar="DIR",
-                        default=os.path.join(runs.TOP, "build", "workloads"),
-                        help="where the results go (build/workloads)")
+                        default=os.path.join(runs.TOP, "build", "suite"),
+                        help="where the results go (build/suite)")
     parser.add_argument("--allocators", metavar="LIST", default=ALLOCATORS,
                         help=f"which, separated by commas ({ALLOCATORS})")
     parser.add_argument("--workloads", metavar="LIST",
@@ -45,20 +46,24 @@ def parse(arguments):
     parser.add_argument("--percent", type=int, metavar="N",
                         help="share of the usual number of operations (100)")
     parser.add_argument("--quick", action="store_true",
-                        help="one round at 10 percent where not said otherwise, nothing counted")
+                        help="one round at 5 percent where not said otherwise, nothing counted")
     parser.add_argument("--docs", action="store_true",
-                        help="also fill in the tables of docs/measuring.md and its chart")
+                        help="also write docs/suite.md and its chart")
     parser.add_argument("--from-json", metavar="FILE",
                         help="measure nothing: take the results of an earlier run")
+    parser.add_argument("--list", action="store_true",
+                        help="measure nothing: name the workloads, and the programs not installed")
     parser.add_argument("--compare", nargs=2, metavar=("OLD", "NEW"),
                         help="measure nothing: two earlier results, one against the other")
     options = parser.parse_args(arguments)
+    if options.list:
+        return options
     if options.docs and (options.quick or options.workloads):
         parser.error("--docs takes full results")
     if options.rounds is None:
         options.rounds = 1 if options.quick else 5
     if options.percent is None:
-        options.percent = 10 if options.quick else 100
+        options.percent = 5 if options.quick else 100
     if options.rounds < 1 or not 1 <= options.percent <= 100:
         parser.error("--rounds starts at 1, --percent goes from 1 to 100")
     return options
@@ -78,47 +83,39 @@ def write_file(path, text):
 def measure_now(options, arguments):
     allocators = find(options.allocators.split(","), runs.TOP, options.build)
     wanted = options.workloads.split(",") if options.workloads else None
-    with tempfile.TemporaryDirectory(prefix="neap-workloads-") as folder:
+    if programs.missing():
+        print(f"run.py: not installed, and so left out: {', '.join(programs.missing())}; "
+              "tools/install-packages --bench installs them", file=sys.stderr)
+    with tempfile.TemporaryDirectory(prefix="neap-suite-") as folder:
         bench = runs.Bench(options.build, folder, allocators, options.percent, wanted)
         unknown = set(wanted or []) - {w.name for w in bench.workloads}
         if unknown:
             raise Missing(f"no workload here is called {', '.join(sorted(unknown))}")
-        command = shlex.join(["bench/workloads/run.py"] + arguments)
+        command = shlex.join(["bench/suite/run.py"] + arguments)
         return runs.measure_all(command, bench, options.rounds, not options.quick)
+
+
+def list_workloads(options):
+    with tempfile.TemporaryDirectory(prefix="neap-suite-") as folder:
+        synthetic = runs.Bench(options.build, folder, [], 1, []).synthetic()
+    for workload in synthetic + programs.PROGRAMS:
+        is_missing = workload.name in programs.missing()
+        print(f"{workload.name:16} {workload.help}{' (not installed)' if is_missing else ''}")
 
 
 def save(results, options):
     os.makedirs(options.out, exist_ok=True)
     paths = [write_file(os.path.join(options.out, "results.json"),
                         json.dumps(results, indent=1) + "\n"),
-             write_file(os.path.join(options.out, "results.md"), report.report_markdown(results))]
+             write_file(os.path.join(options.out, "results.md"), report.report_markdown(results,
+                                                                          CHART_NAME + ".svg"))]
     if "neap" in dict(report.allocators_of(results)):
         paths += chart.draw_ratios(results, options.out, CHART_NAME)
     return paths
 
 
-def document_blocks(results):
-    """What stands between the markers of docs/measuring.md."""
-    blocks = {"about": report.about_text(results),
-              "workloads": report.markdown(*report.workload_rows(results)),
-              "findings": "\n".join(f"- {text}" for text in report.findings(results))}
-    blocks.update({name: report.markdown(*rows) for _, name, rows in report.sections(results)})
-    return blocks
-
-
-def fill_document(results):
-    """Replaces every generated block; one that has no text, or no place, is an error."""
-    with open(DOCUMENT, encoding="utf-8") as file:
-        text = file.read()
-    blocks = document_blocks(results)
-    pattern = re.compile(r"(<!-- begin generated: ([a-z-]+) -->\n).*?(<!-- end generated -->)",
-                         re.DOTALL)
-    places = [match.group(2) for match in pattern.finditer(text)]
-    if sorted(places) != sorted(blocks):
-        raise Failed(f"{DOCUMENT} has places for {', '.join(sorted(places))}; "
-                     f"the results fill {', '.join(sorted(blocks))}")
-    write_file(DOCUMENT, pattern.sub(lambda match: match.group(1) + blocks[match.group(2)] + "\n"
-                                     + match.group(3), text))
+def write_document(results):
+    write_file(DOCUMENT, report.report_markdown(results, os.path.join("img", CHART_NAME + ".svg")))
     chart.draw_ratios(results, PICTURES, CHART_NAME)
 
 
@@ -134,6 +131,9 @@ def print_report(results):
 def main(arguments):
     options = parse(arguments)
     try:
+        if options.list:
+            list_workloads(options)
+            return 0
         if options.compare:
             print(report.compare_text(*map(read_results, options.compare)))
             return 0
@@ -142,17 +142,20 @@ def main(arguments):
         paths = save(results, options)
         print_report(results)
         if options.docs:
-            fill_document(results)
+            write_document(results)
     except Missing as missing:
         print(f"run.py: {missing}", file=sys.stderr)
         return 2
     except (Failed, OSError, RuntimeError) as failed:
         print(f"run.py: {failed}", file=sys.stderr)
         return 1
+    if results["failures"]:
+        print("\n" + "\n".join(f"run.py: {text}" for text in results["failures"]),
+              file=sys.stderr)
     print("\nWritten:")
     for path in paths:
         print(f"  {os.path.relpath(path)}")
-    return 0
+    return 1 if results["failures"] else 0
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 /* measured.c: `measured FILE [NAME=VALUE]... COMMAND [ARGUMENT]...`: runs a command with these
  * variables in its environment and writes into FILE, as JSON, its exit status, times, peak of
- * resident memory and page faults.
+ * resident memory and page faults; instructions and cycles where the machine counts them.
  *
  * A small program of its own, because the kernel counts the memory of whoever forked a process
  * towards that process's peak: started from Python, nothing would seem smaller than Python.
  */
+#include "counters.h"
+
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,7 +44,18 @@ static int is_variable(const char *text)
     return equals != NULL && memchr(text, '/', (size_t)(equals - text)) == NULL;
 }
 
-static void write_report(const char *path, int status, double seconds, const struct rusage *usage)
+static void write_counters(FILE *file, const struct counters *counters)
+{
+    for (enum counter counter = 0; counter < COUNTER_COUNT; counter++) {
+        uint64_t value;
+
+        if (counter_read(counters, counter, &value))
+            fprintf(file, ", \"%s\": %llu", counter_names[counter], (unsigned long long)value);
+    }
+}
+
+static void write_report(const char *path, int status, double seconds, const struct rusage *usage,
+                         const struct counters *counters)
 {
     FILE *file = fopen(path, "w");
 
@@ -49,18 +63,36 @@ static void write_report(const char *path, int status, double seconds, const str
         fail(path);
     fprintf(file,
             "{\"exit_status\": %d, \"signal\": %d, \"seconds\": %.6f, \"user_seconds\": %.6f, "
-            "\"system_seconds\": %.6f, \"peak_rss_bytes\": %lld, \"minor_faults\": %ld}\n",
+            "\"system_seconds\": %.6f, \"peak_rss_bytes\": %lld, \"minor_faults\": %ld",
             WIFEXITED(status) ? WEXITSTATUS(status) : -1,
             WIFSIGNALED(status) ? WTERMSIG(status) : 0, seconds, seconds_of(usage->ru_utime),
             seconds_of(usage->ru_stime), (long long)usage->ru_maxrss * 1024, usage->ru_minflt);
+    write_counters(file, counters);
+    fputs("}\n", file);
     if (fclose(file) != 0)
         fail(path);
+}
+
+/* Waits until the parent has put counters on this process, then becomes the command. */
+static _Noreturn void become(char **variables, char **command, int ready)
+{
+    char byte;
+
+    for (; variables < command; variables++)
+        putenv(*variables);
+    while (read(ready, &byte, 1) < 0 && errno == EINTR)
+        ;
+    execvp(command[0], command);
+    fprintf(stderr, "measured: %s: %s\n", command[0], strerror(errno));
+    _exit(127);
 }
 
 int main(int argument_count, char **arguments)
 {
     int command = 2;
+    struct counters counters;
     struct rusage usage;
+    int ready[2];
     double start;
     pid_t child;
     int status;
@@ -71,20 +103,21 @@ int main(int argument_count, char **arguments)
         fputs("Usage: measured FILE [NAME=VALUE]... COMMAND [ARGUMENT]...\n", stderr);
         return 125;
     }
-    start = now_seconds();
+    if (pipe2(ready, O_CLOEXEC) != 0)
+        fail("pipe2");
     child = fork();
     if (child < 0)
         fail("fork");
     if (child == 0) {
-        for (int i = 2; i < command; i++)
-            putenv(arguments[i]);
-        execvp(arguments[command], &arguments[command]);
-        fprintf(stderr, "measured: %s: %s\n", arguments[command], strerror(errno));
-        _exit(127);
+        close(ready[1]);
+        become(&arguments[2], &arguments[command], ready[0]);
     }
+    counters_open_for_command(&counters, child);
+    start = now_seconds();
+    close(ready[1]);
     while (wait4(child, &status, 0, &usage) < 0)
         if (errno != EINTR)
             fail("wait4");
-    write_report(arguments[1], status, now_seconds() - start, &usage);
+    write_report(arguments[1], status, now_seconds() - start, &usage, &counters);
     return 0;
 }

@@ -3,6 +3,7 @@
 import math
 import statistics
 
+import goals
 import runs  # puts bench/experiments on the path
 
 from tables import markdown, number, plain
@@ -26,9 +27,10 @@ class Measure:
 
 
 SECONDS = Measure("seconds", "Time, in seconds", "time", 1, 2)
+SYSTEM = Measure("system_seconds", "Time in the kernel, in seconds", "kernel time", 1, 2)
 CPU = Measure("cpu_seconds", "CPU time (user and system), in seconds", "CPU time", 1, 2)
 RSS = Measure("peak_rss_bytes", "Peak RSS, in MiB", "peak RSS", MIB, 1)
-FAULTS = Measure("minor_faults", "Minor page faults, in thousands", "faults", 1000, 1)
+FAULTS = Measure("faults", "Page faults, in thousands", "faults", 1000, 1)
 COUNT = Measure("instructions", "Instructions in user space, in millions", "instructions", 1e6, 1)
 
 
@@ -43,7 +45,8 @@ def names_of(results, kind=None):
 def values_of(results, workload, key, measure):
     entries = results["counts"] if measure is COUNT else results["runs"]
     return [entry[measure.key] for entry in entries
-            if entry["workload"] == workload and entry["allocator"] == key]
+            if entry["workload"] == workload and entry["allocator"] == key
+            and measure.key in entry]
 
 
 def median_of(results, workload, key, measure):
@@ -51,31 +54,35 @@ def median_of(results, workload, key, measure):
     return statistics.median(values) if values else None
 
 
-def ratios_of(results, workload, measure):
+def lowest_of(results, workload, key, measure):
+    """What a busy machine has disturbed least."""
+    return min(values_of(results, workload, key, measure), default=None)
+
+
+def ratios_of(results, workload, measure, value_of=median_of):
     """By allocator, the median as a multiple of the lowest median; {} if it was not measured."""
-    medians = {key: median_of(results, workload, key, measure)
-               for key, _ in allocators_of(results)}
-    if None in medians.values():
+    values = {key: value_of(results, workload, key, measure) for key, _ in allocators_of(results)}
+    if None in values.values():
         return {}
-    lowest = min(medians.values())
-    return {key: value / lowest for key, value in medians.items()} if lowest > 0 else {}
+    lowest = min(values.values())
+    return {key: value / lowest for key, value in values.items()} if lowest > 0 else {}
 
 
 def geometric_mean(values):
     return math.exp(statistics.fmean(math.log(value) for value in values))
 
 
-def mean_ratio(results, names, key, measure):
+def mean_ratio(results, names, key, measure, value_of=median_of):
     """The geometric mean of an allocator's ratios over these workloads, or None."""
     found = [ratios[key] for ratios in
-             (ratios_of(results, name, measure) for name in names) if ratios]
+             (ratios_of(results, name, measure, value_of) for name in names) if ratios]
     return geometric_mean(found) if found else None
 
 
 def big_names(results):
     """Workloads whose peak is above BIG_PEAK_BYTES under the allocator that needs least."""
     return [name for name in names_of(results)
-            if min(median_of(results, name, key, RSS)
+            if min(median_of(results, name, key, RSS) or 0
                    for key, _ in allocators_of(results)) > BIG_PEAK_BYTES]
 
 
@@ -99,6 +106,43 @@ def summary_rows(results):
         means = [mean_ratio(results, names, key, measure) for _, names, measure in columns]
         rows.append((means[1], [name] + [number(mean, 2) for mean in means]))
     return ["allocator"] + [title for title, _, _ in columns], [row for _, row in sorted(rows)]
+
+
+def class_of(workload):
+    """"server-large2" is one of the servers; real programs are one class."""
+    return ("real programs" if workload["kind"] == "program" else
+            workload["name"].split("-")[0].rstrip("0123456789"))
+
+
+def class_rows(results):
+    """One row a class: time and memory as multiples of the best of each workload."""
+    classes = {}
+    for workload in results["workloads"]:
+        classes.setdefault(class_of(workload), []).append(workload["name"])
+    rows = []
+    for title, names in classes.items():
+        row = [f"{title} ({len(names)})"]
+        for key, _ in allocators_of(results):
+            means = [mean_ratio(results, names, key, measure) for measure in (SECONDS, RSS)]
+            row.append(" / ".join("-" if mean is None else number(mean, 2) for mean in means))
+        rows.append(row)
+    return ["class"] + [name for _, name in allocators_of(results)], rows
+
+
+def fresh_names(results):
+    return [name for name in names_of(results) if name.startswith("fresh")]
+
+
+def fresh_rows(results):
+    rows = []
+    for name in fresh_names(results):
+        row = [name]
+        for key, _ in allocators_of(results):
+            values = [median_of(results, name, key, measure) for measure in (FAULTS, RSS, SYSTEM)]
+            row.append("-" if None in values else
+                       f"{number(values[0] / (values[1] / MIB), 1)} ({number(values[2], 2)} s)")
+        rows.append(row)
+    return ["workload"] + [name for _, name in allocators_of(results)], rows
 
 
 def detail_rows(results, measure):
@@ -153,7 +197,7 @@ def spread_text(results):
 def about_text(results):
     about = results["about"]
     machine = about["machine"]
-    counted = {"perf": "Instructions: `perf stat`, one run.",
+    counted = {"counters": "Instructions: the processor's counters, in user space.",
                "valgrind": "This machine's hypervisor hides the processor's counters: instructions "
                            "were counted by valgrind (callgrind), one run, at "
                            f"{runs.COUNTED_PERCENT} % of the operations.",
@@ -169,8 +213,14 @@ def about_text(results):
             f"{machine['load_average_at_end']:.1f} at the end of the rounds. "
             + "; ".join(f"{a['key']} {a['version']}" for a in about["allocators"])
             + (f". Programs: {programs}" if programs else "")
-            + f". Medians of {about['rounds']} interleaved rounds. {counted}\n\n"
-            + spread_text(results))
+            + (f". Not installed, and so not measured: {', '.join(about['missing'])} "
+               "(`tools/install-packages --bench`)" if about["missing"] else "")
+            + f". Medians of {about['rounds']} interleaved rounds. {counted} "
+            + ("Page faults: the kernel's event, which leaves out what is populated ahead."
+               if results["faults_are"] == "page faults" else
+               "Page faults: getrusage's minor faults, pages that are populated ahead among them.")
+            + "".join(f"\n\n**A run failed**: {text}" for text in results["failures"])
+            + "\n\n" + spread_text(results))
 
 
 # Sentences about one allocator.
@@ -216,7 +266,15 @@ def findings(results, key="neap"):
 
 def sections(results):
     found = [("Geometric means of the ratio to the best allocator of each workload "
-              "(1.00: best everywhere)", "summary", summary_rows(results))]
+              "(1.00: best everywhere)", "summary", summary_rows(results)),
+             ("Geometric means of time and of peak RSS by class of workload", "classes",
+              class_rows(results))]
+    if goals.can_judge(results):
+        found += [("The goals", "goals", goals.goal_rows(results)),
+                  (goals.limits_title(), "limits", goals.limit_rows(results))]
+    if fresh_names(results):
+        found.append(("Heaps that only grow: page faults for a MiB of peak RSS, and seconds in "
+                      "the kernel", "fresh", fresh_rows(results)))
     for measure in (SECONDS, CPU, RSS, FAULTS, COUNT):
         if has(results, measure):
             found.append((f"{measure.title} (times the best)", measure.key.replace("_", "-"),
@@ -257,6 +315,8 @@ def compare_text(old, new):
         about = results["about"]
         parts.append(f"{title}: {about['date']}, commit {about['commit']}, {about['rounds']} "
                      f"rounds, {about['percent']} % of the operations")
+    if set(names_of(old)) != set(names_of(new)):
+        parts.append("! Not the same workloads: means are of those that both have.")
     if old["about"]["percent"] != new["about"]["percent"]:
         parts.append("! Not the same amount of work: the figures cannot be compared.")
     elif old["about"]["machine"]["processor"] != new["about"]["machine"]["processor"]:
@@ -270,9 +330,11 @@ def compare_text(old, new):
     return "\n".join(parts)
 
 
-def report_markdown(results):
-    parts = ["# Results of the workloads", about_text(results)]
-    parts += [f"- {sentence}" for sentence in findings(results)]
+def report_markdown(results, chart_path):
+    parts = ["# The suite: results", about_text(results)]
+    parts.append(f"![Time and peak memory as ratios to the best allocator]({chart_path})")
+    parts += ["\n".join(f"- {sentence}" for sentence in findings(results)), "## The workloads",
+              markdown(*workload_rows(results))]
     for title, _, (head, rows) in sections(results):
         parts += [f"## {title}", markdown(head, rows)]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(part for part in parts if part) + "\n"

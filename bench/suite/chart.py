@@ -4,7 +4,7 @@ import report
 
 from charts import WIDTH, data_block, draw, machine_text, quoted
 
-ROW_HEIGHT = 25
+ROW_HEIGHT = 20
 TOP, BOTTOM = 118, 96
 # Told apart by shape and darkness: neap is the large dark dot.
 STYLES = {
@@ -26,8 +26,8 @@ class Sheet:
 
 def title_of(results):
     mean = {measure.key: report.mean_ratio(results, report.names_of(results), "neap", measure)
-            for measure in (report.CPU, report.RSS)}
-    return (f"neap takes {mean['cpu_seconds']:.2f} times the CPU time and "
+            for measure in (report.SECONDS, report.RSS)}
+    return (f"neap takes {mean['seconds']:.2f} times the time and "
             f"{mean['peak_rss_bytes']:.2f} times the memory of the best allocator of each workload")
 
 
@@ -69,7 +69,7 @@ def draw_ratios(results, folder, name):
     height = TOP + BOTTOM + ROW_HEIGHT * (len(names) + 2)
     title = title_of(results)
     lines = [data_block(f"d_{measure.key}_{key}", rows_of(results, key, measure, names))
-             for measure in (report.CPU, report.RSS) for key in keys]
+             for measure in (report.SECONDS, report.RSS) for key in keys]
     lines += ["set multiplot", "unset key", "set border 3 lc '#666666'", "set tics nomirror",
               "set tics font ',11'", "set grid x y lc '#d4d4d4' lw 1",
               f"set label 1 {quoted(title)} at screen 0.01,{1 - 24 / height} font ',14.5' "
@@ -80,7 +80,7 @@ def draw_ratios(results, folder, name):
               f"at screen 0.5,{50 / height} center font ',12' front"]
     lines += legend(results, keys, height)
     left = 128 / WIDTH
-    lines += panel(results, report.CPU, "CPU time, user and system", names, keys, left, 0.535,
+    lines += panel(results, report.SECONDS, "time", names, keys, left, 0.535,
                    height, True)
     lines += ["unset label", "unset object"]
     lines += panel(results, report.RSS, "peak RSS", names, keys, 0.56, 0.985, height, False)

@@ -2,10 +2,12 @@
 
 A results object is a plain dictionary, written to results.json as it is:
 
-  about        command, date, machine, commit, versions, rounds
+  about        command, date, machine, commit, versions, rounds, programs that are not installed
   workloads    name, kind ("synthetic" or "program"), help
-  runs         workload, allocator, round, seconds, cpu_seconds, peak_rss_bytes, minor_faults
+  runs         workload, allocator, round, seconds, cpu_seconds, system_seconds, peak_rss_bytes,
+               faults; and under "faults_are" what those are
   counts       workload, allocator, instructions; and under "counted_by" with what
+  failures     a sentence for each run that failed
 """
 
 import concurrent.futures
@@ -14,11 +16,13 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 
 import programs
+import servers
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.append(os.path.join(TOP, "bench", "experiments"))
@@ -30,18 +34,21 @@ from measure import Failed, Progress, describe
 # reached its usual size.
 COUNTED_PERCENT = 5
 TIMEOUT_SECONDS = 300
-BINDING = re.compile(r"binding file .* to (\S+) \[\d+\]: normal symbol `malloc'")
+# lua knows realloc only.
+BINDING = re.compile(r"binding file .* to (\S+) \[\d+\]: normal symbol `(?:malloc|realloc)'")
 
 
 class Workload:
     """A command line and what it is called with, at one scale."""
 
-    def __init__(self, name, kind, help_text, command, extra=None):
+    def __init__(self, name, kind, help_text, command, program=None):
         self.name = name
         self.kind = kind
         self.help = help_text
         self.command = command
-        self.extra = extra or {}
+        self.extra = program.extra if program else {}
+        self.client = program.client if program else None
+        self.brings_malloc = program is not None and program.brings_malloc
 
 
 class Bench:
@@ -51,6 +58,7 @@ class Bench:
         self.folder = folder
         self.allocators = allocators
         self.percent = percent
+        self.wanted = wanted
         self.workloads_path = self.copied(os.path.join(build_folder, "bin", "workloads"))
         self.measured_path = self.copied(os.path.join(build_folder, "bin", "measured"))
         for allocator in allocators:
@@ -58,6 +66,7 @@ class Bench:
                 allocator.preloaded = self.copied(os.path.realpath(allocator.preloaded))
         self.workloads = [w for w in self.synthetic() + self.real()
                           if wanted is None or w.name in wanted]
+        self.answer = b""
 
     def copied(self, path):
         if not os.path.exists(path):
@@ -68,47 +77,63 @@ class Bench:
     def synthetic(self):
         done = subprocess.run([self.workloads_path, "--help"], capture_output=True, text=True,
                               check=True)
-        found = re.findall(r"^  ([a-z]+\d*)  +(.*)$", done.stdout, re.MULTILINE)
+        found = re.findall(r"^  ([a-z][-a-z]*\d*)  +(.*)$", done.stdout, re.MULTILINE)
         return [Workload(name, "synthetic", text,
                          [self.workloads_path, f"--percent={self.percent}", name])
                 for name, text in found if name != "small"]
 
     def real(self):
-        return [Workload(p.name, "program", p.help, p.make_command(self.folder, self.percent),
-                         p.extra)
-                for p in programs.installed()]
+        return [Workload(p.name, "program", p.help, p.make_command(self.folder, self.percent), p)
+                for p in programs.installed()
+                if self.wanted is None or p.name in self.wanted]
 
     def environment(self, workload, allocator):
         """What is set for the command only: what starts it stays on the C library's malloc."""
         changes = {"LC_ALL": "C", **workload.extra, **allocator.extra}
         if allocator.preloaded:
             changes["LD_PRELOAD"] = allocator.preloaded
+        elif workload.brings_malloc:
+            # Put before the program's own allocator, libc serves malloc after all.
+            changes["LD_PRELOAD"] = "libc.so.6"
         return [f"{name}={value}" for name, value in changes.items()]
 
     def run(self, workload, allocator, output=subprocess.DEVNULL, debug=()):
-        """Runs it once; returns what `measured` reports."""
+        """Runs it once; returns what `measured` reports. A client's answer is in self.answer."""
         report_path = os.path.join(self.folder, "report.json")
         command = [self.measured_path, report_path, *self.environment(workload, allocator), *debug,
                    *workload.command]
-        try:
-            done = subprocess.run(command, env=plain_environment(), stdout=output,
-                                  stderr=subprocess.PIPE, timeout=TIMEOUT_SECONDS, check=False)
-        except subprocess.TimeoutExpired:
-            raise Failed(f"{workload.name} under {allocator.name} took over "
-                         f"{TIMEOUT_SECONDS} s") from None
-        if done.returncode != 0:
-            raise Failed(f"{workload.name} under {allocator.name}: {text_of(done.stderr)}")
+        with tempfile.TemporaryFile() as complaints:
+            started = subprocess.Popen(command, env=plain_environment(), stdout=output,
+                                       stderr=complaints)
+            try:
+                if workload.client:
+                    self.answer = workload.client(self.folder, self.percent)
+                status = started.wait(TIMEOUT_SECONDS)
+            except (subprocess.TimeoutExpired, servers.NotServed, OSError) as failed:
+                kill_with_children(started)
+                raise Failed(f"{workload.name} under {allocator.name}: {failed}") from None
+            complaints.seek(0)
+            text = text_of(complaints.read())
+        if status != 0:
+            raise Failed(f"{workload.name} under {allocator.name}: {text}")
         with open(report_path, encoding="utf-8") as file:
             report = json.load(file)
         if report["exit_status"] != 0 or report["signal"] != 0:
             raise Failed(f"{workload.name} under {allocator.name}: exit status "
-                         f"{report['exit_status']}, signal {report['signal']}: "
-                         f"{text_of(done.stderr)}")
+                         f"{report['exit_status']}, signal {report['signal']}: {text}")
         return report
 
 
 def plain_environment():
     return {name: value for name, value in os.environ.items() if not KNOB.match(name)}
+
+
+def kill_with_children(started):
+    """`measured`, and the command that it waits for."""
+    for process in output_of(["ps", "-o", "pid=", "--ppid", str(started.pid)]).split():
+        os.kill(int(process), signal.SIGKILL)
+    started.kill()
+    started.wait()
 
 
 def text_of(data):
@@ -140,6 +165,8 @@ def checked_answer(bench, workload, allocator):
             output.seek(0)
             # The synthetic ones name the file of malloc; that alone may differ.
             answer = re.sub(rb"(?m)^malloc: .*\n", b"", output.read())
+            if workload.client:
+                answer = bench.answer
         files = files_of_malloc(records)
         if not files:
             raise RuntimeError(f"{workload.name}: the loader kept no record")
@@ -162,46 +189,40 @@ def check_all(bench, progress):
 
 def measure_rounds(bench, rounds, progress):
     """All allocators on a workload before the next workload, so that a change in the machine's
-    mood strikes all alike; the order turns, so that no allocator is always first."""
-    runs = []
+    mood strikes all alike; the order turns, so that no allocator is always first. A run that fails
+    does not cost the others: returns the runs and what failed."""
+    runs, failures = [], []
     for round_number in range(1, rounds + 1):
         for workload in bench.workloads:
             shift = round_number % len(bench.allocators)
             for allocator in bench.allocators[shift:] + bench.allocators[:shift]:
                 progress.step(f"round {round_number}: {workload.name} on {allocator.name}")
-                report = bench.run(workload, allocator)
+                try:
+                    report = bench.run(workload, allocator)
+                except Failed as failed:
+                    failures.append(str(failed))
+                    continue
+                counted = {name: report[name] for name in ("instructions", "cycles")
+                           if name in report}
                 runs.append({
                     "workload": workload.name, "allocator": allocator.key, "round": round_number,
                     "seconds": report["seconds"],
                     "cpu_seconds": report["user_seconds"] + report["system_seconds"],
                     "system_seconds": report["system_seconds"],
                     "peak_rss_bytes": report["peak_rss_bytes"],
-                    "minor_faults": report["minor_faults"],
+                    "faults": report.get("page_faults", report["minor_faults"]),
+                    **counted,
                 })
-    return runs
+    return runs, failures
 
 
-# Instructions: by the processor's counters where the machine lets us, by valgrind where not.
+# Instructions: `measured` has the processor's counters where the machine lets us; where not,
+# valgrind counts.
 
-def has_counters():
-    text = output_of_both(["perf", "stat", "-x,", "-e", "instructions:u", "true"])
-    return re.search(r"^\d+,", text, re.MULTILINE) is not None
-
-
-def output_of_both(command):
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, env=plain_environment(),
-                              check=False)
-    except OSError:
-        return ""
-    return done.stdout + done.stderr
-
-
-def count_by_perf(bench, workload, allocator):
-    command = ["perf", "stat", "-x,", "-e", "instructions:u", "--", "env",
-               *bench.environment(workload, allocator), *workload.command]
-    found = re.search(r"^(\d+),[^,]*,instructions:u", output_of_both(command), re.MULTILINE)
-    return int(found.group(1)) if found else None
+def counted_in_rounds(runs):
+    """The instructions of every run, where the processor counted them."""
+    return [{"workload": run["workload"], "allocator": run["allocator"],
+             "instructions": run["instructions"]} for run in runs if "instructions" in run]
 
 
 def count_by_valgrind(bench, workload, allocator):
@@ -223,23 +244,17 @@ def count_by_valgrind(bench, workload, allocator):
 
 
 def count_all(bench, progress):
-    """Returns with what, and the counts. Load does not change them: every processor is used."""
-    if has_counters():
-        counted_by, count, worker_count = "perf", count_by_perf, 1
-    elif shutil.which("valgrind"):
-        counted_by, count, worker_count = "valgrind", count_by_valgrind, os.cpu_count()
-    else:
-        return None, []
+    """Load does not change what valgrind counts: every processor is used."""
     jobs = [(w, a) for w in bench.workloads for a in bench.allocators]
-    with concurrent.futures.ThreadPoolExecutor(worker_count) as pool:
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         counts = []
         for (workload, allocator), value in zip(
-                jobs, pool.map(lambda job: count(bench, *job), jobs)):
+                jobs, pool.map(lambda job: count_by_valgrind(bench, *job), jobs)):
             progress.step(f"counting: {workload.name} on {allocator.name}")
             if value is not None:
                 counts.append({"workload": workload.name, "allocator": allocator.key,
                                "instructions": value})
-    return counted_by, counts
+    return counts
 
 
 def digest_of(path):
@@ -253,6 +268,7 @@ def about(command, bench, rounds):
     del facts["total_bytes"]
     facts["percent"] = bench.percent
     facts["commit"] = output_of(["git", "-C", TOP, "describe", "--always", "--dirty"])
+    facts["missing"] = programs.missing()
     facts["programs"] = {p.executable: programs.version_of(p) for p in programs.installed()
                          if any(w.name == p.name for w in bench.workloads)}
     for entry, allocator in zip(facts["allocators"], bench.allocators):
@@ -262,6 +278,13 @@ def about(command, bench, rounds):
     return facts
 
 
+def counts_faults(bench):
+    """Whether `measured` can count the kernel's page faults here, or getrusage has to do."""
+    with tempfile.NamedTemporaryFile(dir=bench.folder) as report:
+        subprocess.run([bench.measured_path, report.name, "true"], check=True)
+        return "page_faults" in json.load(report)
+
+
 def measure_all(command, bench, rounds, is_counting):
     results = {"about": about(command, bench, rounds),
                "workloads": [{"name": w.name, "kind": w.kind, "help": w.help}
@@ -269,10 +292,13 @@ def measure_all(command, bench, rounds, is_counting):
     pair_count = len(bench.workloads) * len(bench.allocators)
     progress = Progress(pair_count * (1 + rounds + is_counting))
     check_all(bench, progress)
-    results["runs"] = measure_rounds(bench, rounds, progress)
+    results["faults_are"] = "page faults" if counts_faults(bench) else "minor faults"
+    results["runs"], results["failures"] = measure_rounds(bench, rounds, progress)
     results["about"]["machine"]["load_average_at_end"] = os.getloadavg()[0]
-    results["counted_by"], results["counts"] = None, []
-    if is_counting:
-        results["counted_by"], results["counts"] = count_all(bench, progress)
+    results["counted_by"], results["counts"] = None, counted_in_rounds(results["runs"])
+    if results["counts"]:
+        results["counted_by"] = "counters"
+    elif is_counting and shutil.which("valgrind"):
+        results["counted_by"], results["counts"] = "valgrind", count_all(bench, progress)
     progress.end()
     return results

@@ -1,0 +1,236 @@
+/* workloads.c: `workloads [--percent=N] [--threads=N] NAME`: runs one workload, on any malloc.
+ *
+ * Prints where malloc came from and a checksum, which must be the same under every allocator. Time,
+ * memory and instructions are measured from outside (measured.c). What each workload is:
+ * docs/measuring.md.
+ */
+#include "workloads.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct workload {
+    const char *name;
+    uint64_t (*run)(const struct plan *plan);
+    unsigned thread_count;
+    unsigned variant;
+    const char *help;
+};
+
+static uint64_t run_start(const struct plan *plan);
+static uint64_t run_small(const struct plan *plan);
+
+/* A number at the end of a name is one of threads. */
+static const struct workload workloads[] = {
+    {"churn", run_churn, 1, CHURN_MIXED, "blocks of mixed sizes and three ages"},
+    {"churn2", run_churn, 2, CHURN_MIXED, "the same, two threads"},
+    {"churn16", run_churn, 16, CHURN_MIXED, "the same, sixteen threads"},
+    {"churn-hot", run_churn, 1, CHURN_HOT, "few live blocks of few sizes, all in the cache"},
+    {"churn-tiny", run_churn, 1, CHURN_TINY, "300,000 live blocks of 8 to 64 bytes"},
+    {"churn-wide", run_churn, 1, CHURN_WIDE, "sizes from 32 bytes to 256 KiB, alike"},
+    {"lives", run_lifetimes, 1, LIFETIMES_SHORT, "random lifetimes, mostly short"},
+    {"lives2", run_lifetimes, 2, LIFETIMES_SHORT, "the same, two threads"},
+    {"lives16", run_lifetimes, 16, LIFETIMES_SHORT, "the same, sixteen threads"},
+    {"lives-long", run_lifetimes, 1, LIFETIMES_LONG, "random lifetimes up to a million steps"},
+    {"phases", run_phases, 1, PHASES_RISING, "sizes rise by phases, a tenth of each stays"},
+    {"phases-shift", run_phases, 1, PHASES_SHIFTING, "small and large blocks by turns"},
+    {"phases2", run_phases, 2, PHASES_RISING, "rising phases, two threads"},
+    {"tree", run_tree, 1, 0, "trees, hash tables and strings, built and torn down at once"},
+    {"tree2", run_tree, 2, 0, "the same, two threads"},
+    {"tree16", run_tree, 16, 0, "the same, sixteen threads"},
+    {"list", run_lists, 1, LISTS_LONG, "lists of 500,000 records, freed in four orders"},
+    {"list-short", run_lists, 1, LISTS_SHORT, "lists of fifty records, freed in four orders"},
+    {"strings", run_strings, 1, 0, "texts made, joined and dropped"},
+    {"locality", run_locality, 1, LOCALITY_FRESH, "records walked over and over, fresh heap"},
+    {"locality-aged", run_locality, 1, LOCALITY_AGED, "the same in an aged heap"},
+    {"locality-aged2", run_locality, 2, LOCALITY_AGED, "the same, two threads"},
+    {"server1", run_server, 1, SERVER_SMALL, "blocks replaced, each thread followed by another"},
+    {"server2", run_server, 2, SERVER_SMALL, "the same, two threads at a time"},
+    {"server16", run_server, 16, SERVER_SMALL, "the same, sixteen threads at a time"},
+    {"server-large2", run_server, 2, SERVER_LARGE, "the same with blocks of 4 to 64 KiB"},
+    {"server-turn2", run_server, 2, SERVER_TURNOVER, "the same with 4,000 threads in each chain"},
+    {"pipe", run_pipe, 2, PIPE_MIXED, "one thread allocates, another frees"},
+    {"pipe16", run_pipe, 16, PIPE_MIXED, "eight such pairs"},
+    {"pipe-small", run_pipe, 2, PIPE_SMALL, "the pair with messages of 16 to 64 bytes"},
+    {"pipe-large", run_pipe, 2, PIPE_LARGE, "the pair with messages of 8 to 128 KiB"},
+    {"exchange2", run_exchange, 2, 0, "two threads, each frees what each has made for it"},
+    {"exchange16", run_exchange, 16, 0, "sixteen threads, all to all"},
+    {"threads1", run_threads, 1, THREADS_BUSY, "short-lived threads with 200 blocks each"},
+    {"threads2", run_threads, 2, THREADS_BUSY, "the same, two at a time"},
+    {"threads16", run_threads, 16, THREADS_BUSY, "the same, sixteen at a time"},
+    {"threads-idle2", run_threads, 2, THREADS_IDLE, "threads that ask for one block"},
+    {"share-active2", run_sharing, 2, SHARING_ACTIVE, "writing to small blocks of one's own"},
+    {"share-active16", run_sharing, 16, SHARING_ACTIVE, "the same, sixteen threads"},
+    {"share-passive2", run_sharing, 2, SHARING_PASSIVE, "the same after freeing neighbours"},
+    {"share-passive16", run_sharing, 16, SHARING_PASSIVE, "the same, sixteen threads"},
+    {"big", run_big, 1, BIG_MIXED, "four buffers of 1 to 32 MiB, every page written"},
+    {"big-middle", run_big, 1, BIG_MIDDLE, "two buffers of 5 to 25 MiB"},
+    {"big-same", run_big, 1, BIG_SAME, "one buffer of 8 MiB over and over"},
+    {"big2", run_big, 2, BIG_MIXED, "as big, two threads with two buffers each"},
+    {"big16", run_big, 16, BIG_OF_THREADS, "sixteen threads with a buffer of 1 to 8 MiB each"},
+    {"fresh", run_fresh, 1, FRESH_SMALL, "a heap that grows to 384 MiB of mixed sizes"},
+    {"fresh2", run_fresh, 2, FRESH_SMALL, "the same, two threads"},
+    {"fresh-large", run_fresh, 1, FRESH_LARGE, "the same of blocks of 64 to 512 KiB"},
+    {"grow", run_grow, 1, 0, "256 buffers that grow by realloc, up to 1 MiB"},
+    {"grow2", run_grow, 2, 0, "the same, two threads"},
+    {"grow-one", run_grow_one, 1, 0, "one buffer that grows to 256 MiB"},
+    {"grow-small", run_grow_small, 1, 0, "20,000 texts that grow by a few bytes"},
+    {"zeroed", run_zeroed, 1, 0, "calloc of records and of tables"},
+    {"zeroed2", run_zeroed, 2, 0, "the same, two threads"},
+    {"zeroed16", run_zeroed, 16, 0, "the same, sixteen threads"},
+    {"zeroed-tables", run_zeroed_tables, 1, 0, "calloc of tables up to 16 MiB, hardly touched"},
+    {"aligned", run_aligned, 1, ALIGNED_SMALL, "small blocks aligned at 16 to 256 bytes"},
+    {"aligned2", run_aligned, 2, ALIGNED_SMALL, "the same, two threads"},
+    {"aligned-pages", run_aligned, 1, ALIGNED_PAGES, "buffers aligned at 4 KiB and 2 MiB"},
+    {"start", run_start, 1, 0, "a small program, started again and again"},
+    {"small", run_small, 1, 0, "that small program, once"},
+};
+
+enum { WORKLOAD_COUNT = sizeof workloads / sizeof workloads[0] };
+
+/* small: what a short command does: some hundred blocks, not all of them freed. */
+static uint64_t run_small(const struct plan *plan)
+{
+    struct random random = seeded(7);
+    uint64_t sum = 0;
+
+    for (size_t left = scaled(plan, 500); left > 0; left--) {
+        size_t byte_count = random_size(&random);
+        void *block = take(byte_count);
+
+        fill(block, byte_count, left);
+        sum += read_back(block, byte_count);
+        if (left % 4 != 0)
+            free(block);
+    }
+    return sum;
+}
+
+/* start: time goes into the loader and the allocator's first steps. The peak of resident memory
+ * that the caller's wait4 reports is that of the largest of the processes. */
+static uint64_t run_start(const struct plan *plan)
+{
+    size_t start_count = scaled(plan, 500);
+
+    for (size_t i = 0; i < start_count; i++) {
+        pid_t child = vfork();
+        int status;
+
+        if (child < 0)
+            give_up("no process can be made");
+        if (child == 0) {
+            execl("/proc/self/exe", "workloads", "--quiet", "small", (char *)NULL);
+            _exit(127);
+        }
+        while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+            ;
+        if (status != 0)
+            give_up("the small program failed");
+    }
+    return start_count;
+}
+
+static void print_help(void)
+{
+    puts("Usage: workloads [--percent=N] [--threads=N] NAME\n"
+         "Runs one workload on the malloc that the program was started with.\n\n"
+         "  --percent=N   the share of the usual number of operations (100)\n"
+         "  --threads=N   1, 2, 4, 8, 16, 32 or 64 threads in place of the usual number\n"
+         "  --quiet       print nothing\n"
+         "  --list        the names, one a line\n"
+         "  --help        this text\n");
+    for (size_t i = 0; i < WORKLOAD_COUNT; i++)
+        printf("  %-15s %s\n", workloads[i].name, workloads[i].help);
+}
+
+static _Noreturn void misused(const char *argument)
+{
+    fprintf(stderr, "workloads: '%s' is not understood; see workloads --help\n", argument);
+    exit(2);
+}
+
+static const struct workload *find_workload(const char *name)
+{
+    for (size_t i = 0; i < WORKLOAD_COUNT; i++)
+        if (strcmp(workloads[i].name, name) == 0)
+            return &workloads[i];
+    misused(name);
+}
+
+/* What follows the equals sign: 1 .. limit. */
+static unsigned parse_number(const char *argument, unsigned long limit)
+{
+    const char *text = strchr(argument, '=') + 1;
+    char *end;
+    unsigned long value = strtoul(text, &end, 10);
+
+    if (end == text || *end != '\0' || value < 1 || value > limit)
+        misused(argument);
+    return (unsigned)value;
+}
+
+/* Tables are shared out in equal parts, and pipes are pairs of threads. */
+static unsigned parse_threads(const char *argument)
+{
+    unsigned count = parse_number(argument, THREAD_MAX);
+
+    if ((count & (count - 1)) != 0)
+        misused(argument);
+    return count;
+}
+
+/* Which file malloc comes from, as the loader bound it. */
+static const char *file_of_malloc(void)
+{
+    void *(*address)(size_t) = malloc;
+    void *object;
+    Dl_info info;
+
+    memcpy(&object, &address, sizeof object);
+    return dladdr(object, &info) != 0 ? info.dli_fname : "?";
+}
+
+int main(int argument_count, char **arguments)
+{
+    struct plan plan = {.percent = 100};
+    const struct workload *chosen = NULL;
+    int is_quiet = 0;
+    uint64_t sum;
+
+    for (int i = 1; i < argument_count; i++) {
+        const char *argument = arguments[i];
+
+        if (strcmp(argument, "--help") == 0) {
+            print_help();
+            return 0;
+        } else if (strcmp(argument, "--list") == 0) {
+            for (size_t w = 0; w < WORKLOAD_COUNT; w++)
+                puts(workloads[w].name);
+            return 0;
+        } else if (strcmp(argument, "--quiet") == 0) {
+            is_quiet = 1;
+        } else if (strncmp(argument, "--percent=", 10) == 0) {
+            plan.percent = parse_number(argument, 100);
+        } else if (strncmp(argument, "--threads=", 10) == 0) {
+            plan.thread_count = parse_threads(argument);
+        } else if (chosen != NULL) {
+            misused(argument);
+        } else {
+            chosen = find_workload(argument);
+        }
+    }
+    if (chosen == NULL)
+        misused("");
+    if (plan.thread_count == 0)
+        plan.thread_count = chosen->thread_count;
+    plan.variant = chosen->variant;
+    sum = chosen->run(&plan);
+    if (!is_quiet)
+        printf("malloc: %s\nchecksum: %016llx\n", file_of_malloc(), (unsigned long long)sum);
+    return 0;
+}
