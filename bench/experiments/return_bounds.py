@@ -94,7 +94,9 @@ SCENARIOS = [
 
 class TimeRatio:
     """A scenario's time, as against that of the same run in which nothing is returned
-    (M_TRIM_THRESHOLD = -1)."""
+    (M_TRIM_THRESHOLD = -1). "command_seconds" is that of the whole process, its end included: what
+    a run has not returned the system takes back then, and that is part of what it costs. most is
+    None where the ratio is only reported."""
 
     def __init__(self, scenario, figure, words, most):
         self.scenario = scenario
@@ -104,8 +106,10 @@ class TimeRatio:
 
 
 TIME_RATIOS = [
-    TimeRatio("small", "seconds", "whole run", 1.10),
-    TimeRatio("sparse", "seconds", "whole run", 1.10),
+    TimeRatio("small", "command_seconds", "whole run", 1.10),
+    TimeRatio("sparse", "command_seconds", "whole run", 1.10),
+    TimeRatio("small", "seconds", "until the last free", None),
+    TimeRatio("sparse", "seconds", "until the last free", None),
     TimeRatio("sawtooth-fast", "cpu_seconds", "processor time", 1.10),
 ]
 NOTHING_RETURNED = {"MALLOC_TRIM_THRESHOLD_": "-1"}

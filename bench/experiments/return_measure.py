@@ -15,6 +15,7 @@ import os
 import statistics
 import subprocess
 import tempfile
+import time
 
 from measure import Failed, Progress, Runner, thin
 from return_bounds import NOTHING_RETURNED, SCENARIOS, TIME_RATIOS
@@ -139,21 +140,29 @@ def time_settings(runner):
     return [("default", neap), ("nothing returned", without_return(neap))]
 
 
+def timed_play(runner, allocator, name):
+    """A play with the seconds of its whole process, from its start until it is gone."""
+    begin = time.monotonic()
+    play = runner.play(allocator, name, "-", ["--idle=0"])
+    return {**play, "command_seconds": time.monotonic() - begin}
+
+
 def measure_times(runner, results, rounds, pairs, progress):
     """The two settings in turns, so that a change in the machine's mood strikes both."""
     results["times"] = []
-    for ratio in wanted_ratios(pairs):
+    for name in timed_names(pairs):
         for round_number in range(1, rounds + 1):
             for setting, allocator in time_settings(runner):
-                progress.step(f"time, round {round_number}: {ratio.scenario}, {setting}")
-                play = runner.play(allocator, ratio.scenario, "-", ["--idle=0"])
-                results["times"].append({"scenario": ratio.scenario, "setting": setting,
-                                         "round": round_number, "play": play})
+                progress.step(f"time, round {round_number}: {name}, {setting}")
+                results["times"].append({"scenario": name, "setting": setting,
+                                         "round": round_number,
+                                         "play": timed_play(runner, allocator, name)})
 
 
-def wanted_ratios(pairs):
+def timed_names(pairs):
+    """Each scenario once, in the order of its first ratio."""
     names = {name for name, _ in pairs}
-    return [ratio for ratio in TIME_RATIOS if ratio.scenario in names]
+    return list(dict.fromkeys(ratio.scenario for ratio in TIME_RATIOS if ratio.scenario in names))
 
 
 def live_at(marks, seconds):
@@ -198,7 +207,7 @@ def count_steps(runner, pairs, rounds, time_rounds, has_times):
     plain_count = len([a for a in runner.allocators if not a.extra])
     count = rounds * len(pairs) * len(runner.allocators)
     count += plain_count * len([pair for pair in TRACED if pair in pairs])
-    return count + (2 * time_rounds * len(wanted_ratios(pairs)) if has_times else 0)
+    return count + (2 * time_rounds * len(timed_names(pairs)) if has_times else 0)
 
 
 def measure(runner, about, rounds, time_rounds):

@@ -138,9 +138,14 @@ def time_rows(results):
     for ratio in ratios_of(results):
         measured, (default, never) = time_ratio(results, ratio)
         rows.append([ratio.scenario, ratio.words, f"{number(default, 2)} s",
-                     f"{number(never, 2)} s", number(measured, 2), number(ratio.most, 2),
-                     "ok" if measured <= ratio.most else "OVER"])
+                     f"{number(never, 2)} s", number(measured, 2)] + ratio_verdict(measured, ratio))
     return head, rows
+
+
+def ratio_verdict(measured, ratio):
+    if ratio.most is None:
+        return ["-", ""]
+    return [number(ratio.most, 2), "ok" if measured <= ratio.most else "OVER"]
 
 
 def ratios_of(results):
@@ -190,7 +195,8 @@ def findings(results):
     found = []
     if "neap" in keys:
         found.append(find_bounds(results))
-        found += [find_time(results, ratio) for ratio in ratios_of(results)]
+        found += [find_time(results, ratio) for ratio in ratios_of(results)
+                  if ratio.most is not None]
     found += [find_peer(results, a["key"], a["name"]) for a in results["about"]["allocators"]
               if a["key"] != "neap" and not a["environment"]]
     return found

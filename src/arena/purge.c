@@ -1,7 +1,7 @@
 /* How memory of free runs goes back to the system. When it does is decided in heap/return.c.
  *
- * The largest free run with memory behind it is taken out of its arena (NP_RUN_BUSY), purged without any lock, and
- * filed again. The end of the main arena goes back by sbrk, address space and all, under the lock of the break.
+ * The largest free runs with memory behind them are taken out of their arena (NP_RUN_BUSY), purged without any lock,
+ * and filed again. The end of the main arena goes back by sbrk, address space and all, under the lock of the break.
  *
  * Nothing is purged twice: the resident bits say what has memory, and a bit is cleared only after
  * the kernel has taken the page.
@@ -129,44 +129,64 @@ static void purge_records_around(struct np_run *run, size_t from, size_t to)
     }
 }
 
-/* Of a free run into which [start, end) has just been joined: the shares of bookkeeping that touch that piece, lie inside
- * the run without its first and last granule, and whose granules are all cold. Those that had memory give their bookkeeping back when
- * they are purged; these came cold, slab by slab. *stop: their end. */
-static uintptr_t stale_shares(const struct np_run *run, uintptr_t start, uintptr_t end,
-                              uintptr_t *stop)
+/* Of the shares of bookkeeping in [from, to), inside a free run, those that come first of whose granules none is
+ * resident; empty if there are none. */
+static struct np_range cold_shares(const struct np_run *run, uintptr_t from, uintptr_t to)
+{
+    size_t share = np_window_share_bytes();
+    size_t share_granules = share >> NP_GRANULE_SHIFT;
+    uintptr_t at;
+
+    for (; from < to; from += share) {
+        size_t granule = (from - run->start) >> NP_GRANULE_SHIFT;
+
+        if (np_run_count_resident(run, granule, granule + share_granules) == 0)
+            break;
+    }
+    for (at = from; at < to; at += share) {
+        size_t granule = (at - run->start) >> NP_GRANULE_SHIFT;
+
+        if (np_run_count_resident(run, granule, granule + share_granules) != 0)
+            break;
+    }
+    return (struct np_range){(void *)from, from < at ? at - from : 0};
+}
+
+/* Of a free run into which [start, end) has just been joined: the shares of bookkeeping at the two ends of that piece
+ * that lie inside the run without its first and last granule, and whose granules are all cold. Those that had memory
+ * give their bookkeeping back when they are purged, as do those inside the piece; these came cold, slab by slab. */
+static void stale_shares(const struct np_run *run, uintptr_t start, uintptr_t end,
+                         struct np_range stale[2])
 {
     size_t share = np_window_share_bytes();
     uintptr_t first = np_max(np_align_down(start - NP_GRANULE_BYTES, share),
                              np_align_up(run->start + NP_GRANULE_BYTES, share));
     uintptr_t last = np_min(np_align_up(end + NP_GRANULE_BYTES, share),
                             np_align_down(np_run_end(run) - NP_GRANULE_BYTES, share));
+    uintptr_t low_end = np_max(first, np_align_up(start + NP_GRANULE_BYTES, share));
 
-    while (first < last && np_run_count_resident(run, (first - run->start) >> NP_GRANULE_SHIFT,
-                                                 (first + share - run->start) >> NP_GRANULE_SHIFT) != 0)
-        first += share;
-    *stop = first;
-    while (*stop < last && np_run_count_resident(run, (*stop - run->start) >> NP_GRANULE_SHIFT,
-                                                 (*stop + share - run->start) >> NP_GRANULE_SHIFT) == 0)
-        *stop += share;
-    return first;
+    stale[0] = cold_shares(run, first, np_min(low_end, last));
+    stale[1] = cold_shares(run, np_max(low_end, np_align_down(end - NP_GRANULE_BYTES, share)), last);
 }
 
 void np_run_file_and_release(struct np_arena *arena, struct np_run *run)
 {
     uintptr_t start = run->start;
     uintptr_t end = np_run_end(run);
-    uintptr_t stop;
+    struct np_range stale[2];
 
     run = np_run_file(arena, run);
-    start = stale_shares(run, start, end, &stop);
-    if (NP_LIKELY(start >= stop)) {
+    stale_shares(run, start, end, stale);
+    if (NP_LIKELY(stale[0].bytes == 0 && stale[1].bytes == 0)) {
         np_lock_release(&arena->lock);
         return;
     }
     np_run_unfile(arena, run);
     set_busy(run);
     np_lock_release(&arena->lock);
-    np_window_purge_records(start, stop);
+    for (unsigned at = 0; at < 2; at++)
+        np_window_purge_records((uintptr_t)stale[at].address,
+                                (uintptr_t)stale[at].address + stale[at].bytes);
     if (!np_lock_acquire(&arena->lock)) {
         np_run_defer(run, 0);
         return;
@@ -185,91 +205,121 @@ static size_t skip_cold(const struct np_run *run, size_t floor, size_t to, size_
     return to;
 }
 
-/* Stretches of a busy run on their way to the system, from high ones to low ones. */
-#define BATCH_RANGES 48
+/* Runs that are purged together: many small ones, such as slabs leave behind, cost one call. */
+#define BATCH_RUNS 64
+
+/* Stretches of busy runs on their way to the system, of each run from high ones to low ones. */
+#define BATCH_RANGES 128
 
 struct batch {
-    struct np_run *run;
-    size_t gone;        /* granules */
-    size_t refused_end; /* of the highest that was refused, in granules from the run's start; 0: none */
+    size_t gone; /* granules */
     size_t bytes;
-    unsigned count;
+    unsigned run_count;
+    unsigned range_count;
+    struct np_run *runs[BATCH_RUNS];
+    size_t refused_end[BATCH_RUNS]; /* of the highest that was refused, in granules from the run's start; 0: none */
     struct np_range ranges[BATCH_RANGES];
+    uint8_t owners[BATCH_RANGES]; /* the run of each range */
 };
 
 static void purge_batch(struct batch *batch)
 {
-    struct np_run *run = batch->run;
     size_t ends[BATCH_RANGES]; /* a refused range loses its length */
 
-    if (batch->count == 0)
+    if (batch->range_count == 0)
         return;
-    for (unsigned at = 0; at < batch->count; at++)
-        ends[at] = ((uintptr_t)batch->ranges[at].address + batch->ranges[at].bytes - run->start) >>
-                   NP_GRANULE_SHIFT;
-    batch->gone += np_arena_purge_ranges(batch->ranges, batch->count);
-    for (unsigned at = 0; at < batch->count; at++) {
+    for (unsigned at = 0; at < batch->range_count; at++)
+        ends[at] = (uintptr_t)batch->ranges[at].address + batch->ranges[at].bytes;
+    batch->gone += np_arena_purge_ranges(batch->ranges, batch->range_count);
+    for (unsigned at = 0; at < batch->range_count; at++) {
+        struct np_run *run = batch->runs[batch->owners[at]];
+        size_t *refused_end = &batch->refused_end[batch->owners[at]];
         size_t from = ((uintptr_t)batch->ranges[at].address - run->start) >> NP_GRANULE_SHIFT;
+        size_t end = (ends[at] - run->start) >> NP_GRANULE_SHIFT;
 
         if (batch->ranges[at].bytes == 0) {
-            batch->refused_end = np_max(batch->refused_end, ends[at]);
+            *refused_end = np_max(*refused_end, end);
             continue;
         }
-        np_run_clear_resident(run, from, ends[at]);
-        purge_records_around(run, from, ends[at]);
+        np_run_clear_resident(run, from, end);
+        purge_records_around(run, from, end);
     }
-    batch->count = 0;
+    batch->range_count = 0;
     batch->bytes = 0;
 }
 
-/* Adds the whole system pages in [from, to) granules. */
+/* Adds the whole system pages in [from, to) granules of the batch's last run. */
 static void add_to_batch(struct batch *batch, size_t from, size_t to)
 {
+    unsigned owner = batch->run_count - 1;
+    uintptr_t run_start = batch->runs[owner]->start;
     size_t page_bytes = np_os_page_bytes();
-    uintptr_t start = np_align_up(batch->run->start + (from << NP_GRANULE_SHIFT), page_bytes);
-    uintptr_t end = np_align_down(batch->run->start + (to << NP_GRANULE_SHIFT), page_bytes);
+    uintptr_t start = np_align_up(run_start + (from << NP_GRANULE_SHIFT), page_bytes);
+    uintptr_t end = np_align_down(run_start + (to << NP_GRANULE_SHIFT), page_bytes);
 
     while (start < end) {
         size_t bytes = np_min(end - start, NP_PURGE_BATCH_BYTES - batch->bytes);
 
         end -= bytes;
-        batch->ranges[batch->count++] = (struct np_range){(void *)end, bytes};
+        batch->owners[batch->range_count] = (uint8_t)owner;
+        batch->ranges[batch->range_count++] = (struct np_range){(void *)end, bytes};
         batch->bytes += bytes;
-        if (batch->count == BATCH_RANGES || batch->bytes == NP_PURGE_BATCH_BYTES)
+        if (batch->range_count == BATCH_RANGES || batch->bytes == NP_PURGE_BATCH_BYTES)
             purge_batch(batch);
     }
 }
 
-/* Purges at least want granules of a busy run if it has them, from its high end down: what is low is lent
- * first. Returns what went. The run's resident fields are right again afterwards. */
-static size_t purge_busy_run(struct np_run *run, size_t want)
+/* Of the batch's last run, which is busy: adds what has memory, from its high end down, since what is low is lent
+ * first, until the batch comes to want granules. Returns where it stopped, in granules from the run's start. */
+static size_t add_resident(struct batch *batch, size_t want)
 {
+    const struct np_run *run = batch->runs[batch->run_count - 1];
     size_t page = np_os_page_bytes() >> NP_GRANULE_SHIFT;
     size_t floor = run->resident_from;
     size_t to = run->resident_to;
-    struct batch batch;
 
-    batch.run = run;
-    batch.gone = batch.refused_end = batch.bytes = batch.count = 0;
     while ((to = skip_cold(run, floor, to, page)) > floor) {
-        size_t pending = batch.gone + (batch.bytes >> NP_GRANULE_SHIFT);
+        size_t pending = batch->gone + (batch->bytes >> NP_GRANULE_SHIFT);
         size_t from = to - page;
 
         if (pending >= want) {
-            purge_batch(&batch);
-            if (batch.gone >= want)
+            purge_batch(batch);
+            if (batch->gone >= want)
                 break;
             continue; /* some was refused: more from below */
         }
         while (from > floor && to - from < want - pending &&
                np_run_count_resident(run, from - page, from) != 0)
             from -= page;
-        add_to_batch(&batch, from, to);
+        add_to_batch(batch, from, to);
         to = from;
     }
+    return to;
+}
+
+/* Purges at least want granules of busy runs if they have them. Returns what went. The runs' resident fields are right
+ * again afterwards. */
+static size_t purge_busy_runs(struct np_run **runs, unsigned count, size_t want)
+{
+    struct batch batch;
+    size_t stops[BATCH_RUNS];
+
+    batch.gone = batch.bytes = 0;
+    batch.run_count = batch.range_count = 0;
+    while (batch.run_count < count) {
+        unsigned at = batch.run_count++;
+
+        batch.runs[at] = runs[at];
+        batch.refused_end[at] = 0;
+        stops[at] = add_resident(&batch, want);
+    }
     purge_batch(&batch);
-    run->is_refused = batch.refused_end != 0 && to == floor;
-    np_run_recount(run, floor, np_max(to, batch.refused_end));
+    for (unsigned at = 0; at < count; at++) {
+        size_t floor = runs[at]->resident_from;
+
+        runs[at]->is_refused = batch.refused_end[at] != 0 && stops[at] == floor;
+        np_run_recount(runs[at], floor, np_max(stops[at], batch.refused_end[at]));
+    }
     return batch.gone;
 }
 
@@ -302,29 +352,48 @@ static struct np_run *largest_retained(const struct np_arena *arena, size_t top_
     return run;
 }
 
-/* One round on an arena: one run; adds what went to *gone. False: nothing there to purge. After true, there is
- * less to purge, or one run less to try. */
+/* Takes the largest free runs with memory that come to want granules together: one, of which a part may be more than
+ * is wanted, or several. Returns how many. */
+static unsigned take_largest(struct np_arena *arena, size_t want, size_t top_keep_bytes,
+                             struct np_run **runs)
+{
+    size_t granules = 0;
+    unsigned count = 0;
+
+    while (count < BATCH_RUNS && granules < want) {
+        struct np_run *run = largest_retained(arena, top_keep_bytes);
+
+        if (run == NULL || (count > 0 && run->resident_count > want - granules))
+            break;
+        granules += run->resident_count;
+        np_run_unfile(arena, run);
+        set_busy(run);
+        runs[count++] = run;
+    }
+    return count;
+}
+
+/* One round on an arena; adds what went to *gone. False: nothing there to purge. After true, there is
+ * less to purge, or a run less to try. */
 static bool purge_largest(struct np_arena *arena, size_t want, size_t top_keep_bytes, size_t *gone)
 {
-    struct np_run *run;
+    struct np_run *runs[BATCH_RUNS];
+    unsigned count;
 
     if (!np_lock_acquire(&arena->lock))
         return false;
     np_run_collect_deferred(arena);
-    run = largest_retained(arena, top_keep_bytes);
-    if (run != NULL) {
-        np_run_unfile(arena, run);
-        set_busy(run);
-    }
+    count = take_largest(arena, want, top_keep_bytes, runs);
     np_lock_release(&arena->lock);
-    if (run == NULL)
+    if (count == 0)
         return false;
-    *gone += purge_busy_run(run, want);
-    if (!np_lock_acquire(&arena->lock)) {
-        np_run_defer(run, 0);
-        return true;
+    *gone += purge_busy_runs(runs, count, want);
+    for (unsigned at = 0; at < count; at++) {
+        if (np_lock_acquire(&arena->lock))
+            np_run_file_and_release(arena, runs[at]);
+        else
+            np_run_defer(runs[at], 0);
     }
-    np_run_file_and_release(arena, run);
     return true;
 }
 

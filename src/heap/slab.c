@@ -258,7 +258,9 @@ unsigned np_slab_charge(struct np_slab *slab, unsigned granule_count)
 
     if (before == granule_count)
         return before;
-    atomic_fetch_add_explicit(&np_slab_sums.charged_granules, granule_count, memory_order_relaxed);
+    if (granule_count != 0)
+        atomic_fetch_add_explicit(&np_slab_sums.charged_granules, granule_count,
+                                  memory_order_relaxed);
     before = atomic_exchange(&slab->charged_count, (uint16_t)granule_count);
     atomic_fetch_sub_explicit(&np_slab_sums.charged_granules, before, memory_order_relaxed);
     if (before == 0 && granule_count != 0)

@@ -148,14 +148,48 @@ struct np_window *np_window_ensure(uintptr_t address)
     return publish(window);
 }
 
-static void purge_part(char *array, size_t from_bytes, size_t to_bytes)
+/* The parts of one window's bookkeeping, on their way to the system in one call. */
+struct parts {
+    unsigned count;
+    struct np_range ranges[3 + NP_SLOT_BITS_PLANES];
+};
+
+static void add_part(struct parts *parts, void *array, size_t from_bytes, size_t to_bytes)
 {
     size_t page_bytes = np_os_page_bytes();
     size_t from = np_align_up(from_bytes, page_bytes);
     size_t to = np_align_down(to_bytes, page_bytes);
 
     if (from < to)
-        (void)np_os_purge(array + from, to - from);
+        parts->ranges[parts->count++] = (struct np_range){(char *)array + from, to - from};
+}
+
+/* What the system refuses to take (locked memory) stays. */
+static void purge_parts(const struct parts *parts)
+{
+    size_t calls = 0;
+
+    for (size_t at = 0; at < parts->count; at++)
+        at += np_os_purge_ranges(parts->ranges + at, parts->count - at, &calls);
+}
+
+static void purge_records_of(struct np_window *window, uintptr_t start, uintptr_t end)
+{
+    size_t word_bytes = sizeof window->runs[0];
+    size_t first_unit = np_align_up(start - window->base, NP_UNIT_BYTES) >> NP_UNIT_SHIFT;
+    size_t last_unit = (end - window->base) >> NP_UNIT_SHIFT;
+    struct parts parts = {.count = 0};
+
+    add_part(&parts, window->runs, ((start - window->base) >> NP_GRANULE_SHIFT) * word_bytes,
+             ((end - window->base) >> NP_GRANULE_SHIFT) * word_bytes);
+    add_part(&parts, window->records, first_unit << NP_SLAB_RECORD_SHIFT,
+             last_unit << NP_SLAB_RECORD_SHIFT);
+    add_part(&parts, window->run_records, first_unit << NP_RUN_RECORD_SHIFT,
+             last_unit << NP_RUN_RECORD_SHIFT);
+    for (unsigned plane = 0; plane < NP_SLOT_BITS_PLANES; plane++)
+        add_part(&parts, (char *)window->slot_bits + plane * PLANE_BYTES,
+                 first_unit * UNIT_BITS_BYTES, last_unit * UNIT_BITS_BYTES);
+    purge_parts(&parts);
 }
 
 size_t np_window_share_bytes(void)
@@ -166,25 +200,11 @@ size_t np_window_share_bytes(void)
 void np_window_purge_records(uintptr_t start, uintptr_t end)
 {
     while (start < end) {
-        uintptr_t base = np_align_down(start, NP_WINDOW_BYTES);
-        uintptr_t stop = np_min(end, base + NP_WINDOW_BYTES);
+        uintptr_t stop = np_min(end, np_align_down(start, NP_WINDOW_BYTES) + NP_WINDOW_BYTES);
         struct np_window *window = np_window_find(start);
 
-        if (window != NULL) {
-            size_t word_bytes = sizeof window->runs[0];
-            size_t first_unit = np_align_up(start - base, NP_UNIT_BYTES) >> NP_UNIT_SHIFT;
-            size_t last_unit = (stop - base) >> NP_UNIT_SHIFT;
-
-            purge_part((char *)window->runs, ((start - base) >> NP_GRANULE_SHIFT) * word_bytes,
-                       ((stop - base) >> NP_GRANULE_SHIFT) * word_bytes);
-            purge_part(window->records, first_unit << NP_SLAB_RECORD_SHIFT,
-                       last_unit << NP_SLAB_RECORD_SHIFT);
-            purge_part(window->run_records, first_unit << NP_RUN_RECORD_SHIFT,
-                       last_unit << NP_RUN_RECORD_SHIFT);
-            for (unsigned plane = 0; plane < NP_SLOT_BITS_PLANES; plane++)
-                purge_part((char *)window->slot_bits + plane * PLANE_BYTES,
-                           first_unit * UNIT_BITS_BYTES, last_unit * UNIT_BITS_BYTES);
-        }
+        if (window != NULL)
+            purge_records_of(window, start, stop);
         start = stop;
     }
 }
