@@ -79,7 +79,7 @@ enum { CALENDAR_MAX = 1 << 20 };
 
 struct dated_block {
     struct block block;
-    uint32_t next;                  /* index of another that is due then, or of a free one; 0: none */
+    uint32_t next;                  /* index of another due then, or of a free one; 0: none */
 };
 
 static struct dated_block dated[CALENDAR_MAX + THREAD_MAX];

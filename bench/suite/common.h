@@ -78,7 +78,7 @@ struct share {
 };
 
 /* Runs `work` once for each thread of the plan, in threads of their own; a single share is run by
- * the main thread, since allocators may know that there is no other. Returns the sum of the sums. */
+ * the main thread, since allocators may know that there is no other. Returns the sum of sums. */
 uint64_t run_shares(const struct plan *plan, void (*work)(struct share *share));
 /* This thread's part of so many operations, at least one. */
 size_t shared_out(const struct share *share, size_t usual);

@@ -77,3 +77,10 @@ int counter_read(const struct counters *counters, enum counter counter, uint64_t
 
     return file >= 0 && read(file, value, sizeof *value) == (ssize_t)sizeof *value;
 }
+
+void counters_close(const struct counters *counters)
+{
+    for (int i = 0; i < COUNTER_COUNT; i++)
+        if (counters->files[i] >= 0)
+            close(counters->files[i]);
+}

@@ -11,6 +11,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum counter { COUNTER_PAGE_FAULTS, COUNTER_INSTRUCTIONS, COUNTER_CYCLES, COUNTER_COUNT };
 
 struct counters {
@@ -28,5 +32,10 @@ void counters_stop(const struct counters *counters);
 
 /* Returns 0 where that is not counted, otherwise 1 and the count. */
 int counter_read(const struct counters *counters, enum counter counter, uint64_t *value);
+void counters_close(const struct counters *counters);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

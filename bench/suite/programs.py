@@ -179,7 +179,10 @@ def make_sort(folder, percent):
 
 
 LUA_SCRIPT = """local seed = 42
-local function dice(limit) seed = (seed * 1103515245 + 12345) %% 2147483648; return seed %% limit end
+local function dice(limit)
+  seed = (seed * 1103515245 + 12345) %% 2147483648
+  return seed %% limit
+end
 local index, count = {}, 0
 for i = 1, %d do
   local key = string.format("%%x", dice(60000))
@@ -189,7 +192,9 @@ for i = 1, %d do
   if i %% 7 == 0 then index[string.format("%%x", dice(60000))] = nil end
 end
 local parts = {}
-for _, entry in pairs(index) do parts[#parts + 1] = entry.name .. ":" .. table.concat(entry.uses) end
+for _, entry in pairs(index) do
+  parts[#parts + 1] = entry.name .. ":" .. table.concat(entry.uses)
+end
 table.sort(parts)
 print(count, #parts, #table.concat(parts, " "))
 """

@@ -2,8 +2,8 @@
 
 Usage: smoke_test.py BUILD_FOLDER [LIBNEAP]
 
-Also: the runner measures, writes its files and compares two results; a peak that `measured` reports is the command's own and not that of whoever started it, and
-a name that is no workload is refused.
+Also: the runner measures, writes its files and compares two results; a peak that `measured` reports
+is the command's own and not that of whoever started it, and a name that is no workload is refused.
 """
 
 import json
