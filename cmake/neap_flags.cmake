@@ -30,6 +30,7 @@ endif()
 find_package(Threads REQUIRED)
 
 add_library(np_flags INTERFACE)
+target_link_libraries(np_flags INTERFACE ${NEAP_ATOMIC_ARCHIVE})
 target_compile_definitions(np_flags INTERFACE _GNU_SOURCE)
 target_compile_options(np_flags INTERFACE
     -Wall -Wextra -Wpedantic -Wconversion

@@ -23,7 +23,10 @@ function(neap_layer name)
     target_compile_options(np_${name}_headers INTERFACE "SHELL:-iquote ${folder}")
 
     file(GLOB sources CONFIGURE_DEPENDS "${folder}/*.c")
-    file(GLOB cxx_sources CONFIGURE_DEPENDS "${folder}/*.cc")
+    set(cxx_sources "")
+    if(NEAP_HAS_OPERATORS)
+        file(GLOB cxx_sources CONFIGURE_DEPENDS "${folder}/*.cc")
+    endif()
     if(NOT NEAP_INTERPOSE)
         # The two files that define names of libc and C++; all else is neap_.
         list(FILTER sources EXCLUDE REGEX "/entry/interpose\\.c$")

@@ -22,8 +22,17 @@ endfunction()
 # operators.cc would have libstdc++ linked in; a C program has none.
 set(CMAKE_CXX_IMPLICIT_LINK_LIBRARIES "")
 
+# The linker may know packed relocations and the libc it links for not: musl 1.2.3, for one, would
+# leave them as they are, and crash. glibc says at load time that it lacks them.
+function(neap_check_packed_relocations)
+    if(NEAP_IS_GLIBC)
+        check_linker_flag(C "LINKER:-z,pack-relative-relocs" NEAP_HAS_PACKED_RELOCATIONS)
+    endif()
+endfunction()
+
 function(neap_shared_library)
     add_library(neap SHARED ${ARGN})
+    target_link_libraries(neap PRIVATE ${NEAP_ATOMIC_ARCHIVE})
     add_library(neap::neap ALIAS neap)
     set_target_properties(neap PROPERTIES
         LINKER_LANGUAGE C
@@ -63,7 +72,7 @@ function(neap_static_library)
         COMMAND ${CMAKE_COMMAND} -E env
             "AR=${CMAKE_AR}" "CC=${CMAKE_C_COMPILER}" "LD=${CMAKE_LINKER}"
             "NM=${CMAKE_NM}" "OBJCOPY=${CMAKE_OBJCOPY}"
-            "${script}" "${archive}" "${names}" ${arg_C} -- ${arg_CXX}
+            "${script}" "${archive}" "${names}" ${arg_C} ${NEAP_ATOMIC_ARCHIVE} -- ${arg_CXX}
         DEPENDS ${arg_C} ${arg_CXX} "${names}" "${script}"
         COMMAND_EXPAND_LISTS
         COMMENT "Linking C static library lib/libneap.a"
@@ -85,7 +94,7 @@ function(neap_library)
         message(STATUS "src/entry is not there: no libneap")
         return()
     endif()
-    check_linker_flag(C "LINKER:-z,pack-relative-relocs" NEAP_HAS_PACKED_RELOCATIONS)
+    neap_check_packed_relocations()
     foreach(layer IN LISTS layers)
         if(TARGET np_${layer})
             list(APPEND c_objects $<TARGET_OBJECTS:np_${layer}>)

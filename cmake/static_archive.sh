@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes libneap.a.
 # Usage: AR= CC= LD= NM= OBJCOPY= static_archive.sh ARCHIVE NAMES_FILE C_OBJECT... -- CXX_OBJECT...
+#        An archive among the C objects gives what they need of it.
 #
 # neap.o      Every object written in C, so that the first name a program needs brings all of
 #             malloc, and libc's own malloc.o is never pulled in beside it ("multiple definition").
@@ -46,6 +47,9 @@ fi
 {
     cat "$names"
     cut -d ' ' -f 2 "$folder/renamed"
+    # Of 32-bit x86: the linker keeps one copy for the program, which all have to find.
+    # shellcheck disable=SC2086
+    "$NM" $members | sed -n 's/.* T \(__x86\.get_pc_thunk\.[a-z]*\)$/\1/p'
 } > "$folder/kept"
 
 for member in $members; do

@@ -65,8 +65,11 @@ void np_arena_count_system(struct np_arena *arena, intptr_t delta_bytes)
 
 static bool ensure_windows(uintptr_t start, uintptr_t end)
 {
-    for (uintptr_t at = start; at < end; at = np_align_down(at, NP_WINDOW_BYTES) + NP_WINDOW_BYTES)
-        if (np_window_ensure(at) == NULL)
+    const uintptr_t last = (end - 1) >> NP_WINDOW_SHIFT;
+
+    /* By number: the address behind the last window of a 32-bit machine is 0. */
+    for (uintptr_t number = start >> NP_WINDOW_SHIFT; number <= last; number++)
+        if (np_window_ensure(number << NP_WINDOW_SHIFT) == NULL)
             return false;
     return true;
 }

@@ -50,22 +50,23 @@ void np_returned_note_refault(size_t bytes);
 /* Retained memory of the process, after what there was to return has been returned. */
 void np_returned_note_retained(size_t bytes);
 
+/* Sums have 64 bits: a 32-bit process, too, frees more than 4 GiB in a day. */
 struct np_returned_totals {
     struct np_returned_way {
-        size_t bytes;
+        uint64_t bytes;
         size_t calls;
         uint64_t spent_ns;
     } ways[NP_RETURN_WAY_COUNT];
-    size_t refaulted_bytes;
+    uint64_t refaulted_bytes;
     size_t retained_max_bytes; /* the most that np_returned_note_retained was told */
-    size_t joined_bytes;       /* the flow, since the start */
-    size_t left_bytes;
-    size_t reused_bytes;
+    uint64_t joined_bytes;     /* the flow, since the start */
+    uint64_t left_bytes;
+    uint64_t reused_bytes;
     struct np_returned_recent { /* the last 64 MiB that joined, or all if there were less */
-        size_t freed_bytes;
-        size_t returned_bytes; /* [F3] freed = returned + reused + waiting */
-        size_t reused_bytes;
-        size_t waiting_bytes;
+        uint64_t freed_bytes;
+        uint64_t returned_bytes; /* [F3] freed = returned + reused + waiting */
+        uint64_t reused_bytes;
+        uint64_t waiting_bytes;
         uint64_t delay_mean_ns; /* from joining to leaving, of returned samples; 0: none was */
         uint64_t delay_max_ns;
         uint64_t waiting_ns; /* since the first sample joined that has not left; 0: there is none */

@@ -14,6 +14,17 @@ NP_INLINE size_t np_max(size_t a, size_t b)
     return a > b ? a : b;
 }
 
+/* For times, and for sums over a whole life, which are wider than an address on 32-bit machines. */
+NP_INLINE uint64_t np_min64(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+NP_INLINE uint64_t np_max64(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 /* alignment: a power of two. */
 NP_INLINE size_t np_align_down(size_t value, size_t alignment)
 {

@@ -137,7 +137,8 @@ static bool try_get_flow(const struct np_helper_watch *watch, size_t *bytes)
 
     for (unsigned index = 1; index < watch->count; index++)
         if (watch->sights[0].at_ns - watch->sights[index].at_ns >= epoch_ns) {
-            *bytes = watch->sights[0].freed_bytes - watch->sights[index].freed_bytes;
+            *bytes = (size_t)np_min64(SIZE_MAX, watch->sights[0].freed_bytes -
+                                                    watch->sights[index].freed_bytes);
             return true;
         }
     return false;
@@ -201,7 +202,7 @@ bool np_helper_step(struct np_helper_watch *watch, uint64_t now_ns)
 
 static uint64_t look_ns(void)
 {
-    return np_max(LOOK_NS, np_arena_epoch_ns() / NP_HELPER_LOOKS);
+    return np_max64(LOOK_NS, np_arena_epoch_ns() / NP_HELPER_LOOKS);
 }
 
 static void watch_allowance(void)

@@ -50,7 +50,7 @@ struct np_helper_watch {
     unsigned count;
     struct np_helper_sight {
         uint64_t at_ns;
-        size_t freed_bytes;
+        uint64_t freed_bytes;
     } sights[NP_HELPER_LOOKS + 1]; /* newest first */
 };
 

@@ -103,7 +103,7 @@ void np_heap_init(struct np_heap *heap)
     heap->open_max_bytes = SIZE_MAX;
     for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++) {
         heap->current[class_index] = &np_empty_slab;
-        heap->shelves[class_index].key = np_mix((uintptr_t)&heap->shelves[class_index] ^ np_secret());
+        heap->shelves[class_index].key = (uintptr_t)np_mix((uintptr_t)&heap->shelves[class_index] ^ np_secret());
     }
     rebuild_direct(heap);
 }

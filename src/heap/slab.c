@@ -877,7 +877,7 @@ struct np_slab *np_slab_make(struct np_arena **home, unsigned class_index, unsig
         return NULL;
     slab = np_window_record(run->start);
     slab->free_slots = NULL;
-    slab->key = np_mix(run->start ^ np_secret());
+    slab->key = (uintptr_t)np_mix(run->start ^ np_secret());
     slab->used_when_passed = 0;
     NP_OWNER_SET(slab->is_refused, false);
     slab->run = run;

@@ -37,7 +37,7 @@ static _Atomic size_t object_bytes;
 static _Atomic size_t object_requested_bytes;
 static _Atomic size_t object_count_max;
 static _Atomic size_t object_bytes_max;
-static _Atomic size_t unmapped_bytes;
+static _Atomic uint64_t unmapped_bytes;
 static _Atomic size_t unmapped_calls;
 static _Atomic uint64_t unmapping_ns;
 

@@ -36,7 +36,7 @@ struct np_large_totals {
     size_t requested_bytes; /* of the bytes, what the program has asked for */
     size_t count_max;       /* since the start */
     size_t bytes_max;
-    size_t unmapped_bytes; /* given back, ever, whole or by shrinking */
+    uint64_t unmapped_bytes; /* given back, ever, whole or by shrinking */
     size_t unmapped_calls;
     uint64_t unmapping_ns; /* time spent in these calls */
     size_t table_bytes; /* of bookkeeping, mapped */

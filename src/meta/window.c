@@ -200,7 +200,9 @@ size_t np_window_share_bytes(void)
 void np_window_purge_records(uintptr_t start, uintptr_t end)
 {
     while (start < end) {
-        uintptr_t stop = np_min(end, np_align_down(start, NP_WINDOW_BYTES) + NP_WINDOW_BYTES);
+        /* The last address, since the one behind the last window is 0. */
+        uintptr_t last = np_min(end - 1, start | (NP_WINDOW_BYTES - 1));
+        uintptr_t stop = last + 1;
         struct np_window *window = np_window_find(start);
 
         if (window != NULL)

@@ -27,7 +27,7 @@ static void put(const struct writer *writer, const char *string)
 
 struct attribute {
     const char *name;
-    size_t value;
+    uint64_t value;
 };
 
 /* <start name="value" ... />; `start` is the element's name and, mostly, its type. Attributes
@@ -57,7 +57,7 @@ static void put_size(const struct writer *writer, const char *start, size_t size
 }
 
 static void put_count_and_size(const struct writer *writer, const char *start, size_t count,
-                               size_t size)
+                               uint64_t size)
 {
     put_element(writer, start,
                 (const struct attribute[]){{"count", count}, {"size", size}, {NULL, 0}});

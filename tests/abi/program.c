@@ -131,7 +131,7 @@ static void *work(void *argument)
         kept[index] = calloc(1, draw(&seed) % 2000 + 1);
         require(kept[index] != NULL && kept[index][0] == 0, "calloc");
         kept[index][0] = (char)(index % 100);
-        sum += (size_t)kept[index][0];
+        sum += (unsigned char)kept[index][0];
     }
     for (unsigned i = 0; i < 255; i++)
         free(kept[i]);

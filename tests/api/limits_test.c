@@ -1,9 +1,14 @@
 /* The ends of the ranges: requests of nothing, requests of too much, arguments that are wrong, and
  * what errno is afterwards. */
+#include <limits.h>
+
 #include "api_test.h"
 
 /* Distinct from every errno that an allocator might set. */
 enum { UNTOUCHED = ENOTTY };
+
+/* Of a size: two numbers of so many bits each have a product that just does not fit. */
+#define HALF_BITS (CHAR_BIT * sizeof(size_t) / 2)
 
 static size_t too_much(unsigned which)
 {
@@ -94,8 +99,8 @@ static void products_that_overflow_are_enomem(void **state)
         {2, SIZE_MAX},
         {SIZE_MAX, SIZE_MAX},
         {SIZE_MAX / 2 + 1, 2},
-        {(size_t)1 << 32, (size_t)1 << 32},
-        {((size_t)1 << 32) + 1, (size_t)1 << 32},
+        {(size_t)1 << HALF_BITS, (size_t)1 << HALF_BITS},
+        {((size_t)1 << HALF_BITS) + 1, (size_t)1 << HALF_BITS},
         {SIZE_MAX / 16 + 1, 16},
         {SIZE_MAX / 24 + 2, 24},
         {SIZE_MAX / 16 + 2, 17},

@@ -47,8 +47,8 @@ static size_t stated_bytes(void)
     struct neap_stats stats;
 
     assert_int_equal(neap_stats(&stats, sizeof stats), 0);
-    return stats.live_bytes + stats.hole_bytes + stats.retained_bytes + stats.refused_bytes +
-           stats.metadata_bytes;
+    return (size_t)(stats.live_bytes + stats.hole_bytes + stats.retained_bytes +
+                    stats.refused_bytes + stats.metadata_bytes);
 }
 
 static size_t anonymous_at_start;

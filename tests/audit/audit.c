@@ -53,7 +53,7 @@ static size_t lent_count;
 /* A time, and how much had been taken back by then: P3. */
 static struct moment {
     uint64_t at_ns;
-    size_t refaulted_bytes;
+    uint64_t refaulted_bytes;
 } * moments;
 static size_t moment_count;
 static bool has_thrashed;

@@ -122,7 +122,7 @@ static void random_threads(unsigned worker_count)
     struct timespec end;
 
     clock_gettime(CLOCK_MONOTONIC, &end);
-    end.tv_sec += options.seconds;
+    end.tv_sec += (time_t)options.seconds;
     boxes = truth_map(BOXES * sizeof boxes[0]);
     audit_limits.overcharge_bytes = OVERCHARGE_BYTES;
     for (unsigned index = 0; index < worker_count; index++)

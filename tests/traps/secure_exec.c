@@ -5,9 +5,8 @@
  * instruction, so that no setuid file and no root is needed. Exits as the program does. */
 #include <elf.h>
 #include <errno.h>
+#include <stdio.h>
 #include <sys/ptrace.h>
-#include <sys/uio.h>
-#include <sys/user.h>
 #include <sys/wait.h>
 
 #include "trap.h"
@@ -22,17 +21,25 @@ static unsigned long peek(pid_t child, unsigned long address)
     return word;
 }
 
+/* /proc/PID/syscall ends with the stack pointer and the program counter, on every machine. */
 static unsigned long stack_pointer_of(pid_t child)
 {
-    struct user_regs_struct registers;
-    struct iovec place = {&registers, sizeof(registers)};
+    char path[64];
+    char line[256];
+    unsigned long stack_pointer = 0;
+    FILE *file;
+    char *at;
 
-    REQUIRE(ptrace(PTRACE_GETREGSET, child, (void *)NT_PRSTATUS, &place) == 0);
-#if defined(__x86_64__)
-    return registers.rsp;
-#else
-    return registers.sp;
-#endif
+    (void)snprintf(path, sizeof(path), "/proc/%ld/syscall", (long)child);
+    file = fopen(path, "r");
+    REQUIRE(file != NULL && fgets(line, sizeof(line), file) != NULL);
+    (void)fclose(file);
+    at = strrchr(line, ' ');
+    REQUIRE(at != NULL);
+    *at = '\0';
+    at = strrchr(line, ' ');
+    REQUIRE(at != NULL && sscanf(at, "%lx", &stack_pointer) == 1);
+    return stack_pointer;
 }
 
 /* The stack of a new program: argc, argv, NULL, environment, NULL, pairs of auxiliary values. */

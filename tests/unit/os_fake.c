@@ -20,8 +20,8 @@
 enum { REAL_PAGE_BYTES = 4096, AREA_MAX = 1 << 17 };
 
 /* Address space in which the fake break moves: 64 GiB, more than a window table reaches without
- * wrapping. */
-#define BREAK_RANGE_BYTES ((size_t)64 << 30)
+ * wrapping; on a 32-bit machine what can be spared. */
+#define BREAK_RANGE_BYTES (sizeof(void *) == 8 ? (size_t)64 << 30 : (size_t)512 << 20)
 
 struct area {
     uintptr_t start;
@@ -220,7 +220,7 @@ static void *map_at_alignment(size_t bytes, size_t alignment, int protection)
     require(np_is_power_of_two(alignment) && alignment >= fake.page_bytes,
             "an alignment that is no power of two, or below a system page");
     require(bytes > 0 && bytes % fake.page_bytes == 0, "a size that is not whole system pages");
-    if (bytes > (size_t)1 << 46)
+    if (bytes > np_min64(UINT64_C(1) << 46, SIZE_MAX / 4))
         return NULL;
     total = bytes + alignment;
     memory = real_map(NULL, total, protection, 0);

@@ -229,9 +229,11 @@ static void impossible_sizes_are_refused(void **state)
 {
     (void)state;
     (void)model_take(WANTED, NP_GRANULE_BYTES, 0, NP_MAY_GROW);
-    assert_null(model_take((size_t)1 << 28, NP_GRANULE_BYTES, 0, NP_MAY_GROW));
+    assert_null(model_take(np_min((size_t)1 << 28, SIZE_MAX >> NP_GRANULE_SHIFT),
+                           NP_GRANULE_BYTES, 0, NP_MAY_GROW));
     assert_null(model_take(SIZE_MAX >> NP_GRANULE_SHIFT, NP_GRANULE_BYTES, 0, NP_MAY_GROW));
-    assert_null(model_take(1, (size_t)1 << 40, 0, NP_MAY_GROW));
+    assert_null(model_take(1, (size_t)np_min64(UINT64_C(1) << 40, SIZE_MAX / 2 + 1), 0,
+                           NP_MAY_GROW));
     assert_null(model_take(((size_t)1 << 28) - 1, (size_t)1 << 31, 0, NP_EXISTING_ONLY));
     expect_all_in_order();
 }

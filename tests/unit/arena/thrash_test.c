@@ -134,10 +134,10 @@ static void move_live(struct program *program, size_t pages, uint64_t duration_n
 {
     size_t from = program->live_pages;
     uint64_t start_ns = program->now_ns;
-    uint64_t step_ns = np_max(100 * US, duration_ns / 20000);
+    uint64_t step_ns = np_max64(100 * US, duration_ns / 20000);
 
     for (uint64_t passed = 0; passed < duration_ns;) {
-        passed += np_min(step_ns, duration_ns - passed);
+        passed += np_min64(step_ns, duration_ns - passed);
         program->now_ns = start_ns + passed;
         set_live(program, pages > from
                               ? from + (size_t)((pages - from) * passed / duration_ns)
@@ -392,7 +392,7 @@ static void random_programs_stay_within_bounds(void **state)
                 move_live(&program, high, period_ns / 2);
                 move_live(&program, low, period_ns / 2);
             }
-            rest(&program, random_below(2) * random_below(5 * SECOND));
+            rest(&program, random_below(2) * random_below(5 * SECOND / US) * US);
         }
         run_ns = program.now_ns - 1000 * SECOND;
         /* The credit of the start, and learning the peak, come on top. */

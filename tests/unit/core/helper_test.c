@@ -93,7 +93,7 @@ static void thrash(void)
     assert_true(np_return_retained_bytes() > BLOCKS * (size_t)BLOCK_BYTES / 2);
 }
 
-static size_t returned_bytes(void)
+static uint64_t returned_bytes(void)
 {
     struct np_returned_totals totals = np_returned_totals();
 
@@ -112,7 +112,7 @@ static void it_waits_for_an_epoch_and_then_returns_all(void **state)
     struct np_helper_watch watch = {0};
     uint64_t now = SECOND;
     uint64_t epoch;
-    size_t before;
+    uint64_t before;
 
     (void)state;
     allow_always();
@@ -137,7 +137,7 @@ static void it_leaves_a_program_alone_that_goes_on(void **state)
 {
     struct np_helper_watch watch = {0};
     uint64_t now = SECOND;
-    size_t before;
+    uint64_t before;
     size_t allowance;
 
     (void)state;
@@ -192,7 +192,7 @@ static void it_ends_where_nothing_is_retained(void **state)
 {
     struct np_helper_watch watch = {0};
     uint64_t now = SECOND;
-    size_t before;
+    uint64_t before;
 
     (void)state;
     allow_always();
@@ -480,7 +480,7 @@ static void *step(void *unused)
 static void it_does_not_work_during_a_fork(void **state)
 {
     pthread_t helper;
-    size_t before;
+    uint64_t before;
 
     (void)state;
     allow_always();

@@ -34,7 +34,7 @@ static void *take(size_t bytes)
     return memset(block, 1, bytes);
 }
 
-static size_t returned_bytes(void)
+static uint64_t returned_bytes(void)
 {
     struct np_returned_totals totals = np_returned_totals();
 
@@ -99,7 +99,7 @@ static void a_second_trim_calls_nobody(void **state)
 
 static void the_pad_stays_at_the_top(void **state)
 {
-    size_t before;
+    uint64_t before;
 
     (void)state;
     keep_everything();
@@ -174,7 +174,7 @@ static void a_budget_of_bytes_is_kept(void **state)
     static const size_t budgets[] = {1, 4 * KIB, 300 * KIB, 3 * MIB, 10 * MIB};
     size_t gone_bytes = 0;
     size_t retained_bytes;
-    size_t before;
+    uint64_t before;
 
     (void)state;
     keep_everything();

@@ -758,7 +758,7 @@ static void lent_slots_lie_on_one_page_and_are_live(void **state)
     (void)state;
     for (unsigned class_index = 0; class_index < NP_CLASS_COUNT; class_index++) {
         struct np_slab *slab = drained(class_index);
-        struct np_shelf shelf = {.key = 0x123456789ABCDEF0};
+        struct np_shelf shelf = {.key = (uintptr_t)0x123456789ABCDEF0};
         unsigned free_count = slab->slot_count - 1U;
         uint64_t word;
 

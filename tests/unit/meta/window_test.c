@@ -6,13 +6,21 @@
 #include "os_fake.h"
 #include "window.h"
 
-/* Windows a multiple of this apart share a place. */
+/* Windows a multiple of TABLE_REACH_BYTES apart share a place; but those of 32 bits have all places
+ * of their own, and are just some windows apart. */
+#if UINTPTR_MAX > UINT32_MAX
 #define TABLE_REACH_BYTES ((uintptr_t)NP_WINDOW_TABLE_COUNT << NP_WINDOW_SHIFT)
 #define SOME_WINDOW ((uintptr_t)0x7F12 << 32)
+enum { DO_WINDOWS_SHARE_PLACES = true };
+#else
+#define TABLE_REACH_BYTES (2 * NP_WINDOW_BYTES)
+#define SOME_WINDOW ((uintptr_t)0x58000000)
+enum { DO_WINDOWS_SHARE_PLACES = false };
+#endif
 
 static const uintptr_t strange_addresses[] = {
-    0,           1,           4096,        NP_WINDOW_BYTES,     TABLE_REACH_BYTES, UINTPTR_MAX,
-    SOME_WINDOW, SOME_WINDOW + 1, (uintptr_t)1 << 47, (uintptr_t)0xFFFF << 48,
+    0,           1,           4096,        NP_WINDOW_BYTES,     TABLE_REACH_BYTES,
+    UINTPTR_MAX, SOME_WINDOW, SOME_WINDOW + 1, UINTPTR_MAX / 2 + 1, UINTPTR_MAX - 0xFFFF,
 };
 
 static void unknown_addresses_are_nobodys(void **state)
@@ -60,7 +68,7 @@ static void windows_with_one_place_are_told_apart(void **state)
         assert_ptr_equal(np_window_find(address), windows[i]);
         assert_ptr_equal(np_window_record(address),
                          windows[i]->records + 5 * NP_SLAB_RECORD_BYTES);
-        if (i == 0)
+        if (i == 0 || !DO_WINDOWS_SHARE_PLACES)
             assert_ptr_equal(np_window_record_fast(address), np_window_record(address));
         else
             assert_null(np_window_record_fast(address));
@@ -148,6 +156,24 @@ static void records_go_back_by_pages_of_16k(void **state)
     purge_some_of_a_window(16384);
 }
 
+/* The address behind the highest window is 0. */
+static void records_of_the_highest_window_go_back(void **state)
+{
+    const uintptr_t end = UINTPTR_MAX - NP_UNIT_BYTES + 1;
+    const uintptr_t start = end - np_window_share_bytes();
+    struct np_window *window = np_window_ensure(start);
+    const size_t records_bytes = NP_WINDOW_UNITS * NP_SLAB_RECORD_BYTES;
+    size_t resident_bytes;
+
+    (void)state;
+    assert_non_null(window);
+    assert_ptr_equal(np_window_find(UINTPTR_MAX), window);
+    memset(window->records, 1, records_bytes);
+    resident_bytes = os_fake_resident_bytes(window->records, records_bytes);
+    np_window_purge_records(start, end);
+    assert_true(os_fake_resident_bytes(window->records, records_bytes) < resident_bytes);
+}
+
 /* Pages so large that only the records of a whole window fill them. */
 static void records_of_a_window_go_back_with_64k_pages(void **state)
 {
@@ -232,6 +258,7 @@ int main(void)
         cmocka_unit_test(no_memory_is_null_and_passes),
         cmocka_unit_test(records_go_back_by_whole_pages),
         cmocka_unit_test(records_go_back_by_pages_of_16k),
+        cmocka_unit_test(records_of_the_highest_window_go_back),
         cmocka_unit_test(records_of_a_window_go_back_with_64k_pages),
         cmocka_unit_test(slot_bits_of_units_lie_apart),
         cmocka_unit_test(all_windows_are_listed_newest_first),
