@@ -148,6 +148,7 @@ static bool move_break(uintptr_t expected_end, size_t bytes, size_t restart_byte
 {
     size_t page_bytes = np_os_page_bytes();
     char *old_end = np_os_break_end();
+    void *moved_from;
 
     if (old_end == NULL)
         return false;
@@ -163,12 +164,11 @@ static bool move_break(uintptr_t expected_end, size_t bytes, size_t restart_byte
     bytes = *end - (uintptr_t)old_end;
     if (bytes > (size_t)INTPTR_MAX)
         return false;
+    moved_from = np_os_break_move((intptr_t)bytes);
     /* Somebody may call sbrk between the two calls; then the memory is not where it was meant to be. */
-    if (np_os_break_move((intptr_t)bytes) != old_end) {
+    if (moved_from != NULL && moved_from != old_end)
         np_arena_note_foreign_break();
-        return false;
-    }
-    return true;
+    return moved_from == old_end;
 }
 
 static bool grow_main(size_t granule_count, size_t alignment_bytes)

@@ -12,6 +12,26 @@
 static _Atomic size_t mapped_bytes;
 static _Atomic size_t used_bytes;
 
+/* Where so much is refused, room for one record: with it the addresses that an arena has already can still be
+ * lent. The lock is held across these calls, once in thousands of records; nobody who holds it waits for anything
+ * else. */
+static bool take_chunk(struct np_pool_part *part, size_t record_bytes)
+{
+    size_t bytes = CHUNK_BYTES;
+    char *chunk = np_os_map(bytes);
+
+    if (chunk == NULL) {
+        bytes = np_align_up(record_bytes, np_os_page_bytes());
+        chunk = np_os_map(bytes);
+    }
+    if (chunk == NULL)
+        return false;
+    atomic_fetch_add_explicit(&mapped_bytes, bytes, memory_order_relaxed);
+    part->fresh = chunk;
+    part->fresh_end = chunk + bytes;
+    return true;
+}
+
 static void *take_locked(struct np_pool *pool, struct np_pool_part *part)
 {
     void *record = part->free_records;
@@ -20,17 +40,9 @@ static void *take_locked(struct np_pool *pool, struct np_pool_part *part)
         part->free_records = *(void **)record;
         return record;
     }
-    if ((size_t)(part->fresh_end - part->fresh) < pool->record_bytes) {
-        /* The lock is held across this one system call, once in thousands of records; nobody who
-         * holds it waits for anything else. */
-        char *chunk = np_os_map(CHUNK_BYTES);
-
-        if (chunk == NULL)
-            return NULL;
-        atomic_fetch_add_explicit(&mapped_bytes, CHUNK_BYTES, memory_order_relaxed);
-        part->fresh = chunk;
-        part->fresh_end = chunk + CHUNK_BYTES;
-    }
+    if ((size_t)(part->fresh_end - part->fresh) < pool->record_bytes &&
+        !take_chunk(part, pool->record_bytes))
+        return NULL;
     record = part->fresh;
     part->fresh += pool->record_bytes;
     atomic_fetch_add_explicit(&used_bytes, pool->record_bytes, memory_order_relaxed);

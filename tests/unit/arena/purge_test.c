@@ -275,6 +275,24 @@ static void the_break_is_not_lowered_after_a_foreign_move(void **state)
     assert_int_equal(really_retained_bytes(), 0); /* by madvise instead */
 }
 
+/* A limit, say: nobody else has moved the break. */
+static void a_refused_growth_is_no_foreign_move(void **state)
+{
+    uintptr_t start = os_fake_break();
+
+    (void)state;
+    retained_max_bytes = SIZE_MAX;
+    fill(4 * MIB, 16);
+    os_fake_limit_break(os_fake_break() - start);
+    home = NULL;
+    fill(4 * MIB, 16); /* what does not fit any more is mapped */
+    assert_true(np_arena_list()->index > 0);
+    model_give_all();
+    assert_true(np_arena_trim(0));
+    expect_all_in_order();
+    assert_true(os_fake_break() <= start + NP_UNIT_BYTES + NP_GRANULE_BYTES);
+}
+
 /* Other code takes its memory off the top between two of our calls, and even while nobody of us
  * looks. */
 static void a_foreign_move_just_before_trimming_is_seen(void **state)
@@ -447,6 +465,7 @@ int main(void)
         cmocka_unit_test(trimming_keeps_the_pad),
         cmocka_unit_test(trimming_reaches_the_interior_and_every_arena),
         cmocka_unit_test(the_break_is_not_lowered_after_a_foreign_move),
+        cmocka_unit_test(a_refused_growth_is_no_foreign_move),
         cmocka_unit_test(a_foreign_move_just_before_trimming_is_seen),
         cmocka_unit_test(a_refused_lowering_still_returns_the_memory),
         cmocka_unit_test(locked_memory_is_left_alone),

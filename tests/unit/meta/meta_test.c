@@ -68,10 +68,27 @@ static void a_record_given_back_keeps_all_but_its_first_word(void **state)
 static void no_memory_is_null_and_passes(void **state)
 {
     (void)state;
-    os_fake_fail_call(1);
+    os_fake_fail_from(1);
     assert_null(np_pool_take(&pool));
     assert_true(os_fake_has_failed());
+    os_fake_reset();
     assert_non_null(np_pool_take(&pool));
+}
+
+/* Under a limit there may be room for a page where there is none for a chunk. */
+static void little_memory_is_enough_for_a_record(void **state)
+{
+    size_t before = np_pool_mapped_bytes();
+
+    (void)state;
+    os_fake_fail_call(1);
+    assert_non_null(np_pool_take(&pool));
+    assert_true(os_fake_has_failed());
+    assert_int_equal(np_pool_mapped_bytes() - before, np_page_bytes());
+    /* And the next of them comes from a whole chunk again. */
+    for (size_t i = 0; i < np_page_bytes() / sizeof(struct record); i++)
+        assert_non_null(np_pool_take(&pool));
+    assert_true(np_pool_mapped_bytes() - before > np_page_bytes());
 }
 
 static void *take_and_give(void *answer)
@@ -199,6 +216,7 @@ int main(void)
         cmocka_unit_test(records_come_back),
         cmocka_unit_test(a_record_given_back_keeps_all_but_its_first_word),
         cmocka_unit_test(no_memory_is_null_and_passes),
+        cmocka_unit_test(little_memory_is_enough_for_a_record),
         cmocka_unit_test(a_fork_is_not_waited_for),
         cmocka_unit_test(forks_cost_no_records),
         cmocka_unit_test(a_child_does_without_what_another_thread_held),
