@@ -12,7 +12,7 @@ STYLES = {
     "jemalloc": ("jemalloc", "pt 4 ps 1.15 lw 1.6 lc rgb '#b45309'"),
     "tcmalloc": ("tcmalloc", "pt 2 ps 1.15 lw 1.6 lc rgb '#15803d'"),
     "mimalloc": ("mimalloc", "pt 12 ps 1.3 lw 1.6 lc rgb '#9333ea'"),
-    "neap": ("neap", "pt 7 ps 1.5 lc rgb '#0b4f8a'"),
+    "neap": ("neap", "pt 7 ps 1.5 lw 2.2 lc rgb '#0b4f8a'"),
 }
 
 
