@@ -35,14 +35,6 @@ static const size_t border_sizes[] = {
     256 * KIB, 1000000,   MIB,       MIB + 1,    2 * MIB,     4 * MIB - 1, 4 * MIB,     5000000,
 };
 
-/* The compiler knows a size above PTRDIFF_MAX for a mistake when it sees one. */
-static inline size_t hidden(size_t value)
-{
-    volatile size_t kept = value;
-
-    return kept;
-}
-
 static inline bool is_aligned(const void *block, size_t alignment_bytes)
 {
     return (uintptr_t)block % alignment_bytes == 0;

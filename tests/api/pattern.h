@@ -1,4 +1,5 @@
-/* Contents that tell blocks apart, random numbers from a seed, and what /proc says of us.
+/* Contents that tell blocks apart, random numbers from a seed, what the compiler must not know, and
+ * what /proc says of us.
  *
  * A block is filled with a sequence that depends on its seed alone; two blocks that share a byte
  * cannot both still hold theirs. Nothing here allocates. */
@@ -42,6 +43,14 @@ static inline void *unrelated(void *block)
 {
     __asm__("" : "+r"(block));
     return block;
+}
+
+/* The compiler knows a size above PTRDIFF_MAX for a mistake when it sees one. */
+static inline size_t hidden(size_t value)
+{
+    volatile size_t kept = value;
+
+    return kept;
 }
 
 static inline void pattern_fill(void *block, size_t size_bytes, uint64_t seed)

@@ -1,75 +1,42 @@
-/* Random operations beside a model that knows what must be true: which addresses are taken, and
- * what each block holds. The seeds are fixed, so that a failure comes again. */
+/* Random operations beside a shadow that knows what must be true. The seeds are fixed, so that a
+ * failure comes again. */
 #include "api_test.h"
+#include "shadow.h"
 
 enum { MOST_LIVE = 3000, OPERATIONS = 100000 };
 
-struct block {
-    unsigned char *start;
-    size_t size;
-    uint64_t seed;
-};
+_Static_assert((int)MOST_LIVE <= (int)SHADOW_MOST_LIVE, "the table has room");
 
-/* Sorted by address. No two overlap, in their usable bytes. */
-static struct block live[MOST_LIVE];
-static size_t live_count;
+static struct shadow shadow;
 
-/* How many blocks begin below `start`; where it belongs. */
-static size_t rank_of(const unsigned char *start)
+static void assert_sound(const char *complaint)
 {
-    size_t low = 0;
-    size_t high = live_count;
-
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-
-        if ((uintptr_t)live[middle].start < (uintptr_t)start)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    if (complaint != NULL)
+        fail_msg("%s", complaint);
 }
 
-static uintptr_t end_of(const struct block *block)
+static void enter(unsigned char *start, size_t size, size_t alignment, uint64_t seed)
 {
-    size_t usable = api_malloc_usable_size(block->start);
+    struct shadow_block block = {start, size, api_malloc_usable_size(start), alignment, seed};
 
-    return (uintptr_t)block->start + (usable > 0 ? usable : 1);
+    assert_sound(shadow_enter(&shadow, &block));
 }
 
-static void enter(unsigned char *start, size_t size, uint64_t seed)
+/* One of the live blocks, before something ends it. */
+static struct shadow_block take_one_out(uint64_t *random)
 {
-    size_t at = rank_of(start);
-    struct block entered = {start, size, seed};
+    struct shadow_block block;
 
-    assert_non_null(start);
-    assert_true(is_aligned(start, 16));
-    assert_true(api_malloc_usable_size(start) >= size);
-    if (at > 0)
-        assert_true(end_of(&live[at - 1]) <= (uintptr_t)start);
-    if (at < live_count)
-        assert_true(end_of(&entered) <= (uintptr_t)live[at].start);
-    memmove(&live[at + 1], &live[at], (live_count - at) * sizeof(live[0]));
-    live[at] = entered;
-    live_count++;
-    pattern_fill_edges(start, size, seed);
-}
-
-static struct block take_out(size_t at)
-{
-    struct block taken = live[at];
-
-    assert_true(pattern_edges_hold(taken.start, taken.size, taken.seed));
-    live_count--;
-    memmove(&live[at], &live[at + 1], (live_count - at) * sizeof(live[0]));
-    return taken;
+    assert_sound(shadow_take_out(&shadow, random_below(random, shadow.live_count), &block));
+    assert_int_equal(api_malloc_usable_size(block.start), block.usable_bytes);
+    return block;
 }
 
 static void allocate_one(uint64_t *random, unsigned max_shift)
 {
     size_t size = random_size(random, max_shift);
     uint64_t seed = random_next(random);
+    size_t alignment = 0;
     unsigned char *start;
 
     switch (random_below(random, 8)) {
@@ -79,7 +46,8 @@ static void allocate_one(uint64_t *random, unsigned max_shift)
         assert_true(bytes_are(start, size, 0));
         break;
     case 1:
-        start = api_memalign((size_t)16 << random_below(random, 9), size);
+        alignment = (size_t)16 << random_below(random, 9);
+        start = api_memalign(alignment, size);
         break;
     case 2:
         start = api_realloc(NULL, size);
@@ -88,20 +56,20 @@ static void allocate_one(uint64_t *random, unsigned max_shift)
         start = api_malloc(size);
         break;
     }
-    enter(start, size, seed);
+    enter(start, size, alignment, seed);
 }
 
 static void resize_one(uint64_t *random, unsigned max_shift)
 {
-    struct block block = take_out(random_below(random, live_count));
+    struct shadow_block block = take_one_out(random);
     size_t size = 1 + random_size(random, max_shift);
-    size_t common = size < block.size ? size : block.size;
+    unsigned char *start;
 
-    pattern_fill_edges(block.start, common, block.seed);
-    block.start = api_realloc(block.start, size);
-    assert_non_null(block.start);
-    assert_true(pattern_edges_hold(block.start, common, block.seed));
-    enter(block.start, size, block.seed);
+    shadow_prepare_resize(&block, size);
+    start = api_realloc(block.start, size);
+    assert_non_null(start);
+    assert_sound(shadow_check_resized(&block, start, size));
+    enter(start, size, 0, block.seed);
 }
 
 /* The number of live blocks swings between none and all, for growth and shrinkage are not one
@@ -112,20 +80,20 @@ static void run(uint64_t seed, unsigned max_shift)
     size_t goal = MOST_LIVE;
 
     for (unsigned i = 0; i < OPERATIONS; i++) {
-        bool is_below = live_count < goal;
+        bool is_below = shadow.live_count < goal;
         size_t die = random_below(&random, 10);
 
         if (i % 5000 == 0)
             goal = random_below(&random, MOST_LIVE);
-        if (live_count > 0 && die == 0)
+        if (shadow.live_count > 0 && die == 0)
             resize_one(&random, max_shift);
-        else if (live_count < MOST_LIVE && (is_below ? die < 7 : die < 3))
+        else if (shadow.live_count < MOST_LIVE && (is_below ? die < 7 : die < 3))
             allocate_one(&random, max_shift);
-        else if (live_count > 0)
-            api_free(take_out(random_below(&random, live_count)).start);
+        else if (shadow.live_count > 0)
+            api_free(take_one_out(&random).start);
     }
-    while (live_count > 0)
-        api_free(take_out(random_below(&random, live_count)).start);
+    while (shadow.live_count > 0)
+        api_free(take_one_out(&random).start);
 }
 
 static void tiny_blocks(void **state)

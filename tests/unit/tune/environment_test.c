@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "../tune_reset.h"
 #include "tune.h"
 
 enum { SAID_BYTES = 8192 };
@@ -26,10 +27,7 @@ enum { SAID_BYTES = 8192 };
 static int reset(void **state)
 {
     (void)state;
-    for (unsigned knob = 0; knob < NP_KNOB_COUNT; knob++)
-        np_tune_values[knob] = np_knob_rows[knob].initial;
-    np_tune_set_bits = 0;
-    np_tune_dynamic_mmap_threshold = np_knob_rows[NP_KNOB_MMAP_THRESHOLD].initial;
+    tune_reset();
     return 0;
 }
 
