@@ -127,3 +127,48 @@ EXPORT int malloc_info(int options, FILE *stream)
 {
     return np_info_write_xml(options, stream);
 }
+
+/* libc's second names for some of them, by which programs reach "the real malloc" behind one of their own: those
+ * blocks come to our free, and ours to theirs. */
+EXPORT void *__libc_malloc(size_t size_bytes);
+EXPORT void *__libc_calloc(size_t count, size_t size_bytes);
+EXPORT void *__libc_realloc(void *block, size_t size_bytes);
+EXPORT void __libc_free(void *block);
+EXPORT void *__libc_memalign(size_t alignment_bytes, size_t size_bytes);
+EXPORT void *__libc_valloc(size_t size_bytes);
+EXPORT void *__libc_pvalloc(size_t size_bytes);
+
+void *__libc_malloc(size_t size_bytes)
+{
+    return np_serve_malloc(size_bytes);
+}
+
+void *__libc_calloc(size_t count, size_t size_bytes)
+{
+    return np_serve_calloc(count, size_bytes);
+}
+
+void *__libc_realloc(void *block, size_t size_bytes)
+{
+    return np_serve_realloc(block, size_bytes);
+}
+
+void __libc_free(void *block)
+{
+    np_serve_free(block);
+}
+
+void *__libc_memalign(size_t alignment_bytes, size_t size_bytes)
+{
+    return np_serve_memalign(alignment_bytes, size_bytes);
+}
+
+void *__libc_valloc(size_t size_bytes)
+{
+    return np_serve_valloc(size_bytes);
+}
+
+void *__libc_pvalloc(size_t size_bytes)
+{
+    return np_serve_pvalloc(size_bytes);
+}

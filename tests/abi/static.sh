@@ -13,6 +13,6 @@ readelf -d "$static" | grep NEEDED && fail "is not static"
 nm "$static" > "$work/symbols"
 grep ' T neap_malloc$' "$work/symbols" > /dev/null || fail "has no neap"
 [ "$(grep -c ' T malloc$' "$work/symbols")" -eq 1 ] || fail "has not one malloc"
-libc_names='__libc_malloc|_int_malloc|_int_free|sysmalloc'
+libc_names='_int_malloc|_int_free|sysmalloc'
 grep -E " ($libc_names)\$" "$work/symbols" && fail "has libc's malloc too"
 exit 0
