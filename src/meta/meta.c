@@ -12,9 +12,9 @@
 static _Atomic size_t mapped_bytes;
 static _Atomic size_t used_bytes;
 
-/* Where so much is refused, room for one record: with it the addresses that an arena has already can still be
- * lent. The lock is held across these calls, once in thousands of records; nobody who holds it waits for anything
- * else. */
+/* Where so much is refused, room for one record: with it the addresses that an arena has already
+ * can still be lent. The lock is held across these calls, once in thousands of records; nobody who
+ * holds it waits for anything else. */
 static bool take_chunk(struct np_pool_part *part, size_t record_bytes)
 {
     size_t bytes = CHUNK_BYTES;
