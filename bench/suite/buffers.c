@@ -221,7 +221,7 @@ uint64_t run_zeroed_tables(const struct plan *plan)
     return run_shares(plan, live_tables);
 }
 
-/* aligned: blocks at 16 to 256 bytes, for vectors and cache lines, half of them by
+/* aligned: blocks at 16 to 128 bytes, for vectors and cache lines, half of them by
  * posix_memalign; or buffers at a page, now and then at 2 MiB, as for direct I/O and huge pages. */
 
 enum { ALIGNED_COUNT = 20000, PAGES_COUNT = 200 };
@@ -247,7 +247,7 @@ static void replace_aligned(struct share *share, struct block *block, size_t tur
 
     share->sum += drop(block);
     if (share->plan->variant == ALIGNED_SMALL) {
-        alignment = (size_t)16 << random_below(&share->random, 5);
+        alignment = (size_t)16 << random_below(&share->random, 4);
         block->byte_count = random_record_size(&share->random);
     } else {
         alignment = turn % 64 == 0 ? (size_t)2 << 20 : 4096;

@@ -47,6 +47,8 @@ def parse(arguments):
                         help="share of the usual number of operations (100)")
     parser.add_argument("--quick", action="store_true",
                         help="one round at 5 percent where not said otherwise, nothing counted")
+    parser.add_argument("--no-counts", action="store_true",
+                        help="do not have valgrind count instructions where the machine does not")
     parser.add_argument("--docs", action="store_true",
                         help="also write docs/suite.md and its chart")
     parser.add_argument("--from-json", metavar="FILE",
@@ -92,7 +94,8 @@ def measure_now(options, arguments):
         if unknown:
             raise Missing(f"no workload here is called {', '.join(sorted(unknown))}")
         command = shlex.join(["bench/suite/run.py"] + arguments)
-        return runs.measure_all(command, bench, options.rounds, not options.quick)
+        return runs.measure_all(command, bench, options.rounds,
+                                not (options.quick or options.no_counts))
 
 
 def list_workloads(options):

@@ -77,7 +77,7 @@ class Bench:
     def synthetic(self):
         done = subprocess.run([self.workloads_path, "--help"], capture_output=True, text=True,
                               check=True)
-        found = re.findall(r"^  ([a-z][-a-z]*\d*)  +(.*)$", done.stdout, re.MULTILINE)
+        found = re.findall(r"^  ([a-z][-a-z]*\d*) +(.*)$", done.stdout, re.MULTILINE)
         return [Workload(name, "synthetic", text,
                          [self.workloads_path, f"--percent={self.percent}", name])
                 for name, text in found if name != "small"]

@@ -84,7 +84,7 @@ static const struct workload workloads[] = {
     {"zeroed2", run_zeroed, 2, 0, "the same, two threads"},
     {"zeroed16", run_zeroed, 16, 0, "the same, sixteen threads"},
     {"zeroed-tables", run_zeroed_tables, 1, 0, "calloc of tables up to 16 MiB, hardly touched"},
-    {"aligned", run_aligned, 1, ALIGNED_SMALL, "small blocks aligned at 16 to 256 bytes"},
+    {"aligned", run_aligned, 1, ALIGNED_SMALL, "small blocks aligned at 16 to 128 bytes"},
     {"aligned2", run_aligned, 2, ALIGNED_SMALL, "the same, two threads"},
     {"aligned-pages", run_aligned, 1, ALIGNED_PAGES, "buffers aligned at 4 KiB and 2 MiB"},
     {"start", run_start, 1, 0, "a small program, started again and again"},
@@ -145,7 +145,7 @@ static void print_help(void)
          "  --list        the names, one a line\n"
          "  --help        this text\n");
     for (size_t i = 0; i < WORKLOAD_COUNT; i++)
-        printf("  %-15s %s\n", workloads[i].name, workloads[i].help);
+        printf("  %-16s %s\n", workloads[i].name, workloads[i].help);
 }
 
 static _Noreturn void misused(const char *argument)
