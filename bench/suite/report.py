@@ -284,29 +284,74 @@ def sections(results):
 
 # Two results, one against the other.
 
-def compare_rows(old, new, measure):
-    """For each workload and allocator that both have: new as a multiple of old."""
-    keys = [(key, name) for key, name in allocators_of(new)
-            if key in dict(allocators_of(old))]
-    rows, columns = [], {key: [] for key, _ in keys}
+# A change of a median below this is not listed as one.
+CHANGED = 1.10
+
+
+def shared_allocators(old, new):
+    return [(key, name) for key, name in allocators_of(new) if key in dict(allocators_of(old))]
+
+
+def changes_of(old, new, key, measure):
+    """{workload: new as a multiple of old}, of those that both have."""
+    changes = {}
     for name in names_of(new):
-        if name not in names_of(old):
-            continue
+        before = median_of(old, name, key, measure) if name in names_of(old) else None
+        after = median_of(new, name, key, measure)
+        if before and after:
+            changes[name] = after / before
+    return changes
+
+
+def compare_summary_rows(old, new, measures):
+    """Means by allocator. That of one which has not changed says how the machine has."""
+    rows = []
+    for key, name in shared_allocators(old, new):
+        changes = [changes_of(old, new, key, measure) for measure in measures]
+        rows.append([name] + [number(geometric_mean(of_one.values()), 3) if of_one else "-"
+                              for of_one in changes])
+    return ["geometric mean of new / old"] + [measure.short for measure in measures], rows
+
+
+def changed_text(old, new, key, measure):
+    """The workloads whose median has changed most, both ways."""
+    changes = sorted(changes_of(old, new, key, measure).items(), key=lambda pair: pair[1])
+    lower = [pair for pair in changes if pair[1] < 1 / CHANGED]
+    higher = [pair for pair in reversed(changes) if pair[1] > CHANGED]
+    return (f"{measure.short}: lower in {len(lower)} ({listed(lower[:12]) or '-'}), "
+            f"higher in {len(higher)} ({listed(higher[:12]) or '-'})")
+
+
+def compare_rows(old, new, measure):
+    """For each workload and allocator that both have: old -> new, and new as a multiple."""
+    keys = shared_allocators(old, new)
+    changes = {key: changes_of(old, new, key, measure) for key, _ in keys}
+    rows = []
+    for name in names_of(new):
         row = [name]
         for key, _ in keys:
-            before = median_of(old, name, key, measure)
-            after = median_of(new, name, key, measure)
-            if not before or after is None:
+            if name not in changes[key]:
                 row.append("-")
                 continue
-            columns[key].append(after / before)
-            row.append(f"{number(before / measure.divisor, measure.digits)} -> "
-                       f"{number(after / measure.divisor, measure.digits)} "
-                       f"({number(after / before, 2)})")
+            before, after = (median_of(results, name, key, measure) / measure.divisor
+                             for results in (old, new))
+            row.append(f"{number(before, measure.digits)} -> {number(after, measure.digits)} "
+                       f"({number(changes[key][name], 2)})")
         rows.append(row)
-    rows.append(["geometric mean"] + [number(geometric_mean(columns[key]), 2) if columns[key]
-                                      else "-" for key, _ in keys])
     return ["workload"] + [name for _, name in keys], rows
+
+
+def compare_warnings(old, new):
+    warnings = []
+    if old["about"]["percent"] != new["about"]["percent"]:
+        warnings.append("! Not the same amount of work: the figures cannot be compared.")
+    elif old["about"]["machine"]["processor"] != new["about"]["machine"]["processor"]:
+        warnings.append("! Not the same kind of machine: only ratios within each can be compared.")
+    if set(names_of(old)) != set(names_of(new)):
+        warnings.append("! Not the same workloads: means are of those that both have.")
+    if old["counted_by"] != new["counted_by"]:
+        warnings.append("! Instructions were not counted in the same way.")
+    return warnings
 
 
 def compare_text(old, new):
@@ -315,18 +360,16 @@ def compare_text(old, new):
         about = results["about"]
         parts.append(f"{title}: {about['date']}, commit {about['commit']}, {about['rounds']} "
                      f"rounds, {about['percent']} % of the operations")
-    if set(names_of(old)) != set(names_of(new)):
-        parts.append("! Not the same workloads: means are of those that both have.")
-    if old["about"]["percent"] != new["about"]["percent"]:
-        parts.append("! Not the same amount of work: the figures cannot be compared.")
-    elif old["about"]["machine"]["processor"] != new["about"]["machine"]["processor"]:
-        parts.append("! Not the same kind of machine: only ratios within each can be compared.")
-    if old["counted_by"] != new["counted_by"]:
-        parts.append("! Instructions were not counted in the same way.")
-    for measure in (SECONDS, CPU, RSS, FAULTS, COUNT):
-        if has(old, measure) and has(new, measure):
-            parts.append(f"\n{measure.title}: old -> new (new / old)\n\n"
-                         + plain(*compare_rows(old, new, measure)))
+    parts += compare_warnings(old, new)
+    measures = [measure for measure in (SECONDS, CPU, RSS, FAULTS, COUNT)
+                if has(old, measure) and has(new, measure)]
+    for measure in measures:
+        parts.append(f"\n{measure.title}: old -> new (new / old)\n\n"
+                     + plain(*compare_rows(old, new, measure)))
+    if goals.KEY in dict(shared_allocators(old, new)):
+        parts.append(f"\nChanges of {goals.KEY} by more than {CHANGED} times:\n")
+        parts += [changed_text(old, new, goals.KEY, measure) for measure in measures]
+    parts.append("\n" + plain(*compare_summary_rows(old, new, measures)))
     return "\n".join(parts)
 
 
