@@ -15,6 +15,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#define _Noreturn [[noreturn]]
+#endif
+
 enum { THREAD_MAX = 64 };
 
 struct random {
@@ -91,5 +96,10 @@ void wait_for(sem_t *semaphore);
 
 /* Ends the program with a sentence. */
 _Noreturn void give_up(const char *what);
+
+#ifdef __cplusplus
+#undef _Noreturn
+}
+#endif
 
 #endif

@@ -59,7 +59,8 @@ class Bench:
         self.allocators = allocators
         self.percent = percent
         self.wanted = wanted
-        self.workloads_path = self.copied(os.path.join(build_folder, "bin", "workloads"))
+        self.own_programs = [self.copied(os.path.join(build_folder, "bin", name))
+                             for name in ("workloads", "containers")]
         self.measured_path = self.copied(os.path.join(build_folder, "bin", "measured"))
         for allocator in allocators:
             if allocator.key.startswith("neap"):
@@ -75,12 +76,9 @@ class Bench:
         return shutil.copy(path, self.folder)
 
     def synthetic(self):
-        done = subprocess.run([self.workloads_path, "--help"], capture_output=True, text=True,
-                              check=True)
-        found = re.findall(r"^  ([a-z][-a-z]*\d*) +(.*)$", done.stdout, re.MULTILINE)
-        return [Workload(name, "synthetic", text,
-                         [self.workloads_path, f"--percent={self.percent}", name])
-                for name, text in found if name != "small"]
+        return [Workload(name, "synthetic", text, [program, f"--percent={self.percent}", name])
+                for program in self.own_programs for name, text in listed_by(program)
+                if name != "small"]
 
     def real(self):
         return [Workload(p.name, "program", p.help, p.make_command(self.folder, self.percent), p)
@@ -122,6 +120,12 @@ class Bench:
             raise Failed(f"{workload.name} under {allocator.name}: exit status "
                          f"{report['exit_status']}, signal {report['signal']}: {text}")
         return report
+
+
+def listed_by(program):
+    """(name, help) of the workloads that a program of ours has."""
+    text = subprocess.run([program, "--help"], capture_output=True, text=True, check=True).stdout
+    return re.findall(r"^  ([a-z][-a-z]*\d*) +(.*)$", text, re.MULTILINE)
 
 
 def plain_environment():
@@ -230,9 +234,10 @@ def count_by_valgrind(bench, workload, allocator):
     others is not counted; of `start` it is one of the small programs."""
     if workload.kind == "program":
         return None
-    command = [bench.workloads_path, f"--percent={COUNTED_PERCENT}", workload.name]
+    program = workload.command[0]
+    command = [program, f"--percent={COUNTED_PERCENT}", workload.name]
     if workload.name == "start":
-        command = [bench.workloads_path, "small"]
+        command = [program, "small"]
     changes = dict(variable.split("=", 1) for variable in bench.environment(workload, allocator))
     done = subprocess.run(["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null",
                            *command], env={**plain_environment(), **changes},
