@@ -59,8 +59,10 @@ class Bench:
         self.allocators = allocators
         self.percent = percent
         self.wanted = wanted
-        self.own_programs = [self.copied(os.path.join(build_folder, "bin", name))
-                             for name in ("workloads", "containers")]
+        self.own_programs = [self.copied(os.path.join(build_folder, "bin", "workloads"))]
+        containers = os.path.join(build_folder, "bin", "containers")
+        if os.path.exists(containers):      # built where there is a C++ compiler
+            self.own_programs.append(self.copied(containers))
         self.measured_path = self.copied(os.path.join(build_folder, "bin", "measured"))
         for allocator in allocators:
             if allocator.key.startswith("neap"):

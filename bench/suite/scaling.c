@@ -277,7 +277,7 @@ int main(int argument_count, char **arguments)
 
     if (argument_count != 4)
         give_up("usage: scaling heap|objects|threads|arenas AMOUNT PERCENT");
-    amount = parse_number(arguments[2], (size_t)1 << 40);
+    amount = parse_number(arguments[2], SIZE_MAX / 4);
     plan.percent = (unsigned)parse_number(arguments[3], 100);
     operation_count = scaled(&plan, 2000000);
     if (strcmp(arguments[1], "heap") == 0)

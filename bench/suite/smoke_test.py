@@ -63,11 +63,12 @@ def main():
     library = sys.argv[2] if len(sys.argv) > 2 else ""
     program = os.path.join(folder, "workloads")
     count = 0
-    for each in (program, os.path.join(folder, "containers")):
+    containers = os.path.join(folder, "containers")
+    for each in [program] + [containers] * os.path.exists(containers):
         for name in run(each, ["--list"]).split():
             check_workload(each, name, library)
             count += 1
-    if count < 65:
+    if count < 60:
         sys.exit(f"only {count} workloads")
     run(program, ["nothing"], expected_status=2)
     # A sanitizer's shadow is part of any peak.
