@@ -6,7 +6,18 @@
 
 #include <benchmark/benchmark.h>
 
+#include <new>
 #include <string>
+
+void *block_new(size_t byte_count)
+{
+    return ::operator new(byte_count);
+}
+
+void block_delete(void *block, size_t byte_count)
+{
+    ::operator delete(block, byte_count);
+}
 
 namespace {
 

@@ -68,6 +68,16 @@ static void run_pair(struct workbench *bench)
         free(take(bench->byte_count));
 }
 
+static void run_new(struct workbench *bench)
+{
+    for (size_t i = 0; i < BATCH; i++) {
+        volatile unsigned char *block = block_new(bench->byte_count);
+
+        *block = 1;
+        block_delete((void *)block, bench->byte_count);
+    }
+}
+
 static void run_calloc(struct workbench *bench)
 {
     for (size_t i = 0; i < BATCH; i++) {
@@ -198,6 +208,7 @@ static void run_realloc_grow(struct workbench *bench)
 
 const struct operation operations[] = {
     {"pair", "malloc and free at once", NULL, run_pair, NULL, every_class, 0, 1},
+    {"new", "operator new and delete at once", NULL, run_new, NULL, some_classes, 0, 0},
     {"calloc", "calloc and free at once", NULL, run_calloc, NULL, up_to_large, 0, 0},
     {"batch-forward", "500 malloc, 500 free in order", NULL, run_forward, NULL, some_classes, 0, 0},
     {"batch-reverse", "the same in reverse", NULL, run_reverse, NULL, some_classes, 0, 0},

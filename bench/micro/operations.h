@@ -39,6 +39,10 @@ struct operation {
 extern const struct operation operations[];
 extern const size_t operation_count;
 
+/* operator new, and operator delete with the size; in micro.cc, since C has no name for them. */
+void *block_new(size_t byte_count);
+void block_delete(void *block, size_t byte_count);
+
 /* Ends the program if there is no memory or no thread. */
 void workbench_open(struct workbench *bench, const struct operation *operation, size_t byte_count,
                     unsigned thread_index);
