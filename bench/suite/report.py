@@ -3,10 +3,9 @@
 import math
 import statistics
 
-import goals
 import runs  # puts bench/experiments on the path
 
-from tables import markdown, number, plain
+from tables import number
 
 MIB = 1 << 20
 # Below this, peak memory is mostly libraries and the program's own.
@@ -264,24 +263,6 @@ def findings(results, key="neap"):
             f"{strengths_text(results, key, measure)}" for measure in measures]
 
 
-def sections(results):
-    found = [("Geometric means of the ratio to the best allocator of each workload "
-              "(1.00: best everywhere)", "summary", summary_rows(results)),
-             ("Geometric means of time and of peak RSS by class of workload", "classes",
-              class_rows(results))]
-    if goals.can_judge(results):
-        found += [("The goals", "goals", goals.goal_rows(results)),
-                  (goals.limits_title(), "limits", goals.limit_rows(results))]
-    if fresh_names(results):
-        found.append(("Heaps that only grow: page faults for a MiB of peak RSS, and seconds in "
-                      "the kernel", "fresh", fresh_rows(results)))
-    for measure in (SECONDS, CPU, RSS, FAULTS, COUNT):
-        if has(results, measure):
-            found.append((f"{measure.title} (times the best)", measure.key.replace("_", "-"),
-                          detail_rows(results, measure)))
-    return found
-
-
 # Two results, one against the other.
 
 # A change of a median below this is not listed as one.
@@ -352,32 +333,3 @@ def compare_warnings(old, new):
     if old["counted_by"] != new["counted_by"]:
         warnings.append("! Instructions were not counted in the same way.")
     return warnings
-
-
-def compare_text(old, new):
-    parts = []
-    for title, results in (("old", old), ("new", new)):
-        about = results["about"]
-        parts.append(f"{title}: {about['date']}, commit {about['commit']}, {about['rounds']} "
-                     f"rounds, {about['percent']} % of the operations")
-    parts += compare_warnings(old, new)
-    measures = [measure for measure in (SECONDS, CPU, RSS, FAULTS, COUNT)
-                if has(old, measure) and has(new, measure)]
-    for measure in measures:
-        parts.append(f"\n{measure.title}: old -> new (new / old)\n\n"
-                     + plain(*compare_rows(old, new, measure)))
-    if goals.KEY in dict(shared_allocators(old, new)):
-        parts.append(f"\nChanges of {goals.KEY} by more than {CHANGED} times:\n")
-        parts += [changed_text(old, new, goals.KEY, measure) for measure in measures]
-    parts.append("\n" + plain(*compare_summary_rows(old, new, measures)))
-    return "\n".join(parts)
-
-
-def report_markdown(results, chart_path):
-    parts = ["# The suite: results", about_text(results)]
-    parts.append(f"![Time and peak memory as ratios to the best allocator]({chart_path})")
-    parts += ["\n".join(f"- {sentence}" for sentence in findings(results)), "## The workloads",
-              markdown(*workload_rows(results))]
-    for title, _, (head, rows) in sections(results):
-        parts += [f"## {title}", markdown(head, rows)]
-    return "\n\n".join(part for part in parts if part) + "\n"

@@ -4,7 +4,6 @@
 import argparse
 import json
 import os
-import re
 import shlex
 import sys
 import tempfile
@@ -14,11 +13,13 @@ sys.dont_write_bytecode = True
 
 import runs
 import chart
+import page
 import programs
 import report
 
 from allocators import Missing, find
 from measure import Failed
+from tables import plain
 
 DOCUMENT = os.path.join(runs.TOP, "docs", "suite.md")
 PICTURES = os.path.join(runs.TOP, "docs", "img")
@@ -110,7 +111,7 @@ def save(results, options):
     os.makedirs(options.out, exist_ok=True)
     paths = [write_file(os.path.join(options.out, "results.json"),
                         json.dumps(results, indent=1) + "\n"),
-             write_file(os.path.join(options.out, "results.md"), report.report_markdown(results,
+             write_file(os.path.join(options.out, "results.md"), page.report_markdown(results,
                                                                           CHART_NAME + ".svg"))]
     if "neap" in dict(report.allocators_of(results)):
         paths += chart.draw_ratios(results, options.out, CHART_NAME)
@@ -118,14 +119,14 @@ def save(results, options):
 
 
 def write_document(results):
-    write_file(DOCUMENT, report.report_markdown(results, os.path.join("img", CHART_NAME + ".svg")))
+    write_file(DOCUMENT, page.report_markdown(results, os.path.join("img", CHART_NAME + ".svg")))
     chart.draw_ratios(results, PICTURES, CHART_NAME)
 
 
 def print_report(results):
-    for title, _, (head, rows) in report.sections(results):
+    for title, _, (head, rows) in page.sections(results):
         print(f"\n{title}\n")
-        print(report.plain(head, rows).replace("**", "  "))
+        print(plain(head, rows).replace("**", "  "))
     print(f"\n{report.spread_text(results)}\n")
     for sentence in report.findings(results):
         print(f"- {sentence.replace('**', '')}")
@@ -138,7 +139,7 @@ def main(arguments):
             list_workloads(options)
             return 0
         if options.compare:
-            print(report.compare_text(*map(read_results, options.compare)))
+            print(page.compare_text(*map(read_results, options.compare)))
             return 0
         results = (read_results(options.from_json) if options.from_json
                    else measure_now(options, arguments))
