@@ -179,7 +179,8 @@ def spread_text(results):
     if results["about"]["rounds"] < 2:
         return "One round says nothing of how much the figures vary."
     spreads = {measure.key: [spread_of(results, name, key, measure) for name in names_of(results)
-                             for key, _ in allocators_of(results)]
+                             for key, _ in allocators_of(results)
+                             if values_of(results, name, key, measure)]
                for measure in (SECONDS, CPU, RSS)}
 
     def shown(measure):
