@@ -18,6 +18,7 @@
 
 static struct np_thrash thrash;
 static _Atomic size_t outstanding_granules; /* returned, and not taken back since */
+static _Atomic size_t mapped_bytes;         /* live in mappings of their own */
 
 size_t np_arena_retained_bytes(void)
 {
@@ -48,6 +49,16 @@ static void note(enum np_return_way way, size_t granules, size_t calls, uint64_t
     np_returned_note(way, granules << NP_GRANULE_SHIFT, calls, np_os_fine_ns() - since_ns);
 }
 
+void np_arena_note_mapped(size_t more_bytes, size_t less_bytes)
+{
+    atomic_fetch_add_explicit(&mapped_bytes, more_bytes - less_bytes, memory_order_relaxed);
+}
+
+static size_t with_mapped(size_t live_bytes)
+{
+    return live_bytes + atomic_load_explicit(&mapped_bytes, memory_order_relaxed);
+}
+
 void np_arena_note_taken(size_t granules, size_t live_bytes, size_t retained_bytes)
 {
     size_t outstanding = atomic_load_explicit(&outstanding_granules, memory_order_relaxed);
@@ -61,13 +72,13 @@ void np_arena_note_taken(size_t granules, size_t live_bytes, size_t retained_byt
                                                     outstanding - back, memory_order_relaxed,
                                                     memory_order_relaxed));
     np_returned_note_refault(back << NP_GRANULE_SHIFT);
-    np_thrash_refault(&thrash, back, live_bytes >> NP_GRANULE_SHIFT,
+    np_thrash_refault(&thrash, back, with_mapped(live_bytes) >> NP_GRANULE_SHIFT,
                       retained_bytes >> NP_GRANULE_SHIFT, np_os_coarse_ns());
 }
 
 void np_arena_look_at_allowance(size_t live_bytes, size_t retained_bytes)
 {
-    np_thrash_look(&thrash, live_bytes >> NP_GRANULE_SHIFT, retained_bytes >> NP_GRANULE_SHIFT,
+    np_thrash_look(&thrash, with_mapped(live_bytes) >> NP_GRANULE_SHIFT, retained_bytes >> NP_GRANULE_SHIFT,
                    np_os_coarse_ns());
 }
 

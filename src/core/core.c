@@ -66,6 +66,9 @@ static void *take_run(size_t size_bytes, size_t alignment_bytes, enum np_growth 
     NP_OWNER_SET(run->lent.requested_bytes, size_bytes);
     np_returned_note_reused((size_t)run->resident_count << NP_GRANULE_SHIFT);
     np_return_note_taken(run->granule_count - run->resident_count);
+    /* Where blocks come and go so fast that there is an allowance, those within it are better off in an arena than in
+     * mappings, without waiting for one of each size to be freed. */
+    np_tune_raise_mmap_threshold((int64_t)np_arena_allowance_bytes());
     if (zeroing == ZEROED)
         np_run_clear(run, size_bytes);
     return (void *)run->start;

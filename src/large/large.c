@@ -8,6 +8,7 @@
  */
 #include "large.h"
 
+#include "arena.h"
 #include "bits.h"
 #include "check.h"
 #include "limits.h"
@@ -182,6 +183,7 @@ static void count_bytes(size_t more, size_t less)
     size_t growth = mapping_bytes(more) - mapping_bytes(less);
 
     (void)atomic_fetch_add(&object_requested_bytes, more - less);
+    np_arena_note_mapped(mapping_bytes(more), mapping_bytes(less));
     raise_to(&object_bytes_max, atomic_fetch_add(&object_bytes, growth) + growth);
 }
 
@@ -254,7 +256,7 @@ bool np_large_give(void *memory)
     count_unmapping(bytes, start_ns);
     /* As ptmalloc: what is larger than the rule's limit says nothing about where blocks come and go. */
     if (bytes <= NP_MMAP_THRESHOLD_DYNAMIC_MAX_BYTES)
-        np_tune_raise_mmap_threshold((int64_t)bytes);
+        np_tune_raise_mmap_threshold((int64_t)bytes + 1); /* so that the next one of its size is no mapping */
     return true;
 }
 
