@@ -147,6 +147,59 @@ static void realloc_of_a_mapped_object_is_followed(void **state)
     assert_int_equal(with.hblks, before.hblks);
 }
 
+/* So few that none of it goes back. */
+static void free_pieces_are_counted(void **state)
+{
+    enum { PIECES = 200, PIECE_BYTES = 5000 };
+    char *pieces[PIECES];
+    info full;
+    info half;
+
+    (void)state;
+    for (size_t i = 0; i < PIECES; i++) {
+        pieces[i] = api_malloc(PIECE_BYTES);
+        assert_non_null(pieces[i]);
+        memset(pieces[i], 1, PIECE_BYTES);
+    }
+    full = api_mallinfo2();
+    for (size_t i = 0; i < PIECES; i += 2)
+        api_free(pieces[i]);
+    half = api_mallinfo2();
+    expect_consistent(&half);
+    assert_true(half.ordblks >= full.ordblks + PIECES / 2 - 10);
+    assert_true(half.fordblks >= full.fordblks + (size_t)PIECES / 2 * PIECE_BYTES * 9 / 10);
+    assert_true(half.uordblks <= full.uordblks - (size_t)PIECES / 2 * PIECE_BYTES * 9 / 10);
+    for (size_t i = 1; i < PIECES; i += 2)
+        api_free(pieces[i]);
+}
+
+static void trim_the_top(size_t run_bytes, struct figures *figures)
+{
+    enum { RUNS = 400 };
+    static char *runs[RUNS];
+    info before;
+
+    COMPLAIN_UNLESS(figures, api_mallopt(M_TRIM_THRESHOLD, -1) == 1);
+    for (size_t i = 0; i < RUNS; i++) {
+        runs[i] = api_malloc(run_bytes);
+        memset(runs[i], 1, run_bytes);
+    }
+    for (size_t i = 0; i < RUNS; i++)
+        api_free(runs[i]);
+    before = api_mallinfo2();
+    COMPLAIN_UNLESS(figures, before.keepcost >= RUNS * run_bytes * 9 / 10);
+    COMPLAIN_UNLESS(figures, api_malloc_trim(0) == 1);
+    COMPLAIN_UNLESS(figures, api_mallinfo2().keepcost <= MIB / 2);
+    COMPLAIN_UNLESS(figures, api_mallinfo2().arena <= MIB);
+}
+
+/* In a process of its own, in which nothing lies at the top as yet. */
+static void keepcost_is_what_a_trim_takes(void **state)
+{
+    (void)state;
+    (void)measured_apart(trim_the_top, 50000);
+}
+
 /* With BLOCKS live and nothing else going on, both answers are the same figures. */
 static void mallinfo_says_the_same(void **state)
 {
@@ -188,11 +241,13 @@ static void mallinfo_saturates(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keepcost_is_what_a_trim_takes),
         cmocka_unit_test(mapped_objects_are_counted_apart), /* before the threshold has risen */
         cmocka_unit_test(live_bytes_are_counted),
         cmocka_unit_test(one_block_more_is_seen),
         cmocka_unit_test(returned_memory_is_not_counted_as_free),
         cmocka_unit_test(realloc_of_a_mapped_object_is_followed),
+        cmocka_unit_test(free_pieces_are_counted),
         cmocka_unit_test(mallinfo_says_the_same),
         cmocka_unit_test(mallinfo_saturates),
     };

@@ -74,6 +74,27 @@ static void along_a_random_walk(void **state)
         api_free(neighbours[i].block);
 }
 
+/* The old place is free again: all of these together would be 400 MB. */
+static void a_block_that_moves_leaves_its_place(void **state)
+{
+    size_t resident_at_start = resident_bytes();
+
+    (void)state;
+    for (unsigned i = 0; i < 20000; i++) {
+        char *block = api_malloc(20000);
+        char *neighbour = api_malloc(20000);
+
+        assert_non_null(block);
+        assert_non_null(neighbour);
+        memset(block, 1, 20000);
+        block = api_realloc(block, 40000);
+        assert_non_null(block);
+        api_free(neighbour);
+        api_free(block);
+    }
+    assert_true(resident_is_at_most(resident_at_start + 32 * MIB));
+}
+
 static void growing_byte_by_byte(void **state)
 {
     char *block = NULL;
@@ -167,6 +188,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(between_all_pairs_of_sizes),
         cmocka_unit_test(along_a_random_walk),
+        cmocka_unit_test(a_block_that_moves_leaves_its_place),
         cmocka_unit_test(growing_byte_by_byte),
         cmocka_unit_test(a_huge_block_grows_without_copying),
         cmocka_unit_test(a_shrunk_block_gives_the_rest_back),

@@ -3,6 +3,7 @@
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -94,6 +95,42 @@ static void live_blocks_are_not_hurt(void **state)
         assert_true(pattern_holds(blocks[i], size, i));
         api_free(blocks[i]);
     }
+}
+
+/* In the arena of a thread that has ended, under a block that stays. */
+static void *allocate_and_free_on_thread(void *pin)
+{
+    size_t count = total_bytes / 20000;
+
+    for (size_t i = 0; i < count; i++) {
+        blocks[i] = api_malloc(20000);
+        if (blocks[i] == NULL)
+            return NULL;
+        memset(blocks[i], 1, 20000);
+    }
+    *(void **)pin = api_malloc(20000);
+    for (size_t i = 0; i < count; i++)
+        api_free(blocks[i]);
+    return *(void **)pin;
+}
+
+static void what_other_threads_freed_goes_too(void **state)
+{
+    size_t resident_at_start;
+    pthread_t thread;
+    void *pin = NULL;
+    void *answer;
+
+    (void)state;
+    (void)api_malloc_trim(0);
+    resident_at_start = resident_bytes();
+    assert_int_equal(pthread_create(&thread, NULL, allocate_and_free_on_thread, &pin), 0);
+    assert_int_equal(pthread_join(thread, &answer), 0);
+    assert_non_null(answer);
+    assert_true(resident_bytes() >= resident_at_start + total_bytes / 10 * 9);
+    assert_int_equal(api_malloc_trim(0), 1);
+    assert_true(resident_bytes() <= resident_at_start + 3 * MIB);
+    api_free(pin);
 }
 
 static void the_pad_stays(void **state)
@@ -225,6 +262,7 @@ int main(void)
         cmocka_unit_test(what_the_threshold_keeps_goes_at_a_trim),
         cmocka_unit_test(it_says_1_only_if_something_went),
         cmocka_unit_test(live_blocks_are_not_hurt),
+        cmocka_unit_test(what_other_threads_freed_goes_too),
         cmocka_unit_test(the_pad_stays),
         cmocka_unit_test(a_second_trim_makes_no_system_call),
         cmocka_unit_test(parts_make_up_the_whole),
