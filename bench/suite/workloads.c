@@ -56,7 +56,7 @@ static const struct workload workloads[] = {
     {"share-active16", run_sharing, 16, SHARING_ACTIVE, "the same, sixteen threads"},
     {"share-passive2", run_sharing, 2, SHARING_PASSIVE, "the same after freeing neighbours"},
     {"share-passive16", run_sharing, 16, SHARING_PASSIVE, "the same, sixteen threads"},
-    {"big", run_big, 1, BIG_MIXED, "four buffers of 1 to 32 MiB, every page written"},
+    {"big", run_big, 1, BIG_MIXED, "four buffers of 1 to 32 MiB, all of them written"},
     {"big-middle", run_big, 1, BIG_MIDDLE, "two buffers of 5 to 25 MiB"},
     {"big-same", run_big, 1, BIG_SAME, "one buffer of 8 MiB over and over"},
     {"big2", run_big, 2, BIG_MIXED, "as big, two threads with two buffers each"},
