@@ -34,6 +34,19 @@
 #define NP_THREAD_SANITIZER 0
 #endif
 
+/* Half a word, and where the upper one lies in it. */
+#if UINTPTR_MAX > UINT32_MAX
+typedef uint32_t np_half_word;
+#else
+typedef uint16_t np_half_word;
+#endif
+#define NP_HALF_WORD_BITS (8 * sizeof(np_half_word))
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define NP_UPPER_HALF_AT sizeof(np_half_word)
+#else
+#define NP_UPPER_HALF_AT 0
+#endif
+
 /* A word that one thread writes with plain instructions, and that walkers (statistics, audits of
  * a live process) may read meanwhile and get a slightly old value of. It is atomic in C's terms
  * through these accessors; the add is not a read-modify-write of the machine's locked kind,
@@ -47,6 +60,22 @@
                      __ATOMIC_RELAXED)
 #else
 #define NP_OWNER_ADD(word, delta) ((word) += (delta)) /* one instruction, which matters in malloc */
+#endif
+
+/* What the fast path reads of a word that others may write meanwhile, and orders by no more than the address that it was
+ * asked about: it has seen what happened before the program got that. On x86-64 a plain load, which the compiler can
+ * make part of the instruction that uses it; it is atomic there, and an acquire. */
+#if defined(__x86_64__) && !NP_THREAD_SANITIZER
+#define NP_FAST_GET(type, word) (*(type const *)(const void *)&(word))
+#else
+#define NP_FAST_GET(type, word) ((type)atomic_load_explicit(&(word), memory_order_acquire))
+#endif
+
+/* What a function is about to return: without this word gcc copies it to its register at the end of malloc. */
+#if defined(__x86_64__)
+#define NP_IN_RESULT_REGISTER(word) __asm__("" : "+a"(word))
+#else
+#define NP_IN_RESULT_REGISTER(word) ((void)0)
 #endif
 
 /* Thread-local words live in the static TLS block: no call to find them, not even in a library. */

@@ -111,15 +111,34 @@ _Noreturn void np_die(const char *sentence)
     write_and_abort(text, line);
 }
 
+static void append_crime(struct np_text *text, const char *crime, uintptr_t address)
+{
+    np_text_string(text, "neap: ");
+    np_text_string(text, crime);
+    np_text_string(text, " (address ");
+    np_text_hex(text, address);
+}
+
 _Noreturn void np_die_at(const char *crime, uintptr_t address)
 {
     char line[DEATH_SENTENCE_BYTES];
     struct np_text text = np_text_over(line, sizeof line - 1);
 
-    np_text_string(&text, "neap: ");
-    np_text_string(&text, crime);
-    np_text_string(&text, " (address ");
-    np_text_hex(&text, address);
+    append_crime(&text, crime, address);
     np_text_string(&text, ")");
+    write_and_abort(text, line);
+}
+
+_Noreturn void np_die_of(const char *crime, uintptr_t address, const char *what, size_t bytes)
+{
+    char line[DEATH_SENTENCE_BYTES];
+    struct np_text text = np_text_over(line, sizeof line - 1);
+
+    append_crime(&text, crime, address);
+    np_text_string(&text, ", ");
+    np_text_string(&text, what);
+    np_text_string(&text, " of ");
+    np_text_unsigned(&text, bytes);
+    np_text_string(&text, " bytes)");
     write_and_abort(text, line);
 }

@@ -56,4 +56,7 @@ _Noreturn void np_die(const char *sentence);
 /* Says "neap: CRIME (address 0x...)" on stderr and aborts. */
 _Noreturn void np_die_at(const char *crime, uintptr_t address);
 
+/* Says "neap: CRIME (address 0x..., WHAT of N bytes)" on stderr and aborts. */
+_Noreturn void np_die_of(const char *crime, uintptr_t address, const char *what, size_t bytes);
+
 #endif

@@ -10,9 +10,11 @@
 #include "large.h"
 #include "limits.h"
 #include "mxfast.h"
+#include "none.h"
 #include "os.h"
 #include "return.h"
 #include "returned.h"
+#include "tail.h"
 #include "thread.h"
 #include "tune.h"
 
@@ -52,6 +54,17 @@ static size_t granules_for(size_t size_bytes)
 
 enum zeroing { AS_IT_IS, ZEROED };
 
+static size_t run_bytes(const struct np_run *run)
+{
+    return (size_t)run->granule_count << NP_GRANULE_SHIFT;
+}
+
+static void set_requested(struct np_run *run, size_t size_bytes)
+{
+    NP_OWNER_SET(run->lent.requested_bytes, size_bytes);
+    np_tail_clear((void *)run->start, size_bytes, run_bytes(run));
+}
+
 static void *take_run(size_t size_bytes, size_t alignment_bytes, enum np_growth growth,
                       enum zeroing zeroing)
 {
@@ -63,7 +76,7 @@ static void *take_run(size_t size_bytes, size_t alignment_bytes, enum np_growth 
 
     if (run == NULL)
         return NULL;
-    NP_OWNER_SET(run->lent.requested_bytes, size_bytes);
+    set_requested(run, size_bytes);
     np_returned_note_reused((size_t)run->resident_count << NP_GRANULE_SHIFT);
     np_return_note_taken(run->granule_count - run->resident_count);
     /* Where blocks come and go so fast that there is an allowance, those within it are better off in an arena than in
@@ -112,10 +125,14 @@ static void *try_take(size_t size_bytes, size_t alignment_bytes, enum zeroing ze
 
 static void *take(size_t size_bytes, size_t alignment_bytes, enum zeroing zeroing)
 {
-    void *memory;
+    void *memory = NULL;
 
     if (size_bytes > NP_REQUEST_MAX_BYTES || alignment_bytes > NP_REQUEST_MAX_BYTES / 2)
         return NULL;
+    if (size_bytes == 0 && alignment_bytes <= NP_ALIGNMENT && np_tune_get(NP_KNOB_HARDENING) >= 1)
+        memory = np_none_take();
+    if (memory != NULL)
+        return memory;
     memory = try_take(size_bytes, alignment_bytes, zeroing);
     /* Memory is short: what is free but in another shape may be what is missing. */
     if (NP_UNLIKELY(memory == NULL) && np_core_trim(0))
@@ -153,6 +170,17 @@ void *np_core_take_aligned(size_t size_bytes, size_t alignment_bytes)
     return memory;
 }
 
+static _Noreturn void die_in_slab(const struct np_slab *slab, const char *crime, const void *memory)
+{
+    np_die_of(crime, (uintptr_t)memory, "slot", slab->slot_bytes);
+}
+
+static const char *freed_twice(const struct np_slab *slab, const void *memory)
+{
+    return np_slab_looks_free(slab, memory) ? "double free"
+                                            : "double free, or free of a block never handed out";
+}
+
 /* The slab that has this address as a slot; NULL if no slab is there; dies if a slab is, but no slot of it begins
  * there. */
 static struct np_slab *slab_of_block(const void *memory, const char *crime)
@@ -160,7 +188,7 @@ static struct np_slab *slab_of_block(const void *memory, const char *crime)
     struct np_slab *slab = np_slab_find((uintptr_t)memory);
 
     if (slab != NULL && NP_UNLIKELY(np_slab_slot_index(slab, (uintptr_t)memory) < 0))
-        np_die_at(crime, (uintptr_t)memory);
+        die_in_slab(slab, crime, memory);
     return slab;
 }
 
@@ -168,10 +196,14 @@ static _Noreturn void die_of_unknown(const void *memory, const char *entry_crime
                                      const char *interior_crime)
 {
     const struct np_run *run = np_run_around((uintptr_t)memory);
+    uintptr_t large = np_large_around((uintptr_t)memory);
 
-    if (np_large_around((uintptr_t)memory) != 0 ||
-        (run != NULL && atomic_load(&run->state) == NP_RUN_MEDIUM))
-        np_die_at(interior_crime, (uintptr_t)memory);
+    if (large != 0)
+        np_die_of(interior_crime, (uintptr_t)memory, "mapping", np_large_requested_bytes((void *)large));
+    if (run != NULL && atomic_load(&run->state) == NP_RUN_MEDIUM)
+        np_die_of(interior_crime, (uintptr_t)memory, "block", run->lent.requested_bytes);
+    if (np_none_holds((uintptr_t)memory))
+        np_die_of(entry_crime, (uintptr_t)memory, "block", 0);
     np_die_at(entry_crime, (uintptr_t)memory);
 }
 
@@ -183,11 +215,6 @@ static void fill_given(void *memory, size_t bytes)
         memset(memory, (int)(perturb & 0xFF), bytes);
 }
 
-static size_t run_bytes(const struct np_run *run)
-{
-    return (size_t)run->granule_count << NP_GRANULE_SHIFT;
-}
-
 /* A medium object. Whoever moves its state from NP_RUN_MEDIUM frees it: a second free finds it gone. */
 static bool give_run(void *memory)
 {
@@ -197,6 +224,10 @@ static bool give_run(void *memory)
     if (run == NULL ||
         !atomic_compare_exchange_strong(&run->state, &medium, (uint8_t)NP_RUN_BUSY))
         return false;
+    if (np_tune_get(NP_KNOB_HARDENING) >= 1 &&
+        NP_UNLIKELY(!np_tail_is_clear(memory, run->lent.requested_bytes, run_bytes(run))))
+        np_die_of("overflow: a block was written beyond its end", run->start, "block",
+                  run->lent.requested_bytes);
     fill_given(memory, run->lent.requested_bytes);
     np_returned_note_freed(run_bytes(run));
     np_run_give(run, run->granule_count);
@@ -209,7 +240,7 @@ void np_core_give(void *memory)
     struct np_slab *slab;
     struct np_heap *heap;
 
-    if (memory == NULL)
+    if (memory == NULL || np_none_give(memory))
         return;
     slab = slab_of_block(memory, "free of a pointer inside a block, or of none ever handed out");
     if (slab == NULL) {
@@ -222,8 +253,12 @@ void np_core_give(void *memory)
     heap = np_thread_heap_if_any();
     if (heap == NULL || atomic_load_explicit(&slab->owner, memory_order_relaxed) != heap) {
         if (NP_UNLIKELY(!np_heap_push(heap, slab, memory)))
-            np_die_at("double free, or free of a block never handed out", (uintptr_t)memory);
-    } else if (np_heap_give(slab, memory))
+            die_in_slab(slab, freed_twice(slab, memory), memory);
+        return;
+    }
+    if (NP_UNLIKELY(np_heap_has_free(heap, slab, memory)))
+        die_in_slab(slab, freed_twice(slab, memory), memory);
+    if (np_slab_give(slab, memory))
         np_heap_notice(heap, slab);
 }
 
@@ -240,20 +275,24 @@ static size_t usable_bytes(const void *memory, const char *crime, const char *in
     const struct np_run *run;
     size_t bytes;
 
-    if (slab != NULL)
+    if (slab != NULL) {
+        if (NP_UNLIKELY(np_heap_has_free(np_thread_heap_if_any(), slab, memory)))
+            die_in_slab(slab, crime, memory);
         return slab->slot_bytes;
+    }
     run = medium_run_of(memory);
     if (run != NULL)
-        return run_bytes(run);
-    bytes = np_large_bytes(memory);
-    if (bytes == 0)
+        return run->lent.requested_bytes;
+    bytes = np_large_requested_bytes(memory);
+    if (bytes == 0 && !np_none_is_lent((uintptr_t)memory))
         die_of_unknown(memory, crime, interior_crime);
     return bytes;
 }
 
 size_t np_core_usable_bytes(const void *memory)
 {
-    return usable_bytes(memory, "malloc_usable_size of a pointer that neap did not allocate",
+    return usable_bytes(memory,
+                        "malloc_usable_size of a pointer that neap did not allocate, or freed before",
                         "malloc_usable_size of a pointer inside a block");
 }
 
@@ -275,6 +314,8 @@ static void *resize_in_place(void *memory, size_t old_bytes, size_t size_bytes)
 {
     struct np_run *run;
 
+    if (np_none_holds((uintptr_t)memory))
+        return NULL;
     if (np_slab_find((uintptr_t)memory) != NULL)
         /* A slot that would be more than half empty is exchanged for a smaller one. */
         return size_bytes <= old_bytes && size_bytes >= old_bytes / 2 ? memory : NULL;
@@ -288,11 +329,14 @@ static void *resize_in_place(void *memory, size_t old_bytes, size_t size_bytes)
          shrink(run, granules_for(size_bytes))) ||
         (granules_for(size_bytes) > run->granule_count && !is_from_mmap_threshold(size_bytes) &&
          np_run_try_extend(run, granules_for(size_bytes)))) {
-        NP_OWNER_SET(run->lent.requested_bytes, size_bytes);
+        set_requested(run, size_bytes);
         return memory;
     }
     return NULL;
 }
+
+/* Some have been shrunk and were left as they were, so their sizes are not known. */
+static _Atomic bool are_blocks_too_large;
 
 void *np_core_resize(void *memory, size_t size_bytes)
 {
@@ -307,9 +351,13 @@ void *np_core_resize(void *memory, size_t size_bytes)
     if (moved != NULL)
         return moved;
     moved = np_core_take(size_bytes);
-    if (moved == NULL)
+    if (moved == NULL) {
         /* Shrinking cannot fail for want of memory: the block serves as it is. */
-        return size_bytes <= old_bytes ? memory : NULL;
+        if (size_bytes > old_bytes)
+            return NULL;
+        atomic_store_explicit(&are_blocks_too_large, true, memory_order_relaxed);
+        return memory;
+    }
     memcpy(moved, memory, np_min(old_bytes, size_bytes));
     np_core_give(memory);
     return moved;
@@ -371,6 +419,59 @@ void np_core_knobs_changed(void)
     if (heap != NULL)
         np_heap_apply_knobs(heap);
     np_thread_apply_knobs();
+}
+
+/* False: the block was asked for with another size. A block of a slab may have been resized where it lies. */
+static bool is_right_size(const void *memory, size_t size_bytes, size_t alignment_bytes,
+                          enum np_sized sized)
+{
+    const struct np_slab *slab = np_slab_find((uintptr_t)memory);
+    const struct np_run *run;
+
+    if (sized == NP_SIZED_FREE &&
+        atomic_load_explicit(&are_blocks_too_large, memory_order_relaxed) &&
+        size_bytes <= np_core_usable_bytes(memory))
+        return true;
+    if (slab == NULL) {
+        run = medium_run_of(memory);
+        return size_bytes == (run != NULL ? run->lent.requested_bytes : np_large_requested_bytes(memory));
+    }
+    if (sized == NP_SIZED_FREE && size_bytes <= slab->slot_bytes &&
+        size_bytes >= slab->slot_bytes / 2U)
+        return true;
+    return np_heap_may_have_served(slab, size_bytes, alignment_bytes);
+}
+
+void np_core_check_aligned(const void *memory, size_t alignment_bytes)
+{
+    if (np_tune_get(NP_KNOB_HARDENING) >= 1 &&
+        (!np_is_power_of_two(alignment_bytes) || (uintptr_t)memory % alignment_bytes != 0))
+        np_die_at("free with an alignment that the block was not asked for with",
+                  (uintptr_t)memory);
+}
+
+void np_core_check_sized(const void *memory, size_t size_bytes, size_t alignment_bytes,
+                         enum np_sized sized)
+{
+    size_t block_bytes;
+
+    if (memory == NULL || np_tune_get(NP_KNOB_HARDENING) < 1)
+        return;
+    block_bytes = usable_bytes(memory,
+                               "free of a pointer that neap did not allocate, or freed before",
+                               "free of a pointer inside a block");
+    np_core_check_aligned(memory, alignment_bytes);
+    if (!is_right_size(memory, size_bytes, alignment_bytes, sized))
+        np_die_of("free with a size that the block was not asked for with", (uintptr_t)memory,
+                  "block", block_bytes);
+}
+
+void np_core_check_at_exit(void)
+{
+    struct np_heap *heap = np_thread_heap_if_any();
+
+    if (heap != NULL && np_tune_get(NP_KNOB_HARDENING) >= 1)
+        np_heap_check(heap);
 }
 
 const char *np_core_audit(void)

@@ -27,6 +27,19 @@ void *np_core_resize(void *memory, size_t size_bytes);
 /* Bytes the program may use of a live block; stable while it lives. */
 size_t np_core_usable_bytes(const void *memory);
 
+/* Before a free that names a size and an alignment (NP_ALIGNMENT: none): dies if the block was asked for with others. Only
+ * the class of a small block is known, so of these two sizes of one class pass for each other; with NP_SIZED_FREE it may
+ * also have been resized where it lies. */
+enum np_sized { NP_SIZED_DELETE, NP_SIZED_FREE };
+void np_core_check_sized(const void *memory, size_t size_bytes, size_t alignment_bytes,
+                         enum np_sized sized);
+
+/* The same for an alignment alone. */
+void np_core_check_aligned(const void *memory, size_t alignment_bytes);
+
+/* At the end of the process: looks through what this thread's heap has free, and dies if it was overwritten. */
+void np_core_check_at_exit(void);
+
 /* Gives back all that is free, but for pad_bytes at the top; true if any went. */
 bool np_core_trim(size_t pad_bytes);
 

@@ -176,7 +176,7 @@ static bool has_slot_for_registration(struct np_heap *heap)
     slab = np_slab_find((uintptr_t)slot);
     if (atomic_load_explicit(&slab->owner, memory_order_relaxed) != heap)
         (void)np_heap_push(heap, slab, slot); /* it was lent */
-    else if (np_heap_give(slab, slot))
+    else if (np_slab_give(slab, slot))
         np_heap_notice(heap, slab);
     return true;
 }

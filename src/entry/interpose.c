@@ -38,15 +38,12 @@ EXPORT void free(void *block)
 
 EXPORT void free_sized(void *block, size_t size_bytes)
 {
-    (void)size_bytes;
-    np_serve_free(block);
+    np_serve_free_sized(block, size_bytes);
 }
 
 EXPORT void free_aligned_sized(void *block, size_t alignment_bytes, size_t size_bytes)
 {
-    (void)alignment_bytes;
-    (void)size_bytes;
-    np_serve_free(block);
+    np_serve_free_aligned_sized(block, alignment_bytes, size_bytes);
 }
 
 EXPORT void *memalign(size_t alignment_bytes, size_t size_bytes)

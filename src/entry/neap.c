@@ -69,15 +69,12 @@ void neap_free(void *block)
 
 void neap_free_sized(void *block, size_t size_bytes)
 {
-    (void)size_bytes;
-    np_serve_free(block);
+    np_serve_free_sized(block, size_bytes);
 }
 
 void neap_free_aligned_sized(void *block, size_t alignment_bytes, size_t size_bytes)
 {
-    (void)alignment_bytes;
-    (void)size_bytes;
-    np_serve_free(block);
+    np_serve_free_aligned_sized(block, alignment_bytes, size_bytes);
 }
 
 size_t neap_malloc_usable_size(void *block)

@@ -8,6 +8,9 @@
 extern "C" {
 void *np_serve_new_take(std::size_t size_bytes, std::size_t alignment_bytes) noexcept;
 void np_serve_new_give(void *memory) noexcept;
+void np_serve_new_give_sized(void *memory, std::size_t size_bytes,
+                             std::size_t alignment_bytes) noexcept;
+void np_serve_new_give_aligned(void *memory, std::size_t alignment_bytes) noexcept;
 [[noreturn]] void np_die(const char *sentence);
 }
 
@@ -100,17 +103,29 @@ EXPORT void *operator new[](std::size_t size, std::align_val_t alignment,
 
 EXPORT void operator delete(void *block) noexcept { np_serve_new_give(block); }
 EXPORT void operator delete[](void *block) noexcept { np_serve_new_give(block); }
-EXPORT void operator delete(void *block, std::size_t) noexcept { np_serve_new_give(block); }
-EXPORT void operator delete[](void *block, std::size_t) noexcept { np_serve_new_give(block); }
-EXPORT void operator delete(void *block, std::align_val_t) noexcept { np_serve_new_give(block); }
-EXPORT void operator delete[](void *block, std::align_val_t) noexcept { np_serve_new_give(block); }
-EXPORT void operator delete(void *block, std::size_t, std::align_val_t) noexcept
+EXPORT void operator delete(void *block, std::size_t size) noexcept
 {
-    np_serve_new_give(block);
+    np_serve_new_give_sized(block, size, 0);
 }
-EXPORT void operator delete[](void *block, std::size_t, std::align_val_t) noexcept
+EXPORT void operator delete[](void *block, std::size_t size) noexcept
 {
-    np_serve_new_give(block);
+    np_serve_new_give_sized(block, size, 0);
+}
+EXPORT void operator delete(void *block, std::align_val_t alignment) noexcept
+{
+    np_serve_new_give_aligned(block, static_cast<std::size_t>(alignment));
+}
+EXPORT void operator delete[](void *block, std::align_val_t alignment) noexcept
+{
+    np_serve_new_give_aligned(block, static_cast<std::size_t>(alignment));
+}
+EXPORT void operator delete(void *block, std::size_t size, std::align_val_t alignment) noexcept
+{
+    np_serve_new_give_sized(block, size, static_cast<std::size_t>(alignment));
+}
+EXPORT void operator delete[](void *block, std::size_t size, std::align_val_t alignment) noexcept
+{
+    np_serve_new_give_sized(block, size, static_cast<std::size_t>(alignment));
 }
 EXPORT void operator delete(void *block, const std::nothrow_t &) noexcept
 {
@@ -120,11 +135,13 @@ EXPORT void operator delete[](void *block, const std::nothrow_t &) noexcept
 {
     np_serve_new_give(block);
 }
-EXPORT void operator delete(void *block, std::align_val_t, const std::nothrow_t &) noexcept
+EXPORT void operator delete(void *block, std::align_val_t alignment,
+                            const std::nothrow_t &) noexcept
 {
-    np_serve_new_give(block);
+    np_serve_new_give_aligned(block, static_cast<std::size_t>(alignment));
 }
-EXPORT void operator delete[](void *block, std::align_val_t, const std::nothrow_t &) noexcept
+EXPORT void operator delete[](void *block, std::align_val_t alignment,
+                              const std::nothrow_t &) noexcept
 {
-    np_serve_new_give(block);
+    np_serve_new_give_aligned(block, static_cast<std::size_t>(alignment));
 }

@@ -81,6 +81,24 @@ void *np_serve_realloc(void *memory, size_t size_bytes)
     return or_enomem(np_core_resize(memory, size_bytes));
 }
 
+void np_serve_free_sized(void *memory, size_t size_bytes)
+{
+    np_core_check_sized(memory, size_bytes, NP_ALIGNMENT, NP_SIZED_FREE);
+    np_serve_free(memory);
+}
+
+void np_serve_free_aligned_sized(void *memory, size_t alignment_bytes, size_t size_bytes)
+{
+    np_core_check_sized(memory, size_bytes, alignment_bytes, NP_SIZED_FREE);
+    np_serve_free(memory);
+}
+
+/* The library goes last: libraries and the program that need it have been told to end before. Nothing is torn down. */
+__attribute__((destructor)) static void check_at_exit(void)
+{
+    np_core_check_at_exit();
+}
+
 static void *take_aligned(size_t alignment_bytes, size_t size_bytes)
 {
     if (alignment_bytes <= NP_ALIGNMENT)

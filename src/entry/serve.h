@@ -17,6 +17,8 @@ void *np_serve_malloc_slow(size_t size_bytes);
 void *np_serve_calloc_slow(size_t size_bytes);
 void np_serve_free_slow(void *memory);
 void np_serve_free_elsewhere(struct np_slab *record, void *memory);
+void np_serve_free_sized(void *memory, size_t size_bytes);
+void np_serve_free_aligned_sized(void *memory, size_t alignment_bytes, size_t size_bytes);
 void *np_serve_realloc(void *memory, size_t size_bytes);
 void *np_serve_memalign(size_t alignment_bytes, size_t size_bytes);
 void *np_serve_aligned_alloc(size_t alignment_bytes, size_t size_bytes);
@@ -65,11 +67,20 @@ NP_INLINE void np_serve_free(void *memory)
         np_serve_free_slow(memory);
         return;
     }
-    if (NP_UNLIKELY(atomic_load_explicit(&slab->owner, memory_order_relaxed) != heap)) {
+    if (NP_UNLIKELY(NP_FAST_GET(struct np_heap *, slab->owner) != heap)) {
         np_serve_free_elsewhere(slab, memory);
         return;
     }
-    if (NP_UNLIKELY(np_heap_give(slab, memory)))
+    /* Inside a block, or free already: the slow path says so, or frees what only looks free. */
+    if (NP_UNLIKELY(!np_slab_may_begin_slot(slab, memory))) {
+        np_serve_free_slow(memory);
+        return;
+    }
+    if (NP_UNLIKELY(np_slab_looks_free(slab, memory))) {
+        np_serve_free_slow(memory);
+        return;
+    }
+    if (NP_UNLIKELY(np_slab_give(slab, memory)))
         np_heap_notice(heap, slab);
 }
 

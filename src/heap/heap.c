@@ -13,7 +13,7 @@
 #include "tune.h"
 
 /* Fields that the fast path reads are what they must be: no free slot, and an owner that no heap has. */
-struct np_slab np_empty_slab;
+struct np_slab np_empty_slab = {.shelf = {.free_slots = NP_NO_SLOT}};
 
 #define EMPTY_SHELF (&np_empty_slab.shelf)
 
@@ -67,7 +67,8 @@ static struct np_shelf *shelf_of(struct np_heap *heap, unsigned class_index)
 
 static void rebuild_direct(struct np_heap *heap)
 {
-    for (size_t granule = 0; granule < NP_DIRECT_COUNT; granule++)
+    heap->direct[0] = EMPTY_SHELF; /* core decides what a block of no bytes is */
+    for (size_t granule = 1; granule < NP_DIRECT_COUNT; granule++)
         heap->direct[granule] = shelf_of(heap, class_of_request(heap, granule * NP_ALIGNMENT));
     /* The granule in which the limit of M_MXFAST falls is decided byte by byte, on the slow path. */
     if (NP_UNLIKELY(heap->held_bytes != 0))
@@ -88,10 +89,10 @@ static void rebuild_direct_of(struct np_heap *heap, unsigned class_index)
         (!is_pair_split(heap, class_index) && (class_index & 1) == 0))
         return;
     last = np_classes[class_index].slot_bytes / NP_ALIGNMENT;
-    granule = class_index == 0 ? 0 : np_classes[class_index - 1].slot_bytes / NP_ALIGNMENT + 1;
+    granule = class_index == 0 ? 1 : np_classes[class_index - 1].slot_bytes / NP_ALIGNMENT + 1;
     if (!is_pair_split(heap, class_index))
         granule = class_index == 1
-                      ? 0
+                      ? 1
                       : np_classes[class_index - 2].slot_bytes / NP_ALIGNMENT + (size_t)1;
     for (; granule <= last; granule++)
         heap->direct[granule] = shelf_of(heap, class_index);
@@ -103,6 +104,7 @@ void np_heap_init(struct np_heap *heap)
     heap->open_max_bytes = SIZE_MAX;
     for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++) {
         heap->current[class_index] = &np_empty_slab;
+        heap->shelves[class_index].free_slots = NP_NO_SLOT;
         heap->shelves[class_index].key = (uintptr_t)np_mix((uintptr_t)&heap->shelves[class_index] ^ np_secret());
     }
     rebuild_direct(heap);
@@ -165,7 +167,7 @@ static void clear_shelf(struct np_heap *heap, unsigned class_index)
 {
     struct np_shelf *shelf = &heap->shelves[class_index];
 
-    while (shelf->free_slots != NULL) {
+    while (!np_shelf_is_empty(shelf)) {
         struct np_slot *slot = np_shelf_pop(shelf);
         struct np_slab *slab = np_slab_find((uintptr_t)slot);
 
@@ -249,10 +251,10 @@ static void take_back_lent(struct np_heap *heap, struct np_slab *slab)
     unsigned class_index = slab->class_index;
     struct np_shelf *shelf = &heap->shelves[class_index];
 
-    if (heap->lender[class_index] != slab || shelf->free_slots == NULL)
+    if (heap->lender[class_index] != slab || np_shelf_is_empty(shelf))
         return;
-    while (shelf->free_slots != NULL)
-        (void)np_heap_give(slab, np_shelf_pop(shelf));
+    while (!np_shelf_is_empty(shelf))
+        (void)np_slab_give(slab, np_shelf_pop(shelf));
     count_lent(heap, class_index, 0);
 }
 
@@ -313,6 +315,9 @@ void np_heap_notice(struct np_heap *heap, struct np_slab *slab)
         return;
     }
     if (heap->current[slab->class_index] == slab) {
+        /* Once in a while, and what a program has done to it shows; other slabs are looked through as they close. */
+        if (np_tune_get(NP_KNOB_HARDENING) >= 1)
+            np_slab_check(slab);
         np_slab_set_notice(slab, false);
         close_empty_surplus(heap, slab);
         return;
@@ -339,7 +344,7 @@ static NP_NOINLINE bool finish_push(struct np_heap *heap, struct np_slab *slab, 
     if (push == NP_PUSH_CLAIMED && wish == NP_PUSH_AND_OPEN && np_slab_live_count(slab) != 0 &&
         has_slots_of_class(heap, slab)) {
         own(heap, slab);
-        if (slab->until_notice <= 0) /* only slots that it had lent to us were live */
+        if (slab->until_notice < 0) /* only slots that it had lent to us were live */
             np_heap_notice(heap, slab);
         return true;
     }
@@ -392,7 +397,7 @@ static void make_current(struct np_heap *heap, unsigned class_index, struct np_s
 /* Free slots in a slab that is open here: its private list, or what others have pushed. */
 static bool has_free_slots(struct np_slab *slab)
 {
-    return slab->free_slots != NULL || np_slab_refill(slab);
+    return !np_shelf_is_empty(&slab->shelf) || np_slab_refill(slab);
 }
 
 enum search { SEARCH_FREE, SEARCH_COLD };
@@ -502,7 +507,7 @@ static bool borrow(struct np_heap *heap, unsigned class_index)
 
         if (slab == NULL)
             return false;
-        NP_OWNER_SET(shelf->lent_from, slab->run->arena->index << 16 | slot_bytes);
+        NP_OWNER_SET(shelf->lent_from, np_run_find(slab->start)->arena->index << 16 | slot_bytes);
         granules = slab->slot_bytes == slot_bytes ? np_slab_lend(slab, &word, shelf) : 0;
         if (granules == 0 || word == 0)
             settle(heap, slab);
@@ -586,11 +591,11 @@ static void *take_of_class(struct np_heap *heap, unsigned class_index, enum np_g
 {
     struct np_shelf *shelf = shelf_of(heap, class_index);
 
-    if (shelf->free_slots == NULL) {
+    if (np_shelf_is_empty(shelf)) {
         shelf = refill(heap, class_index, growth);
         if (shelf == NULL)
             return NULL;
-        if (shelf->free_slots == NULL)
+        if (np_shelf_is_empty(shelf))
             extend(heap, heap->current[class_index]);
     }
     return np_shelf_pop(shelf);
@@ -604,12 +609,12 @@ void *np_heap_take(struct np_heap *heap, size_t size_bytes, enum np_growth growt
     np_heap_apply_knobs(heap);
     class_index = class_of_request(heap, size_bytes);
     shelf = shelf_of(heap, class_index);
-    if (shelf->free_slots != NULL)
+    if (!np_shelf_is_empty(shelf))
         return np_shelf_pop(shelf);
     shelf = refill(heap, class_index, growth);
     if (shelf == NULL)
         return NULL;
-    if (shelf->free_slots == NULL) {
+    if (np_shelf_is_empty(shelf)) {
         struct np_slab *slab = heap->current[class_index];
 
         if (split_pair(heap, class_index, slab) && class_of_request(heap, size_bytes) != class_index)
@@ -625,18 +630,56 @@ static bool is_class_aligned(unsigned class_index, size_t alignment_bytes)
     return np_classes[class_index].slot_bytes % alignment_bytes == 0;
 }
 
+/* The smallest class for such requests, or NP_CLASS_COUNT. */
+static unsigned class_of_aligned(size_t size_bytes, size_t alignment_bytes)
+{
+    size_t least_bytes = np_max(size_bytes, alignment_bytes);
+    unsigned class_index = NP_CLASS_COUNT;
+
+    if (least_bytes > NP_SMALL_MAX_BYTES)
+        return NP_CLASS_COUNT;
+    for (class_index = np_class_of(least_bytes); class_index < NP_CLASS_COUNT; class_index++)
+        if (is_class_aligned(class_index, alignment_bytes))
+            break;
+    return class_index;
+}
+
 void *np_heap_take_aligned(struct np_heap *heap, size_t size_bytes, size_t alignment_bytes,
                            enum np_growth growth)
 {
-    size_t least_bytes = np_max(size_bytes, alignment_bytes);
+    unsigned class_index = class_of_aligned(size_bytes, alignment_bytes);
 
-    if (least_bytes > NP_SMALL_MAX_BYTES)
-        return NULL;
-    for (unsigned class_index = np_class_of(least_bytes); class_index < NP_CLASS_COUNT;
-         class_index++)
-        if (is_class_aligned(class_index, alignment_bytes))
-            return take_of_class(heap, class_index, growth);
-    return NULL;
+    return class_index < NP_CLASS_COUNT ? take_of_class(heap, class_index, growth) : NULL;
+}
+
+bool np_heap_may_have_served(const struct np_slab *slab, size_t size_bytes, size_t alignment_bytes)
+{
+    unsigned class_index = alignment_bytes <= NP_ALIGNMENT && size_bytes <= NP_SMALL_MAX_BYTES
+                               ? np_class_of(size_bytes)
+                               : class_of_aligned(size_bytes, alignment_bytes);
+
+    if (class_index == NP_CLASS_COUNT)
+        return false;
+    return slab->slot_bytes == np_classes[class_index].slot_bytes ||
+           (class_index < NP_PAIRED_CLASS_COUNT &&
+            slab->slot_bytes == np_classes[class_index | 1].slot_bytes);
+}
+
+bool np_heap_has_free(const struct np_heap *heap, const struct np_slab *slab, const void *memory)
+{
+    if (np_slab_is_free_bit(slab, (uintptr_t)memory))
+        return true;
+    if (NP_LIKELY(!np_slab_looks_free(slab, memory)))
+        return false;
+    return heap != NULL && atomic_load_explicit(&slab->owner, memory_order_relaxed) == heap
+               ? np_slab_is_free(slab, memory)
+               : np_slab_is_surely_free(slab, memory);
+}
+
+void np_heap_check(const struct np_heap *heap)
+{
+    for (unsigned index = 0; index < heap->open_count; index++)
+        np_slab_check(heap->open[index]);
 }
 
 void np_heap_close_all(struct np_heap *heap)
@@ -684,9 +727,9 @@ static const char *audit_shelf(const struct np_heap *heap, unsigned class_index)
     const struct np_slot *slot = shelf->free_slots;
     int32_t count = 0;
 
-    if (slot != NULL && heap->current[class_index] != &np_empty_slab)
+    if (!np_slot_is_end(slot) && heap->current[class_index] != &np_empty_slab)
         return "H4: a class has both a current slab and lent slots";
-    for (; slot != NULL; count++) {
+    for (; slot != NP_NO_SLOT; count++) {
         const struct np_slab *slab = np_slab_find((uintptr_t)slot);
 
         if (slab == NULL || slab->class_index != class_index ||

@@ -68,20 +68,9 @@ NP_INLINE void *np_heap_try_take(const struct np_heap *heap, size_t size_bytes)
 {
     struct np_shelf *shelf = heap->direct[(size_bytes + NP_ALIGNMENT - 1) / NP_ALIGNMENT];
 
-    if (NP_UNLIKELY(shelf->free_slots == NULL))
+    if (NP_UNLIKELY(np_shelf_is_empty(shelf)))
         return NULL;
     return np_shelf_pop(shelf);
-}
-
-/* Frees a slot of a slab that this heap holds. True: the slab has reached its notice, call np_heap_notice. */
-NP_INLINE bool np_heap_give(struct np_slab *slab, void *memory)
-{
-    struct np_slot *slot = memory;
-
-    slot->encoded_next = (uintptr_t)slab->free_slots ^ slab->key;
-    slab->free_slots = slot;
-    NP_OWNER_ADD(slab->until_notice, -1);
-    return slab->until_notice <= 0;
 }
 
 /* Makes a fresh or reused record an empty heap. */
@@ -102,6 +91,16 @@ void np_heap_notice(struct np_heap *heap, struct np_slab *slab);
 /* Frees a slot of a slab that this heap does not hold; heap is NULL in a thread that has none. Any address in the slab may be
  * asked for: false, and nothing was done, if no slot begins there, or one that is free already. */
 bool np_heap_push(struct np_heap *heap, struct np_slab *slab, void *memory);
+
+/* Whether a slot at which the program points is free already; for any slot of the slab. heap: the thread's, or NULL. A slab
+ * that is open in another heap is judged by what lies in the slot. */
+bool np_heap_has_free(const struct np_heap *heap, const struct np_slab *slab, const void *memory);
+
+/* Whether a request of this size and alignment may have been served from the slab. */
+bool np_heap_may_have_served(const struct np_slab *slab, size_t size_bytes, size_t alignment_bytes);
+
+/* In the heap's thread: dies if a list of free slots in its slabs was overwritten, or has a slot that is no free one. */
+void np_heap_check(const struct np_heap *heap);
 
 /* Closes all slabs the heap holds. */
 void np_heap_close_all(struct np_heap *heap);

@@ -34,6 +34,8 @@
 
 struct np_slab_sums np_slab_sums;
 
+#define FREED_TWICE "double free, or free of a block never handed out"
+
 static int word_notice(uint64_t word)
 {
     return (int)(word >> NOTICE_SHIFT & 0xFFFF);
@@ -201,8 +203,8 @@ static void adopt(struct np_slab *slab, uint64_t word)
     int count = np_slab_word_count(word);
 
     NP_OWNER_SET(slab->shared_count, (int16_t)count);
-    NP_OWNER_SET(slab->notice_at, 0);
-    NP_OWNER_SET(slab->until_notice, slab->slot_count - count);
+    NP_OWNER_SET(slab->notice_at, 1);
+    NP_OWNER_SET(slab->until_notice, slab->slot_count - count - 1);
 }
 
 /* The bit that tells visitors of the slab's charge, and the word it is in. */
@@ -270,9 +272,22 @@ unsigned np_slab_charge(struct np_slab *slab, unsigned granule_count)
     return before;
 }
 
+/* A bit that is clear in a closed slab is a live slot's, whatever lies there. */
+bool np_slab_is_surely_free(const struct np_slab *slab, const void *memory)
+{
+    const struct np_slot *next = np_slot_next(slab, memory);
+
+    if (np_slab_is_free_bit(slab, (uintptr_t)memory))
+        return true;
+    return np_slab_is_open(slab) &&
+           (next == np_slab_end(slab) || np_slab_slot_index(slab, (uintptr_t)next) >= 0);
+}
+
 enum np_push np_slab_push(struct np_slab *slab, void *slot, enum np_push_wish wish)
 {
     struct place place;
+    struct np_slot *pushed = slot;
+    uintptr_t contents;
     enum np_push done = NP_PUSH_DONE;
     unsigned freed_count; /* to be charged */
     uint64_t before;
@@ -280,11 +295,17 @@ enum np_push np_slab_push(struct np_slab *slab, void *slot, enum np_push_wish wi
 
     if (NP_UNLIKELY(!find_place(slab, (uintptr_t)slot, &place)))
         return NP_PUSH_STRAY;
+    if (NP_UNLIKELY(np_slab_looks_free(slab, slot)) && np_slab_is_surely_free(slab, slot))
+        return NP_PUSH_TWICE;
+    contents = pushed->encoded_next;
+    pushed->encoded_next = (uintptr_t)np_slab_end(slab) ^ slab->key;
     /* release: whatever the program wrote to the slot is before what the next one who has it writes (the acquire in
      * take_bits). Sequentially consistent for count_freed. */
     before = atomic_fetch_or_explicit(&slab->bits[place.word_at], place.bit, memory_order_seq_cst);
-    if (NP_UNLIKELY((before & place.bit) != 0))
+    if (NP_UNLIKELY((before & place.bit) != 0)) {
+        pushed->encoded_next = contents; /* it tells whoever reports it what was freed */
         return NP_PUSH_TWICE;
+    }
     freed_count = count_freed(slab, (uintptr_t)slot, place.number, before | place.bit);
     /* Sequentially consistent, as are the swaps that open a slab: either who opens it sees our bit when he counts its free
      * pages, or we see here that it is open, or what it is since he closed it again. */
@@ -369,6 +390,35 @@ static void learn(struct np_slab *slab, int count, int taken)
 void np_slab_look(struct np_slab *slab)
 {
     learn(slab, np_slab_word_count(atomic_load_explicit(&slab->word, memory_order_acquire)), 0);
+}
+
+static _Noreturn void die_of_link(const struct np_slab *slab, const struct np_slot *of)
+{
+    if (of != NULL)
+        np_die_of("a free block was overwritten", (uintptr_t)of, "slot", slab->slot_bytes);
+    np_die_of("a free block was overwritten", slab->start, "somewhere in a slab of slots",
+              slab->slot_bytes);
+}
+
+/* The slot that a link leads to, or NULL at the list's end. Dies at a link that leads anywhere else, which is that of the
+ * slot `of`, or NULL: of one that malloc has handed out since. */
+static struct np_slot *checked(const struct np_slab *slab, struct np_slot *slot,
+                               const struct np_slot *of)
+{
+    if (slot == np_slab_end(slab))
+        return NULL;
+    if (NP_UNLIKELY(np_slab_slot_index(slab, (uintptr_t)slot) < 0))
+        die_of_link(slab, of);
+    return slot;
+}
+
+static bool recycle(struct np_slab *slab)
+{
+    if (checked(slab, slab->free_slots, NULL) != NULL || slab->freed_slots == np_slab_end(slab))
+        return false;
+    slab->free_slots = slab->freed_slots;
+    slab->freed_slots = np_slab_end(slab);
+    return true;
 }
 
 /* A chain of slots on its way to the private list. */
@@ -481,7 +531,7 @@ bool np_slab_may_have_warm_slots(const struct np_slab *slab)
 
 bool np_slab_refill(struct np_slab *slab)
 {
-    return np_slab_may_have_warm_slots(slab) && take_warm(slab);
+    return recycle(slab) || (np_slab_may_have_warm_slots(slab) && take_warm(slab));
 }
 
 /* A warm page of a paged slab with free slots; of several, the first that has a few. Or none: page_count. */
@@ -556,7 +606,7 @@ unsigned np_slab_lend(struct np_slab *slab, uint64_t *word, struct np_shelf *she
     }
     if (chain.count == 0)
         return 0;
-    chain.last->encoded_next = shelf->key;
+    chain.last->encoded_next = (uintptr_t)NP_NO_SLOT ^ shelf->key;
     shelf->free_slots = chain.first;
     NP_OWNER_SET(shelf->until_notice, -(int32_t)chain.count);
     discharge_lent(slab);
@@ -617,7 +667,7 @@ bool np_slab_extend(struct np_slab *slab, unsigned granule_count)
     more = (unsigned)np_min((unsigned)__builtin_ctzll(~((uint64_t)pages >> page)), granule_count);
     more = (unsigned)np_align_up(more, system_page);
     if (more > system_page)
-        (void)np_run_populate(slab->run, page, more);
+        (void)np_run_populate(np_run_find(slab->start), page, more);
     start = (uintptr_t)page << NP_GRANULE_SHIFT;
     end = start + ((uintptr_t)more << NP_GRANULE_SHIFT);
     if (!is_paged(slab)) { /* the whole first slot of those on the page, which are all free */
@@ -626,6 +676,16 @@ bool np_slab_extend(struct np_slab *slab, unsigned granule_count)
     }
     warm_up(slab, start, end - start);
     return take_warm(slab); /* S1: there are some, whatever the count says just now */
+}
+
+static _Noreturn void die_of_two_lists(const struct np_slab *slab, size_t word_at, uint64_t bits)
+{
+    size_t number = is_paged(slab) ? word_at / NP_SLOT_BITS_PLANE_WORDS : word_at;
+    uintptr_t page = is_paged(slab) ? word_at % NP_SLOT_BITS_PLANE_WORDS : 0;
+    uintptr_t index = number * 64 + (unsigned)__builtin_ctzll(bits);
+
+    np_die_of(FREED_TWICE, slab->start + (page << NP_GRANULE_SHIFT) + index * slab->slot_bytes,
+              "slot", slab->slot_bytes);
 }
 
 /* Sets bits of one word, which are all clear. */
@@ -637,40 +697,49 @@ static void set_bits(struct np_slab *slab, size_t word_at, uint64_t bits)
         return;
     before = atomic_fetch_or_explicit(&slab->bits[word_at], bits, memory_order_seq_cst);
     if (NP_UNLIKELY((before & bits) != 0))
-        np_die_at("a block was freed twice: it is on two free lists, of the slab at", slab->start);
+        die_of_two_lists(slab, word_at, before & bits);
 }
 
-uint64_t np_slab_publish(struct np_slab *slab)
+/* Frees the slots of a list by their bits; returns how many. The slab's size bounds the walk. Slots of one word follow each
+ * other mostly. */
+static unsigned publish_list(struct np_slab *slab, struct np_slot *first, unsigned most)
 {
-    struct np_slot *slot = slab->free_slots;
-    unsigned count = np_slab_private_count(slab);
+    struct np_slot *slot = checked(slab, first, NULL);
     size_t word_at = 0;
     uint64_t bits = 0;
-    uint64_t word;
+    unsigned count = 0;
 
-    if (slot == NULL) {
-        word = atomic_load_explicit(&slab->word, memory_order_acquire);
-        learn(slab, np_slab_word_count(word), 0);
-        return word;
-    }
-    /* The list's length bounds the walk, and each slot must be one of the slab's, so a damaged link ends in a
-     * message. Slots of one word follow each other mostly. */
-    for (unsigned left = count; left > 0; left--) {
-        struct place place;
+    for (; slot != NULL && count < most; count++) {
+        struct place place = place_of(slab, (uintptr_t)slot);
 
-        if (NP_UNLIKELY(np_slab_slot_index(slab, (uintptr_t)slot) < 0))
-            np_die_at("a free block was overwritten: its link leaves the slab at", slab->start);
-        place = place_of(slab, (uintptr_t)slot);
-        slot = np_slot_next(slab, slot);
+        slot = checked(slab, np_slot_next(slab, slot), slot);
         if (place.word_at != word_at) {
             set_bits(slab, word_at, bits);
             word_at = place.word_at;
             bits = 0;
         }
+        if (NP_UNLIKELY((bits & place.bit) != 0))
+            die_of_two_lists(slab, word_at, place.bit);
         bits |= place.bit;
     }
     set_bits(slab, word_at, bits);
-    slab->free_slots = NULL;
+    return count;
+}
+
+uint64_t np_slab_publish(struct np_slab *slab)
+{
+    unsigned count = np_slab_private_count(slab);
+    uint64_t word;
+
+    if (count == 0) {
+        word = atomic_load_explicit(&slab->word, memory_order_acquire);
+        learn(slab, np_slab_word_count(word), 0);
+        return word;
+    }
+    if (publish_list(slab, slab->free_slots, count) +
+            publish_list(slab, slab->freed_slots, count) != count)
+        die_of_link(slab, NULL);
+    slab->free_slots = slab->freed_slots = np_slab_end(slab);
     word = atomic_fetch_add_explicit(&slab->word, count * COUNT_ONE, memory_order_acquire) +
            count * COUNT_ONE;
     learn(slab, np_slab_word_count(word), -(int)count);
@@ -847,6 +916,7 @@ static void set_shape(struct np_slab *slab, unsigned class_index, unsigned slot_
     slab->slots_per_page = shape->slots_per_page;
     if (NP_GRANULE_BYTES % shape->slot_bytes == 0)
         slab->slots_per_page = (uint16_t)(NP_GRANULE_BYTES / shape->slot_bytes);
+    slab->offset_mask = (uint16_t)(is_paged(slab) ? NP_GRANULE_BYTES - 1 : NP_UNIT_BYTES - 1);
 }
 
 /* All slots are free. */
@@ -876,12 +946,12 @@ struct np_slab *np_slab_make(struct np_arena **home, unsigned class_index, unsig
     if (run == NULL)
         return NULL;
     slab = np_window_record(run->start);
-    slab->free_slots = NULL;
     slab->key = (uintptr_t)np_mix(run->start ^ np_secret());
+    slab->free_half = (np_half_word)((slab->key ^ run->start) >> NP_HALF_WORD_BITS);
     slab->used_when_passed = 0;
     NP_OWNER_SET(slab->is_refused, false);
-    slab->run = run;
     slab->start = run->start;
+    slab->free_slots = slab->freed_slots = np_slab_end(slab);
     slab->bits = np_window_slot_bits(run->start);
     set_shape(slab, class_index, slot_class);
     NP_OWNER_SET(slab->cold_pages, all_pages(slab) & ~np_run_resident_mask(run));
@@ -902,7 +972,7 @@ struct np_slab *np_slab_make(struct np_arena **home, unsigned class_index, unsig
 
 void np_slab_destroy(struct np_slab *slab)
 {
-    struct np_run *run = slab->run;
+    struct np_run *run = np_run_find(slab->start);
     uint32_t warm_pages = all_pages(slab) & ~slab->cold_pages;
     unsigned charged;
 
@@ -948,20 +1018,67 @@ static const char *audit_bits(const struct np_slab *slab)
     return NULL;
 }
 
-const char *np_slab_audit(const struct np_slab *slab)
+/* Whether the slot is on this list; dies at a damaged link. */
+static bool is_on_list(const struct np_slab *slab, struct np_slot *first, const void *wanted)
 {
-    const struct np_slot *slot = slab->free_slots;
-    unsigned count = 0;
+    struct np_slot *slot = checked(slab, first, NULL);
 
-    for (; slot != NULL && count <= slab->slot_count; count++) {
-        int index = np_slab_slot_index(slab, (uintptr_t)slot);
+    for (unsigned count = 0; slot != NULL && count < slab->slot_count; count++) {
+        if (slot == wanted)
+            return true;
+        slot = checked(slab, np_slot_next(slab, slot), slot);
+    }
+    return false;
+}
 
-        if (index < 0)
+bool np_slab_is_free(const struct np_slab *slab, const void *memory)
+{
+    return np_slab_is_free_bit(slab, (uintptr_t)memory) ||
+           is_on_list(slab, slab->free_slots, memory) || is_on_list(slab, slab->freed_slots, memory);
+}
+
+static void check_list(const struct np_slab *slab, struct np_slot *first)
+{
+    struct np_slot *slot = checked(slab, first, NULL);
+
+    for (unsigned count = 0; slot != NULL && count < slab->slot_count; count++) {
+        if (NP_UNLIKELY(np_slab_is_free_bit(slab, (uintptr_t)slot)))
+            np_die_of(FREED_TWICE, (uintptr_t)slot, "slot", slab->slot_bytes);
+        slot = checked(slab, np_slot_next(slab, slot), slot);
+    }
+    if (NP_UNLIKELY(slot != NULL)) /* it goes round in a circle */
+        np_die_of(FREED_TWICE, (uintptr_t)slot, "slot", slab->slot_bytes);
+}
+
+void np_slab_check(const struct np_slab *slab)
+{
+    check_list(slab, slab->free_slots);
+    check_list(slab, slab->freed_slots);
+}
+
+/* Counts the slots of a list; returns what is wrong with it, or NULL. */
+static const char *audit_list(const struct np_slab *slab, const struct np_slot *slot,
+                              unsigned *count)
+{
+    for (; slot != np_slab_end(slab) && *count <= slab->slot_count; ++*count) {
+        if (np_slab_slot_index(slab, (uintptr_t)slot) < 0)
             return "S2: a free list leaves its slab";
         if (np_slab_is_free_bit(slab, (uintptr_t)slot))
             return "S2: a slot is on the private list and free by its bit";
         slot = np_slot_next(slab, slot);
     }
+    return NULL;
+}
+
+const char *np_slab_audit(const struct np_slab *slab)
+{
+    unsigned count = 0;
+    const char *fault = audit_list(slab, slab->free_slots, &count);
+
+    if (fault == NULL)
+        fault = audit_list(slab, slab->freed_slots, &count);
+    if (fault != NULL)
+        return fault;
     if (count != np_slab_private_count(slab))
         return "S2: the private list's length and the counts differ";
     return audit_bits(slab);

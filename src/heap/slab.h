@@ -36,24 +36,32 @@
 #include "limits.h"
 #include "tree.h"
 
+#include <string.h>
+
 struct np_heap;
 
-/* What the first bytes of a slot on a private list hold: the next one, encoded with the slab's key. */
+/* What the first bytes of a free slot hold: the next one of its private list, encoded with the slab's key, or in a slot that
+ * was freed by a push the end of a list, encoded likewise. The upper half is the same in all slots of a slab, and by it free
+ * knows a slot that is free already: malloc clears the word. */
 struct np_slot {
     uintptr_t encoded_next;
 };
 
-/* Free slots of one class for malloc to take, a private list: a slab's, or a heap's own (heap.h). */
+/* Free slots of one class for malloc to take, a private list: a slab's, or a heap's own (heap.h).
+ * A list ends with an odd address: of a slab, its start and 1; NP_NO_SLOT in others. Slots are aligned, so that malloc, which
+ * stops at any address that is not, stops at most links that were overwritten, too. */
 struct np_shelf {
     struct np_slot *free_slots;
     uintptr_t key;        /* encodes the links */
-    int32_t until_notice; /* of a slab: live - notice_at; at or below 0 the freeing thread looks. Of a
-                             heap: less as many as there are slots on the shelf */
+    int32_t until_notice; /* of a slab: live - notice_at; below 0 the freeing thread looks. Of a heap: less
+                             as many as there are slots on the shelf */
     union { /* here because there is a place for it */
         uint32_t cold_pages; /* of a slab, by granule */
         uint32_t lent_from;  /* of a heap, for walkers: the arena's index << 16 and the bytes of a slot */
     };
 };
+
+#define NP_NO_SLOT ((struct np_slot *)(uintptr_t)1)
 
 enum np_slab_kind {
     NP_SLAB_NONE, /* no slab has its first unit here; a zero record says so */
@@ -74,27 +82,29 @@ struct np_slab {
     };
     uint16_t used_when_passed; /* when the search for idle open slabs came by last */
     int16_t shared_count;      /* the word's count when the holder looked last */
-    int8_t notice_at;          /* 0, or -1: never look */
+    int8_t notice_at;          /* 1: look when no slot is live; 0: never look */
     uint8_t open_index;        /* in the owner's list of open slabs */
     struct np_tree_node node;  /* in the depot's tree */
-    struct np_slab *next_aside; /* in the depot's list of slabs that wait for a fork */
+    struct np_slot *freed_slots; /* private, too: what the owner has freed since it took these for free_slots last */
 
     /* Everybody's line. */
     _Alignas(NP_CACHE_LINE_BYTES) _Atomic uint64_t word;
     _Atomic(struct np_heap *) owner;
     uintptr_t start;
     _Atomic uint64_t *bits;
-    struct np_run *run;
+    struct np_slab *next_aside; /* in the depot's list of slabs that wait for a fork */
     uint32_t inverse; /* 2^32 / slot_bytes, rounded up: divides offsets by a multiplication */
+    np_half_word free_half; /* the upper half of a free slot's first word */
     uint16_t slot_bytes;
     uint16_t slot_count;
     uint16_t slots_per_page; /* 0: slots straddle pages */
+    uint16_t offset_mask;    /* of an address: how far it is from where slots begin */
+    uint16_t settled_count; /* the holder's: S7 */
+    _Atomic uint16_t charged_count; /* S6 */
     uint8_t class_index;     /* may be NP_TWIN_CLASS */
     _Atomic uint8_t kind;    /* enum np_slab_kind */
     uint8_t unit_count;
     bool is_refused;        /* the holder's: the system has refused to take its free pages */
-    uint16_t settled_count; /* the holder's: S7 */
-    _Atomic uint16_t charged_count; /* S6 */
 };
 
 _Static_assert(sizeof(struct np_slab) == NP_SLAB_RECORD_BYTES, "the window's records are slabs");
@@ -107,19 +117,72 @@ struct np_slab_sums {
 };
 extern struct np_slab_sums np_slab_sums;
 
+/* Where lists of the slab end. */
+NP_INLINE struct np_slot *np_slab_end(const struct np_slab *slab)
+{
+    return (struct np_slot *)(slab->start | 1);
+}
+
+/* The slot behind this one on its list, or the end. */
 NP_INLINE struct np_slot *np_slot_next(const struct np_slab *slab, const struct np_slot *slot)
 {
     return (struct np_slot *)(slot->encoded_next ^ slab->key);
+}
+
+/* Whether the list ends here; or is damaged, where it does not end as it should. */
+NP_INLINE bool np_slot_is_end(const struct np_slot *slot)
+{
+    return (uintptr_t)slot % NP_ALIGNMENT != 0;
+}
+
+NP_INLINE bool np_shelf_is_empty(const struct np_shelf *shelf)
+{
+    return np_slot_is_end(shelf->free_slots);
 }
 
 /* Takes the first slot of a shelf that has one. */
 NP_INLINE struct np_slot *np_shelf_pop(struct np_shelf *shelf)
 {
     struct np_slot *slot = shelf->free_slots;
+    uintptr_t next;
 
-    shelf->free_slots = (struct np_slot *)(slot->encoded_next ^ shelf->key);
+    NP_IN_RESULT_REGISTER(slot);
+    next = slot->encoded_next ^ shelf->key;
+
+    slot->encoded_next = 0;
+    shelf->free_slots = (struct np_slot *)next;
     NP_OWNER_ADD(shelf->until_notice, 1);
     return slot;
+}
+
+/* Whether a slot may begin at an address of the slab's first unit: false for all that lie inside a slot. The fraction of the
+ * quotient, which is what is left of the product in 32 bits, is below 2^16 for a multiple and at least the inverse, 2^18,
+ * for anything else. */
+NP_INLINE bool np_slab_may_begin_slot(const struct np_slab *slab, const void *memory)
+{
+    uint32_t offset = (uint32_t)(uintptr_t)memory & slab->offset_mask;
+
+    return offset * slab->inverse < slab->inverse;
+}
+
+/* Whether the slot looks free: it is, or its contents happen to look so, as one in 2^32 does. */
+NP_INLINE bool np_slab_looks_free(const struct np_slab *slab, const void *slot)
+{
+    np_half_word half;
+
+    memcpy(&half, (const char *)slot + NP_UPPER_HALF_AT, sizeof half);
+    return half == slab->free_half;
+}
+
+/* Holder: frees a slot. True: the slab has reached its notice. */
+NP_INLINE bool np_slab_give(struct np_slab *slab, void *memory)
+{
+    struct np_slot *slot = memory;
+
+    slot->encoded_next = (uintptr_t)slab->freed_slots ^ slab->key;
+    slab->freed_slots = slot;
+    NP_OWNER_ADD(slab->until_notice, -1);
+    return slab->until_notice < 0;
 }
 
 /* Holder: slots in the program's hands, as far as it has looked (S2). */
@@ -138,7 +201,7 @@ NP_INLINE unsigned np_slab_private_count(const struct np_slab *slab)
 /* Holder: whether to look when no slot is live any more. */
 NP_INLINE void np_slab_set_notice(struct np_slab *slab, bool is_wanted)
 {
-    int8_t notice_at = is_wanted ? 0 : -1;
+    int8_t notice_at = is_wanted ? 1 : 0;
 
     NP_OWNER_SET(slab->until_notice, np_slab_live_count(slab) - notice_at);
     NP_OWNER_SET(slab->notice_at, notice_at);
@@ -166,8 +229,20 @@ bool np_slab_try_open(struct np_slab *slab, uint64_t *word);
 /* Holder: learns what others have freed; live and private counts are exact then, but for frees under way. */
 void np_slab_look(struct np_slab *slab);
 
-/* Holder: takes some free slots of warm pages onto the private list. False: there are none. */
+/* Holder: gives malloc free slots to take: those on the list of freed ones, if it has come to the end of its own, and
+ * otherwise some of warm pages, by their bits. False: there are none. Dies if malloc's list does not end as it should. */
 bool np_slab_refill(struct np_slab *slab);
+
+/* Holder: follows all links of the private lists, as far as they are sound; dies, with the slot's address, at one that is
+ * not, and at a slot that is free by its bit, too. */
+void np_slab_check(const struct np_slab *slab);
+
+/* Holder: whether this slot is on a private list or free by its bit. */
+bool np_slab_is_free(const struct np_slab *slab, const void *memory);
+
+/* The same for others, of a slot that looks free: it is free by its bit, or its whole first word is that of a slot on a list
+ * of an open slab. A live one has such a word by chance once in 2^50 blocks whose first word the program makes up. */
+bool np_slab_is_surely_free(const struct np_slab *slab, const void *memory);
 
 /* Holder of a published slab, whose word is this one: puts free slots of one warm page on a shelf that has none, as live ones,
  * and closes the slab again. Returns the granules that they lie on; 0: there are none, and the slab is not closed. */

@@ -13,6 +13,7 @@
 #include "check.h"
 #include "limits.h"
 #include "os.h"
+#include "tail.h"
 #include "tune.h"
 
 #define LEVEL_COUNT 20
@@ -42,10 +43,10 @@ static _Atomic uint64_t unmapped_bytes;
 static _Atomic size_t unmapped_calls;
 static _Atomic uint64_t unmapping_ns;
 
-/* Of the mapping for a request of at least a byte; less than that: there is none so large. */
+/* Of the mapping for a request of at least a byte, with a tail (tail.h); less than that: there is none so large. */
 static size_t mapping_bytes(size_t requested_bytes)
 {
-    return np_align_up(requested_bytes, np_os_page_bytes());
+    return np_align_up(requested_bytes + NP_TAIL_MAX_BYTES, np_os_page_bytes());
 }
 
 static size_t entry_bytes(const struct entry *entry)
@@ -180,10 +181,12 @@ static void raise_to(_Atomic size_t *most, size_t value)
 /* An object of `less` requested bytes has become one of `more`; 0: there is none. */
 static void count_bytes(size_t more, size_t less)
 {
-    size_t growth = mapping_bytes(more) - mapping_bytes(less);
+    size_t now_bytes = more != 0 ? mapping_bytes(more) : 0;
+    size_t before_bytes = less != 0 ? mapping_bytes(less) : 0;
+    size_t growth = now_bytes - before_bytes;
 
     (void)atomic_fetch_add(&object_requested_bytes, more - less);
-    np_arena_note_mapped(mapping_bytes(more), mapping_bytes(less));
+    np_arena_note_mapped(now_bytes, before_bytes);
     raise_to(&object_bytes_max, atomic_fetch_add(&object_bytes, growth) + growth);
 }
 
@@ -235,6 +238,16 @@ size_t np_large_bytes(const void *memory)
     return entry == NULL ? 0 : entry_bytes(entry);
 }
 
+size_t np_large_requested_bytes(const void *memory)
+{
+    unsigned index;
+    struct entry *entry = find((uintptr_t)memory, &index);
+
+    return entry == NULL
+               ? 0
+               : atomic_load_explicit(&entry->requested_bytes, memory_order_relaxed);
+}
+
 bool np_large_give(void *memory)
 {
     unsigned index;
@@ -247,6 +260,10 @@ bool np_large_give(void *memory)
         return false;
     requested_bytes = atomic_load_explicit(&entry->requested_bytes, memory_order_relaxed);
     bytes = mapping_bytes(requested_bytes);
+    if (np_tune_get(NP_KNOB_HARDENING) >= 1 &&
+        NP_UNLIKELY(!np_tail_is_clear(memory, requested_bytes, bytes)))
+        np_die_of("overflow: a block was written beyond its end", (uintptr_t)memory, "mapping",
+                  requested_bytes);
     /* First out of the table, then unmapped: the kernel may give the address to somebody at once. */
     remove_entry(entry, index);
     atomic_fetch_sub(&object_count, 1);
@@ -256,7 +273,9 @@ bool np_large_give(void *memory)
     count_unmapping(bytes, start_ns);
     /* As ptmalloc: what is larger than the rule's limit says nothing about where blocks come and go. */
     if (bytes <= NP_MMAP_THRESHOLD_DYNAMIC_MAX_BYTES)
-        np_tune_raise_mmap_threshold((int64_t)bytes + 1); /* so that the next one of its size is no mapping */
+        /* so that the next one of its size is no mapping */
+        np_tune_raise_mmap_threshold(
+            (int64_t)np_align_up(requested_bytes, np_os_page_bytes()) + 1);
     return true;
 }
 
@@ -288,6 +307,7 @@ void *np_large_resize(void *memory, size_t size_bytes)
     if (resize_in_place(memory, mapping_bytes(old_requested_bytes),
                         mapping_bytes(requested_bytes))) {
         atomic_store_explicit(&entry->requested_bytes, requested_bytes, memory_order_relaxed);
+        np_tail_clear(memory, requested_bytes, mapping_bytes(requested_bytes));
         count_bytes(requested_bytes, old_requested_bytes);
         return memory;
     }
@@ -304,6 +324,7 @@ void *np_large_resize(void *memory, size_t size_bytes)
     }
     if (!insert((uintptr_t)moved, requested_bytes))
         np_die("no memory to keep track of a large object in realloc");
+    np_tail_clear(moved, requested_bytes, mapping_bytes(requested_bytes));
     count_bytes(requested_bytes, old_requested_bytes);
     return moved;
 }

@@ -5,7 +5,8 @@
  * claimed and freed with single atomic steps, so no lock is needed, and a fork finds no lock held.
  *
  * [L1] An entry's address is 0 (free), 1 (being filled), or that of a live object whose mapping begins there;
- *      requested_bytes is what the program has asked for, and the mapping has that many in whole system pages.
+ *      requested_bytes is what the program has asked for, and the mapping has that many and a tail (tail.h) in whole
+ *      system pages.
  * [L2] A level's live_count is at least the number of its entries that are not free.
  *
  * Leaves out: which requests are large (core/).
@@ -18,8 +19,11 @@
 /* A zeroed object at an alignment (a power of two); NULL: no memory, or M_MMAP_MAX objects exist. */
 void *np_large_take(size_t size_bytes, size_t alignment_bytes);
 
-/* Bytes usable in the large object that starts at this address; 0: there is none. For any address. */
+/* Bytes of the mapping of the large object that starts at this address; 0: there is none. For any address. */
 size_t np_large_bytes(const void *memory);
+
+/* Of these, how many were asked for, at least 1; the same for any address. */
+size_t np_large_requested_bytes(const void *memory);
 
 /* Unmaps it and raises the dynamic mmap threshold to its size. False: no large object starts there. */
 bool np_large_give(void *memory);

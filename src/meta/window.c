@@ -7,8 +7,8 @@
 #include "check.h"
 #include "os.h"
 
-/* Window 0 would look like an empty entry; its tag is made one that no address has. */
-struct np_window_table np_window_table = {.tags = {UINTPTR_MAX}};
+/* An empty entry has base 0, which is that of window 0: the first entry gets the base of a window that is not its own. */
+struct np_window_table np_window_table = {.entries = {{.base = NP_WINDOW_BYTES}}};
 
 static _Atomic(struct np_window *) windows_aside;
 static _Atomic(struct np_window *) newest_window;
@@ -28,9 +28,10 @@ struct np_window *np_window_find(uintptr_t address)
 {
     uintptr_t number = address >> NP_WINDOW_SHIFT;
     size_t index = number % NP_WINDOW_TABLE_COUNT;
-    uintptr_t tag = atomic_load_explicit(&np_window_table.tags[index], memory_order_acquire);
+    uintptr_t base =
+        atomic_load_explicit(&np_window_table.entries[index].base, memory_order_acquire);
 
-    if (NP_LIKELY(tag == number))
+    if (NP_LIKELY(address - base < NP_WINDOW_BYTES))
         return atomic_load_explicit(&np_window_table.windows[index], memory_order_relaxed);
     /* acquire pairs with the release of the push in publish(). */
     for (struct np_window *window = atomic_load_explicit(&windows_aside, memory_order_acquire);
@@ -111,7 +112,7 @@ _Atomic uint64_t *np_window_slot_bits(uintptr_t address)
 }
 
 /* The table's three words of an entry are written by one thread: the one that moved `windows` from NULL.
- * The tag is written last, with release, so whoever reads the tag sees the other two. Until then the
+ * The base is written last, with release, so whoever reads it sees the other two. Until then the
  * window is not found; its maker has not lent any of its memory yet, so nobody asks. */
 static struct np_window *publish(struct np_window *window)
 {
@@ -121,12 +122,10 @@ static struct np_window *publish(struct np_window *window)
 
     if (number != 0 && atomic_compare_exchange_strong(&np_window_table.windows[index], &occupant,
                                                       window)) {
-        uintptr_t first_unit = window->base >> NP_UNIT_SHIFT;
+        struct np_window_entry *entry = &np_window_table.entries[index];
 
-        atomic_store_explicit(&np_window_table.record_bases[index],
-                              (uintptr_t)window->records - (first_unit << NP_SLAB_RECORD_SHIFT),
-                              memory_order_relaxed);
-        atomic_store_explicit(&np_window_table.tags[index], number, memory_order_release);
+        atomic_store_explicit(&entry->records, (uintptr_t)window->records, memory_order_relaxed);
+        atomic_store_explicit(&entry->base, window->base, memory_order_release);
         return window;
     }
     put_aside(window);

@@ -14,8 +14,8 @@
  * bits of a lent run are its borrower's (arena/arena.h); the slab records, the bitmaps of slots and
  * `charged` are guarded by the slab protocol (heap/slab.h).
  *
- * [W1] tags[i] is 0, or the number of a window w with w % NP_WINDOW_TABLE_COUNT == i whose records lie at
- *      record_bases[i] + (unit number << NP_SLAB_RECORD_SHIFT), the unit number counted from address 0.
+ * [W1] entries[i].base is that of no window, or the base of a window whose number, base / 64 MiB, is i modulo
+ *      NP_WINDOW_TABLE_COUNT; entries[i].records is its records then.
  */
 #ifndef NP_META_WINDOW_H
 #define NP_META_WINDOW_H
@@ -41,9 +41,14 @@ struct np_window {
     _Atomic uint64_t resident[NP_WINDOW_GRANULES / 64]; /* bit: may have memory behind it */
 };
 
+/* What the look-up of free reads; 16 bytes, so that one index serves both words. */
+struct np_window_entry {
+    _Atomic uintptr_t base;
+    _Atomic uintptr_t records;
+};
+
 struct np_window_table {
-    _Atomic uintptr_t tags[NP_WINDOW_TABLE_COUNT];
-    _Atomic uintptr_t record_bases[NP_WINDOW_TABLE_COUNT];
+    struct np_window_entry entries[NP_WINDOW_TABLE_COUNT];
     _Atomic(struct np_window *) windows[NP_WINDOW_TABLE_COUNT];
 };
 
@@ -56,20 +61,18 @@ struct np_window *np_window_find(uintptr_t address);
 struct np_window *np_window_ensure(uintptr_t address);
 
 /* The slab record of an address in a window of ours, or NULL: for windows in the table only, which is the
- * fast path's case. An acquire load of the tag pairs with the release in np_window_ensure; on the machines
- * that order dependent and same-location loads it costs nothing. */
+ * fast path's case. An acquire load of the base pairs with the release in np_window_ensure. */
 NP_INLINE void *np_window_record_fast(uintptr_t address)
 {
-    uintptr_t number = address >> NP_WINDOW_SHIFT;
-    size_t index = number % NP_WINDOW_TABLE_COUNT;
+    const struct np_window_entry *entry =
+        &np_window_table.entries[(address >> NP_WINDOW_SHIFT) % NP_WINDOW_TABLE_COUNT];
+    uintptr_t offset = address - NP_FAST_GET(uintptr_t, entry->base);
     void *record;
 
-    if (NP_UNLIKELY(atomic_load_explicit(&np_window_table.tags[index], memory_order_acquire) !=
-                    number))
+    if (NP_UNLIKELY(offset >= NP_WINDOW_BYTES))
         return NULL;
-    record = (void *)(atomic_load_explicit(&np_window_table.record_bases[index],
-                                           memory_order_relaxed) +
-                      ((address >> NP_UNIT_SHIFT) << NP_SLAB_RECORD_SHIFT));
+    record = (void *)(NP_FAST_GET(uintptr_t, entry->records) +
+                      ((offset >> NP_UNIT_SHIFT) << NP_SLAB_RECORD_SHIFT));
     if (record == NULL)
         __builtin_unreachable(); /* spares the caller's test a branch: records do not lie at 0 */
     return record;

@@ -127,6 +127,15 @@ struct np_knob_row {
                 "threshold rise, and ends with that. 0: never; 1: in any process; 2: only in one " \
                 "that has several threads already. Not with trim_threshold set, which then "       \
                 "does not rise.")                                                                  \
+    ROW(HARDENING, 1,                                                                              \
+        .name = "hardening", .least = 0, .most = 2,                                                \
+        .neap_variable = "NEAP_HARDENING",                                                         \
+        .help = "How much misuse of the heap is looked for. 0: what free must know anyway. 1: "    \
+                "also sizes that sized frees name, writes behind large blocks, accesses to "       \
+                "blocks of no bytes, and damaged free memory when a thread or the process ends. "  \
+                "2: also every byte around and in freed blocks, at some price; docs/hardening.md " \
+                "lists it. Can be set by the environment only, since it decides how blocks are "   \
+                "laid out.")                                                                       \
     ROW(CHECK, 0,                                                                                  \
         .name = "check", .least = 0, .most = 3,                                                    \
         .variable = "MALLOC_CHECK_", .tunable = "glibc.malloc.check",                              \

@@ -37,7 +37,7 @@ static void *make_noise(void *argument)
         unsigned index = (seed = seed * 1103515245u + 12345u) % KEPT_MAX;
 
         free(kept[index]);
-        kept[index] = malloc(seed % 9 == 0 ? 40000 : seed % 700);
+        kept[index] = malloc(seed % 9 == 0 ? 40000 : 1 + seed % 700);
         if (kept[index] == NULL)
             fail("malloc");
         kept[index][0] = 'x';

@@ -120,7 +120,7 @@ static void collect_lent(const struct np_heap *heap, unsigned class_index)
     const struct np_shelf *shelf = &heap->shelves[class_index];
     const struct np_slot *slot = shelf->free_slots;
 
-    while (slot != NULL) {
+    while (slot != NP_NO_SLOT) {
         const struct np_slab *slab = np_slab_find((uintptr_t)slot);
         uintptr_t at = np_align_down((uintptr_t)slot, NP_GRANULE_BYTES);
 

@@ -87,6 +87,14 @@ static bool is_in_arena(const struct block *block)
     return np_window_find((uintptr_t)block->address) != NULL;
 }
 
+/* What a block keeps from others: a run is whole granules. */
+static size_t bytes_taken(const struct block *block)
+{
+    return np_align_up(block->bytes, np_slab_find((uintptr_t)block->address) != NULL
+                                         ? NP_ALIGNMENT
+                                         : NP_GRANULE_BYTES);
+}
+
 /* Counts a block as live, or no longer. Blocks with a mapping of their own go entirely: nothing of
  * them can be retained. */
 static void count_live(const struct block *block, int sign)
@@ -98,7 +106,7 @@ static void count_live(const struct block *block, int sign)
         return;
     for (uintptr_t at = first; at < end; at += NP_GRANULE_BYTES)
         atomic_fetch_add(live_count_of(at), (uint16_t)sign);
-    atomic_fetch_add(&live_bytes, sign > 0 ? block->bytes : -block->bytes);
+    atomic_fetch_add(&live_bytes, sign > 0 ? bytes_taken(block) : -bytes_taken(block));
 }
 
 /* The words that are written: both edges, and the first of each page between. Returns whether they
@@ -118,7 +126,7 @@ static bool mark_word(char *address, uint64_t tag, enum mark mark)
 
 static bool mark(const struct block *block, size_t bytes, enum mark mark)
 {
-    uintptr_t end = (uintptr_t)block->address + bytes;
+    uintptr_t end = (uintptr_t)block->address + np_align_down(bytes, sizeof(uint64_t));
     uintptr_t page = np_align_down((uintptr_t)block->address, NP_GRANULE_BYTES) + NP_GRANULE_BYTES;
     bool is_right = mark_word(block->address, block->tag, mark);
 
@@ -129,30 +137,37 @@ static bool mark(const struct block *block, size_t bytes, enum mark mark)
     return is_right;
 }
 
+/* Room for one word that is written. */
+static size_t at_least_a_word(size_t size_bytes)
+{
+    return np_max(size_bytes, sizeof(uint64_t));
+}
+
 static void adopt(struct block *block, void *memory)
 {
     REQUIRE(memory != NULL);
     block->address = memory;
     block->bytes = np_serve_usable_size(memory);
+    REQUIRE(block->bytes >= sizeof(uint64_t));
     block->tag = np_mix(atomic_fetch_add(&next_tag, 1));
     count_live(block, 1);
 }
 
 void block_take_untouched(struct block *block, size_t size_bytes)
 {
-    adopt(block, np_serve_malloc(size_bytes));
+    adopt(block, np_serve_malloc(at_least_a_word(size_bytes)));
     block->tag = 0;
 }
 
 void block_take(struct block *block, size_t size_bytes)
 {
-    adopt(block, np_serve_malloc(size_bytes));
+    adopt(block, np_serve_malloc(at_least_a_word(size_bytes)));
     (void)mark(block, block->bytes, MARK_WRITE);
 }
 
 void block_take_zeroed(struct block *block, size_t size_bytes)
 {
-    void *memory = np_serve_calloc(1, size_bytes);
+    void *memory = np_serve_calloc(1, at_least_a_word(size_bytes));
 
     adopt(block, memory);
     for (size_t at = 0; at < size_bytes; at++)
@@ -162,7 +177,7 @@ void block_take_zeroed(struct block *block, size_t size_bytes)
 
 void block_take_aligned(struct block *block, size_t alignment_bytes, size_t size_bytes)
 {
-    adopt(block, np_serve_memalign(alignment_bytes, size_bytes));
+    adopt(block, np_serve_memalign(alignment_bytes, at_least_a_word(size_bytes)));
     REQUIRE((uintptr_t)block->address % alignment_bytes == 0);
     (void)mark(block, block->bytes, MARK_WRITE);
 }
@@ -180,7 +195,7 @@ void block_resize(struct block *block, size_t size_bytes)
 
     check(block);
     count_live(block, -1);
-    memory = np_serve_realloc(before.address, size_bytes);
+    memory = np_serve_realloc(before.address, at_least_a_word(size_bytes));
     adopt(block, memory);
     if (before.tag != 0 && size_bytes >= sizeof(uint64_t))
         REQUIRE(*(uint64_t *)memory == (before.tag ^ (uint64_t)(uintptr_t)before.address));

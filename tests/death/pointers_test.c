@@ -21,14 +21,18 @@ static const char free_of_unknown[] =
 static const char free_of_interior[] = "free of a pointer inside a block";
 static const char free_in_slab[] = "free of a pointer inside a block, or of none ever handed out";
 static const char free_in_slab_again[] = "double free, or free of a block never handed out";
-static const char on_two_lists[] =
-    "a block was freed twice: it is on two free lists, of the slab at";
-static const char overwritten[] = "a free block was overwritten: its link leaves the slab at";
+static const char freed_twice[] = "double free";
+static const char overwritten[] = "a free block was overwritten";
 static const char realloc_of_unknown[] =
     "realloc of a pointer that neap did not allocate, or freed before";
 static const char realloc_of_interior[] = "realloc of a pointer inside a block";
-static const char size_of_unknown[] = "malloc_usable_size of a pointer that neap did not allocate";
+static const char size_of_unknown[] =
+    "malloc_usable_size of a pointer that neap did not allocate, or freed before";
 static const char size_of_interior[] = "malloc_usable_size of a pointer inside a block";
+static const char overflowed[] = "overflow: a block was written beyond its end";
+static const char wrong_size[] = "free with a size that the block was not asked for with";
+static const char wrong_alignment[] =
+    "free with an alignment that the block was not asked for with";
 
 static void do_free(void *pointer)
 {
@@ -70,9 +74,9 @@ static _Noreturn void attempt(int write_end, void (*crime)(void *), void *pointe
     _exit(0);
 }
 
-/* What is done dies, and says the sentence and the address. */
+/* What is done dies, and says the sentence, the address and what is there: "" or ", slot of N bytes". */
 static void expect_death_at(void (*crime)(void *), void *pointer, const char *sentence,
-                            uintptr_t address)
+                            uintptr_t address, const char *what)
 {
     char wanted[256];
     char got[4096];
@@ -93,8 +97,8 @@ static void expect_death_at(void (*crime)(void *), void *pointer, const char *se
     got[length] = '\0';
     close(pipe_ends[0]);
     assert_int_equal(waitpid(child, &status, 0), child);
-    snprintf(wanted, sizeof(wanted), "neap: %s (address 0x%llx)\n", sentence,
-             (unsigned long long)address);
+    snprintf(wanted, sizeof(wanted), "neap: %s (address 0x%llx%s)\n", sentence,
+             (unsigned long long)address, what);
     assert_string_equal(got, wanted);
     assert_true(WIFSIGNALED(status));
     assert_int_equal(WTERMSIG(status), SIGABRT);
@@ -102,7 +106,17 @@ static void expect_death_at(void (*crime)(void *), void *pointer, const char *se
 
 static void expect_death(void (*crime)(void *), void *pointer, const char *sentence)
 {
-    expect_death_at(crime, pointer, sentence, (uintptr_t)pointer);
+    expect_death_at(crime, pointer, sentence, (uintptr_t)pointer, "");
+}
+
+/* The same where the sentence says how large the slot or the block is. */
+static void expect_death_in(void (*crime)(void *), void *pointer, const char *sentence,
+                            const char *kind, size_t size)
+{
+    char what[64];
+
+    snprintf(what, sizeof(what), ", %s of %zu bytes", kind, size);
+    expect_death_at(crime, pointer, sentence, (uintptr_t)pointer, what);
 }
 
 static void *inside(void *block, size_t offset_bytes)
@@ -134,75 +148,87 @@ static void never_allocated(void **state)
     munmap(mapped, 4096);
 }
 
+static const size_t small_sizes[] = {24, 100, 500, 1000, 2000, 5000, 8000, 16000};
+
 static void inside_a_small_block(void **state)
 {
-    static const size_t sizes[] = {24, 100, 500, 1000, 5000, 16000};
-
     (void)state;
-    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-        char *block = api_malloc(sizes[i]);
+    for (size_t i = 0; i < sizeof(small_sizes) / sizeof(small_sizes[0]); i++) {
+        char *block = api_malloc(small_sizes[i]);
+        size_t slot = api_malloc_usable_size(block);
 
         assert_non_null(block);
-        expect_death(do_free_elsewhere, inside(block, 1), free_in_slab);
-        expect_death(do_free_elsewhere, inside(block, 8), free_in_slab);
-        expect_death(do_realloc, inside(block, 8), realloc_of_interior);
-        expect_death(do_usable_size, inside(block, 8), size_of_interior);
-        if (sizes[i] > 64)
-            expect_death(do_free_elsewhere, inside(block, 16), free_in_slab);
+        for (size_t offset = 1; offset < 16; offset += 7) {
+            expect_death_in(do_free, inside(block, offset), free_in_slab, "slot", slot);
+            expect_death_in(do_free_elsewhere, inside(block, offset), free_in_slab, "slot", slot);
+            expect_death_in(do_realloc, inside(block, offset), realloc_of_interior, "slot", slot);
+            expect_death_in(do_usable_size, inside(block, offset), size_of_interior, "slot", slot);
+        }
+        for (size_t offset = 16; offset < slot; offset *= 3) {
+            expect_death_in(do_free, inside(block, offset), free_in_slab, "slot", slot);
+            expect_death_in(do_free_elsewhere, inside(block, offset), free_in_slab, "slot", slot);
+        }
         api_free(block);
     }
 }
 
-/* The slab has room for more slots than were ever handed out. */
+/* The slab has room for more slots than were ever handed out. Its owner's own free is a plain one:
+ * that the slot was free already shows when nothing of the slab is live any more, as here, or when
+ * its list is next looked through. */
 static void never_handed_out(void **state)
 {
-    const size_t size = 1500;
-    char *block = api_malloc(size);
-    size_t usable = api_malloc_usable_size(block);
+    char *block = api_malloc(1500);
+    size_t slot = api_malloc_usable_size(block);
 
     (void)state;
     assert_non_null(block);
-    expect_death(do_free_elsewhere, inside(block, 20 * usable), free_in_slab_again);
+    expect_death_in(do_free_elsewhere, inside(block, 20 * slot), free_in_slab_again, "slot", slot);
+    expect_death_in(do_free, inside(block, 20 * slot), free_in_slab_again, "slot", slot);
     api_free(block);
 }
 
-static const size_t small_sizes[] = {24, 100, 500, 1000, 2000, 5000, 8000};
-
-/* By a thread that does not hold its slab: a bit says that it is free already. */
-static void a_small_block_twice_elsewhere(void **state)
+/* At once, and after other frees. */
+static void a_small_block_twice(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(small_sizes) / sizeof(small_sizes[0]); i++) {
         void *block = api_malloc(small_sizes[i]);
+        void *other = api_malloc(small_sizes[i]);
+        void *kept = api_malloc(small_sizes[i]); /* so that the slab does not just go */
         void *gone = unrelated(block);
+        size_t slot = api_malloc_usable_size(block);
 
         assert_non_null(block);
-        do_free_elsewhere(block);
-        expect_death(do_free_elsewhere, gone, free_in_slab_again);
+        assert_non_null(other);
+        assert_non_null(kept);
+        api_free(block);
+        expect_death_in(do_free, gone, freed_twice, "slot", slot);
+        expect_death_in(do_free_elsewhere, gone, freed_twice, "slot", slot);
+        expect_death_in(do_realloc, gone, realloc_of_unknown, "slot", slot);
+        expect_death_in(do_usable_size, gone, size_of_unknown, "slot", slot);
+        api_free(other);
+        expect_death_in(do_free, gone, freed_twice, "slot", slot);
+        api_free(kept);
     }
 }
 
-/* The owner's own free is a plain one; that the block was free already is seen when its slab is
- * next looked through. */
-static void free_here_and_trim(void *pointer)
-{
-    api_free(pointer);
-    (void)api_malloc_trim(0);
-}
-
-static void a_small_block_elsewhere_and_here(void **state)
+/* By a thread that does not hold its slab. */
+static void a_small_block_elsewhere_and_again(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(small_sizes) / sizeof(small_sizes[0]); i++) {
         void *block = api_malloc(small_sizes[i]);
-        void *kept = api_malloc(small_sizes[i]); /* so that the slab does not just go */
+        void *kept = api_malloc(small_sizes[i]);
         void *gone = unrelated(block);
+        size_t slot = api_malloc_usable_size(block);
 
         assert_non_null(block);
         assert_non_null(kept);
         do_free_elsewhere(block);
-        expect_death_at(free_here_and_trim, gone, on_two_lists,
-                        (uintptr_t)gone & ~(uintptr_t)65535);
+        expect_death_in(do_free_elsewhere, gone, freed_twice, "slot", slot);
+        expect_death_in(do_free, gone, freed_twice, "slot", slot);
+        expect_death_in(do_realloc, gone, realloc_of_unknown, "slot", slot);
+        api_free(kept);
     }
 }
 
@@ -222,13 +248,39 @@ static void a_small_block_written_when_free(void **state)
         void *other = api_malloc(small_sizes[i]);
         void *kept = api_malloc(small_sizes[i]);
         void *gone = unrelated(other);
+        size_t slot = api_malloc_usable_size(block);
 
         assert_non_null(block);
         assert_non_null(other);
         assert_non_null(kept);
         api_free(block);
         api_free(other);
-        expect_death_at(write_and_trim, gone, overwritten, (uintptr_t)gone & ~(uintptr_t)65535);
+        expect_death_in(write_and_trim, gone, overwritten, "slot", slot);
+        api_free(kept);
+    }
+}
+
+/* The same where nothing happens afterwards: the process looks through its free blocks as it ends. */
+static void write_and_exit(void *pointer)
+{
+    memset(pointer, 0x41, 8);
+    exit(0);
+}
+
+static void a_small_block_written_before_the_end(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(small_sizes) / sizeof(small_sizes[0]); i++) {
+        void *block = api_malloc(small_sizes[i]);
+        void *kept = api_malloc(small_sizes[i]);
+        void *gone = unrelated(block);
+        size_t slot = api_malloc_usable_size(block);
+
+        assert_non_null(block);
+        assert_non_null(kept);
+        api_free(block);
+        expect_death_in(write_and_exit, gone, overwritten, "slot", slot);
+        api_free(kept);
     }
 }
 
@@ -238,11 +290,11 @@ static void inside_a_run(void **state)
 
     (void)state;
     assert_non_null(block);
-    expect_death(do_free, inside(block, 16), free_of_interior);
-    expect_death(do_free, inside(block, 4096), free_of_interior);
-    expect_death(do_free, inside(block, 59999), free_of_interior);
-    expect_death(do_realloc, inside(block, 4096), realloc_of_interior);
-    expect_death(do_usable_size, inside(block, 4096), size_of_interior);
+    expect_death_in(do_free, inside(block, 16), free_of_interior, "block", 60000);
+    expect_death_in(do_free, inside(block, 4096), free_of_interior, "block", 60000);
+    expect_death_in(do_free, inside(block, 59999), free_of_interior, "block", 60000);
+    expect_death_in(do_realloc, inside(block, 4096), realloc_of_interior, "block", 60000);
+    expect_death_in(do_usable_size, inside(block, 4096), size_of_interior, "block", 60000);
     api_free(block);
 }
 
@@ -253,15 +305,15 @@ static void inside_a_mapping(void **state)
     (void)state;
     assert_non_null(block);
     assert_true(api_mallinfo2().hblks > 0);
-    expect_death(do_free, inside(block, 16), free_of_interior);
-    expect_death(do_free, inside(block, 4096), free_of_interior);
-    expect_death(do_free, inside(block, 2999999), free_of_interior);
-    expect_death(do_realloc, inside(block, 1 << 20), realloc_of_interior);
-    expect_death(do_usable_size, inside(block, 1 << 20), size_of_interior);
+    expect_death_in(do_free, inside(block, 16), free_of_interior, "mapping", 3000000);
+    expect_death_in(do_free, inside(block, 4096), free_of_interior, "mapping", 3000000);
+    expect_death_in(do_free, inside(block, 2999999), free_of_interior, "mapping", 3000000);
+    expect_death_in(do_realloc, inside(block, 1 << 20), realloc_of_interior, "mapping", 3000000);
+    expect_death_in(do_usable_size, inside(block, 1 << 20), size_of_interior, "mapping", 3000000);
     api_free(block);
 }
 
-static void twice(void **state)
+static void a_large_block_twice(void **state)
 {
     static const size_t sizes[] = {60000, 3000000};
 
@@ -282,18 +334,122 @@ static void twice(void **state)
     }
 }
 
+static size_t written_block_bytes;
+
+static void write_beyond_and_free(void *pointer)
+{
+    ((char *)pointer)[written_block_bytes] = 1;
+    api_free(pointer);
+}
+
+/* Where there is room behind what was asked for: in a run if it is no multiple of a page, in a
+ * mapping always. */
+static void a_large_block_written_beyond(void **state)
+{
+    static const size_t sizes[] = {20000, 60000, 100001, 3000000, 4 << 20};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        size_t mapped = api_mallinfo2().hblks;
+        char *block = api_malloc(sizes[i]);
+        const char *kind = api_mallinfo2().hblks > mapped ? "mapping" : "block";
+
+        assert_non_null(block);
+        memset(block, 1, sizes[i]);
+        written_block_bytes = sizes[i];
+        expect_death_in(write_beyond_and_free, block, overflowed, kind, sizes[i]);
+        block = api_realloc(block, sizes[i] - 5000);
+        assert_non_null(block);
+        written_block_bytes = sizes[i] - 5000;
+        if (written_block_bytes > 16384)
+            expect_death_in(write_beyond_and_free, block, overflowed, kind, written_block_bytes);
+        api_free(block);
+    }
+}
+
+static size_t named_size;
+static size_t named_alignment;
+
+static void do_free_sized(void *pointer)
+{
+    api_free_sized(pointer, named_size);
+}
+
+static void do_free_aligned_sized(void *pointer)
+{
+    api_free_aligned_sized(pointer, named_alignment, named_size);
+}
+
+static void freed_with_another_size(void **state)
+{
+    static const struct {
+        size_t size, named;
+    } pairs[] = {{100, 200}, {100, 40}, {1000, 2000}, {5000, 2000}, {40000, 39999}, {3000000, 3000001}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        void *block = api_malloc(pairs[i].size);
+
+        assert_non_null(block);
+        named_size = pairs[i].named;
+        named_alignment = 16;
+        expect_death_in(do_free_sized, block, wrong_size, "block", api_malloc_usable_size(block));
+        expect_death_in(do_free_aligned_sized, block, wrong_size, "block",
+                        api_malloc_usable_size(block));
+        api_free(block);
+    }
+}
+
+static void freed_with_another_alignment(void **state)
+{
+    static const size_t alignments[] = {24, 0, 1 << 20};
+    void *block = api_aligned_alloc(64, 4000);
+    void *other = api_aligned_alloc(64, 4000);
+
+    (void)state;
+    assert_non_null(block);
+    assert_non_null(other);
+    named_size = 4000;
+    for (size_t i = 0; i < sizeof(alignments) / sizeof(alignments[0]); i++) {
+        void *wrong = (uintptr_t)block % (1 << 20) != 0 ? block : other;
+
+        named_alignment = alignments[i];
+        expect_death(do_free_aligned_sized, wrong, wrong_alignment);
+    }
+    api_free(block);
+    api_free(other);
+}
+
+/* The system stops whoever touches a block of no bytes, so of this there is no sentence. */
+static void a_block_of_no_bytes(void **state)
+{
+    void *block = api_malloc(0);
+
+    (void)state;
+    assert_non_null(block);
+    assert_int_equal(api_malloc_usable_size(block), 0);
+    api_free(block);
+    expect_death_at(do_free, block, free_of_unknown, (uintptr_t)block, ", block of 0 bytes");
+    expect_death_at(do_realloc, block, realloc_of_unknown, (uintptr_t)block, ", block of 0 bytes");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(never_allocated),
         cmocka_unit_test(inside_a_small_block),
         cmocka_unit_test(never_handed_out),
-        cmocka_unit_test(a_small_block_twice_elsewhere),
-        cmocka_unit_test(a_small_block_elsewhere_and_here),
+        cmocka_unit_test(a_small_block_twice),
+        cmocka_unit_test(a_small_block_elsewhere_and_again),
         cmocka_unit_test(a_small_block_written_when_free),
+        cmocka_unit_test(a_small_block_written_before_the_end),
         cmocka_unit_test(inside_a_run),
         cmocka_unit_test(inside_a_mapping),
-        cmocka_unit_test(twice),
+        cmocka_unit_test(a_large_block_twice),
+        cmocka_unit_test(a_large_block_written_beyond),
+        cmocka_unit_test(freed_with_another_size),
+        cmocka_unit_test(freed_with_another_alignment),
+        cmocka_unit_test(a_block_of_no_bytes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

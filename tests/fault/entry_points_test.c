@@ -29,6 +29,7 @@ static struct block {
     unsigned char *memory;
     size_t bytes;
     unsigned char stamp;
+    bool is_sized; /* its size is what malloc or realloc was told, so that free may be told, too */
 } blocks[BLOCK_MAX];
 static size_t block_count;
 static size_t refusal_count;
@@ -58,8 +59,15 @@ static void add(void *memory, size_t bytes)
     EXPECT(block_count < BLOCK_MAX);
     EXPECT((uintptr_t)memory % 16 == 0);
     EXPECT(malloc_usable_size(memory) >= bytes);
-    blocks[block_count] = (struct block){memory, bytes, 0};
+    blocks[block_count] = (struct block){memory, bytes, 0, false};
     stamp(&blocks[block_count++]);
+}
+
+static void add_sized(void *memory, size_t bytes)
+{
+    add(memory, bytes);
+    if (memory != NULL)
+        blocks[block_count - 1].is_sized = true;
 }
 
 static void *zeroed(size_t bytes)
@@ -86,11 +94,11 @@ static void *by_posix_memalign(size_t alignment, size_t bytes)
 static void take_by_all(size_t bytes)
 {
     errno = UNTOUCHED;
-    add(malloc(bytes), bytes);
+    add_sized(malloc(bytes), bytes);
     errno = UNTOUCHED;
     add(zeroed(bytes), bytes);
     errno = UNTOUCHED;
-    add(realloc(NULL, bytes), bytes);
+    add_sized(realloc(NULL, bytes), bytes);
     errno = UNTOUCHED;
     add(reallocarray(NULL, bytes / 16 + 1, 16), bytes);
     errno = UNTOUCHED;
@@ -115,7 +123,10 @@ static void give(size_t index)
     errno = UNTOUCHED;
     switch (block.stamp % 4) {
     case 0:
-        free_sized(block.memory, block.bytes);
+        if (block.is_sized)
+            free_sized(block.memory, block.bytes);
+        else
+            free(block.memory);
         break;
     case 1:
         EXPECT(realloc(block.memory, 0) == NULL);
@@ -150,6 +161,7 @@ static void resize(size_t index, size_t bytes)
     block->memory = memory;
     expect_stamp(block, bytes < block->bytes ? bytes : block->bytes);
     block->bytes = bytes;
+    block->is_sized = true;
     stamp(block);
 }
 

@@ -7,6 +7,7 @@
 #include "core.h"
 #include "isolated.h"
 #include "large.h"
+#include "none.h"
 #include "os_fake.h"
 #include "thread.h"
 #include "tune.h"
@@ -25,10 +26,12 @@ struct block {
 static struct block blocks[BLOCK_MAX];
 static size_t block_count;
 
-enum kind { KIND_SLOT, KIND_RUN, KIND_MAPPING };
+enum kind { KIND_NONE, KIND_SLOT, KIND_RUN, KIND_MAPPING };
 
 static enum kind kind_of(const void *memory)
 {
+    if (np_none_is_lent((uintptr_t)memory))
+        return KIND_NONE;
     if (np_slab_find((uintptr_t)memory) != NULL)
         return KIND_SLOT;
     if (np_run_find((uintptr_t)memory) != NULL)
@@ -55,7 +58,8 @@ static void expect_bytes(const unsigned char *memory, size_t count, unsigned cha
 static void sizes_choose_the_layer(void **state)
 {
     (void)state;
-    assert_int_equal(kind_of(np_core_take(0)), KIND_SLOT);
+    assert_int_equal(kind_of(np_core_take(0)), KIND_NONE);
+    assert_int_equal(kind_of(np_core_take_aligned(0, 64)), KIND_SLOT);
     assert_int_equal(kind_of(np_core_take(16)), KIND_SLOT);
     assert_int_equal(kind_of(np_core_take(NP_SMALL_MAX_BYTES)), KIND_SLOT);
     assert_int_equal(kind_of(np_core_take(NP_SMALL_MAX_BYTES + 1)), KIND_RUN);

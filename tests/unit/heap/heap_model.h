@@ -59,7 +59,7 @@ static inline void give_block(struct np_heap *heap, void *memory)
 
     if (slab == NULL)
         assert_true(np_heap_push(heap, np_slab_find((uintptr_t)memory), memory));
-    else if (np_heap_give(slab, memory))
+    else if (np_slab_give(slab, memory))
         np_heap_notice(heap, slab);
 }
 

@@ -339,7 +339,7 @@ static void resident_slots_are_spent_before_cold_ones(void **state)
     add_block(&heaps[0], SIZE);
     add_block(&heaps[0], SIZE);
     own = slab_of(4);
-    assert_null(own->free_slots);
+    assert_true(np_shelf_is_empty(&own->shelf));
     assert_true(np_slab_is_extendable(own));
     np_depot_settle(listed);
     /* The depot's free slot comes before our cold ones. */
@@ -440,14 +440,14 @@ static void every_small_request_is_served_by_the_table(void **state)
     init_heaps();
     split_all_pairs(&heaps[1]);
     for (struct np_heap *heap = &heaps[0]; heap <= &heaps[1]; heap++) {
-        for (size_t bytes = 0; bytes <= NP_DIRECT_MAX_BYTES; bytes++) {
+        assert_null(np_heap_try_take(heap, 0)); /* blocks of no bytes are not a heap's business */
+        for (size_t bytes = 1; bytes <= NP_DIRECT_MAX_BYTES; bytes++) {
             void *memory = take_block(heap, bytes);
-            void *again;
+            struct np_slab *slab = open_slab_of(heap, memory);
 
+            assert_ptr_equal(heap->direct[(bytes + NP_ALIGNMENT - 1) / NP_ALIGNMENT],
+                             &slab->shelf);
             give_block(heap, memory);
-            again = np_heap_try_take(heap, bytes);
-            assert_ptr_equal(again, memory);
-            give_block(heap, again);
             assert_sound(np_heap_audit(heap));
         }
     }
@@ -458,7 +458,7 @@ static void the_empty_heap_serves_nothing(void **state)
     (void)state;
     for (size_t bytes = 0; bytes <= NP_DIRECT_MAX_BYTES; bytes++)
         assert_null(np_heap_try_take(&np_empty_heap, bytes));
-    assert_null(np_empty_slab.free_slots);
+    assert_true(np_shelf_is_empty(&np_empty_slab.shelf));
     assert_null(open_slab_of(&np_empty_heap, &heaps));
 }
 
@@ -694,10 +694,10 @@ static void slots_are_lent_where_no_slab_can_be_opened(void **state)
     expect_sound();
     expect_truth();
     /* The page has another: no look at the lender is needed. */
-    assert_non_null(heaps[0].shelves[CLASS].free_slots);
+    assert_false(np_shelf_is_empty(&heaps[0].shelves[CLASS]));
     add_block(&heaps[0], SIZE);
     assert_ptr_equal(slab_of(block_count - 1), lender);
-    assert_null(heaps[0].shelves[CLASS].free_slots);
+    assert_true(np_shelf_is_empty(&heaps[0].shelves[CLASS]));
     for (unsigned i = 0; i < PER_SLAB / 4 - 2; i++)
         add_block(&heaps[0], SIZE);
     assert_ptr_equal(slab_of(block_count - 1), lender);
@@ -740,11 +740,11 @@ static void opening_the_lender_takes_lent_slots_back(void **state)
     lender = leave_a_slab_with_room();
     open_all_that_may_be();
     add_block(&heaps[0], SIZE);
-    assert_non_null(heaps[0].shelves[CLASS].free_slots);
+    assert_false(np_shelf_is_empty(&heaps[0].shelves[CLASS]));
     give_block(&heaps[0], blocks[0].memory);
     give_block(&heaps[0], blocks[1].memory); /* the second in a row: opens */
     assert_ptr_equal(atomic_load(&lender->owner), &heaps[0]);
-    assert_null(heaps[0].shelves[CLASS].free_slots);
+    assert_true(np_shelf_is_empty(&heaps[0].shelves[CLASS]));
     assert_int_equal(heaps[0].shelf_granules[CLASS], 0);
     expect_sound();
     for (unsigned i = 2; i < PER_SLAB * 3 / 4; i++)

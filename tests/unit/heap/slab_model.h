@@ -27,18 +27,15 @@ static inline struct np_slab *make_slab(unsigned class_index)
 /* The holder hands out the first slot of the private list. */
 static inline void *pop(struct np_slab *slab)
 {
-    struct np_slot *slot = slab->free_slots;
-
-    assert_non_null(slot);
-    slab->free_slots = np_slot_next(slab, slot);
-    NP_OWNER_ADD(slab->until_notice, 1);
-    return slot;
+    if (np_shelf_is_empty(&slab->shelf))
+        assert_true(np_slab_refill(slab));
+    return np_shelf_pop(&slab->shelf);
 }
 
 /* The same, refilled as needed; NULL: every slot is out. */
 static inline void *take(struct np_slab *slab)
 {
-    if (slab->free_slots == NULL && !np_slab_refill(slab) && !np_slab_extend(slab, 1))
+    if (np_shelf_is_empty(&slab->shelf) && !np_slab_refill(slab) && !np_slab_extend(slab, 1))
         return NULL;
     return pop(slab);
 }
@@ -46,11 +43,7 @@ static inline void *take(struct np_slab *slab)
 /* The holder frees a slot. */
 static inline void give(struct np_slab *slab, void *memory)
 {
-    struct np_slot *slot = memory;
-
-    slot->encoded_next = (uintptr_t)slab->free_slots ^ slab->key;
-    slab->free_slots = slot;
-    NP_OWNER_ADD(slab->until_notice, -1);
+    (void)np_slab_give(slab, memory);
 }
 
 /* A held slab of which the first live_count slots are out. */

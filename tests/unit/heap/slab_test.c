@@ -29,7 +29,7 @@ static void a_fresh_slab_is_held_and_cold(void **state)
 
         assert_true(np_slab_is_open(slab));
         assert_false(np_slab_is_listed(slab));
-        assert_null(slab->free_slots);
+        assert_true(np_shelf_is_empty(&slab->shelf));
         assert_null(atomic_load(&slab->owner));
         assert_int_equal(slab->slot_count, np_classes[class_index].slot_count);
         assert_int_equal(np_slab_live_count(slab), 0);
@@ -271,7 +271,7 @@ static void grow_page_by_page(unsigned class_index, size_t page_bytes)
         uintptr_t offset = np_slab_slot_at(slab, slot) - slab->start;
         void *memory;
 
-        if (slab->free_slots == NULL && !np_slab_refill(slab)) {
+        if (np_shelf_is_empty(&slab->shelf) && !np_slab_refill(slab)) {
             uint32_t cold_pages = slab->cold_pages;
             uintptr_t end = np_align_up(offset + slab->slot_bytes, page_bytes);
             uint32_t expected = mask_of(np_align_down(offset, page_bytes), np_min(end, slab_bytes));
@@ -339,14 +339,14 @@ static void extension_by_several_pages_puts_memory_there(void **state)
         uintptr_t last_cold = 0xF000;
 
         slab->cold_pages &= ~UINT32_C(0x40); /* page 6 is warm */
-        while (slab->free_slots != NULL || np_slab_refill(slab))
+        while (!np_shelf_is_empty(&slab->shelf) || np_slab_refill(slab))
             (void)pop(slab);
         assert_true(np_slab_extend(slab, 4));
         assert_int_equal(slab->cold_pages & 0x7F,
                          slab->slots_per_page != 0 ? 0x30 : slab->cold_pages & 0x30);
         assert_int_equal(slab->cold_pages & 0xF, 0);
         assert_int_equal(os_fake_resident_bytes((void *)slab->start, 4 * PAGE), 4 * PAGE);
-        while (slab->free_slots != NULL || np_slab_refill(slab))
+        while (!np_shelf_is_empty(&slab->shelf) || np_slab_refill(slab))
             (void)pop(slab);
         if ((slab->cold_pages & 0x30) != 0) {
             assert_true(np_slab_extend(slab, 4)); /* two, up to the warm one */
@@ -370,7 +370,7 @@ static void extension_by_several_pages_is_whole_system_pages(void **state)
 
             assert_int_equal(whole_system_pages(slab->cold_pages), slab->cold_pages);
             assert_int_equal(whole_system_pages(warm_pages(slab)), all_pages & ~slab->cold_pages);
-            while (slab->free_slots != NULL || np_slab_refill(slab))
+            while (!np_shelf_is_empty(&slab->shelf) || np_slab_refill(slab))
                 (void)pop(slab);
         }
         assert_int_equal(np_slab_live_count(slab), slab->slot_count);
@@ -394,7 +394,7 @@ static void cold_slots_are_not_taken(void **state)
         purge_pages(slab, cold_pages);
         for (unsigned slot = 0; slot < slab->slot_count; slot++)
             cold_slots += (pages_of(slab, slot) & cold_pages) != 0;
-        while (slab->free_slots != NULL || np_slab_refill(slab)) {
+        while (!np_shelf_is_empty(&slab->shelf) || np_slab_refill(slab)) {
             int slot = np_slab_slot_index(slab, (uintptr_t)pop(slab));
 
             assert_int_equal(pages_of(slab, (unsigned)slot) & cold_pages, 0);
@@ -408,7 +408,7 @@ static void cold_slots_are_not_taken(void **state)
 
             assert_int_equal(slab->cold_pages & lowest, 0);
             avoided = slab->cold_pages;
-            while (slab->free_slots != NULL || np_slab_refill(slab))
+            while (!np_shelf_is_empty(&slab->shelf) || np_slab_refill(slab))
                 (void)pop(slab);
         }
         assert_int_equal(np_slab_live_count(slab), slab->slot_count);
@@ -427,7 +427,7 @@ static void links_are_encoded(void **state)
     (void)state;
     (void)np_slab_extend(slab, 1);
     assert_true(slab->key != 0);
-    for (slot = slab->free_slots; slot != NULL; slot = np_slot_next(slab, slot))
+    for (slot = slab->free_slots; !np_slot_is_end(slot); slot = np_slot_next(slab, slot))
         near_count += slot->encoded_next - slab->start < NP_UNIT_BYTES;
     assert_int_equal(near_count, 0);
     assert_true(make_slab(CLASS_64)->key != slab->key);
@@ -481,7 +481,7 @@ static void pushed_slots_are_collected(void **state)
     struct np_slab *slab = make_with_live(CLASS_64, slots, 64);
 
     (void)state;
-    assert_null(slab->free_slots);
+    assert_true(np_shelf_is_empty(&slab->shelf));
     assert_false(np_slab_refill(slab));
     for (unsigned i = 0; i < 10; i++) {
         int count = word_count(slab);
@@ -506,7 +506,7 @@ static void pushed_slots_are_collected(void **state)
     assert_sound(np_slab_audit(slab));
     for (unsigned i = 0; i < 25; i++)
         (void)pop(slab);
-    assert_null(slab->free_slots);
+    assert_true(np_shelf_is_empty(&slab->shelf));
 }
 
 /* A slot that is free by its bit is free: a second push changes nothing. */
@@ -555,8 +555,8 @@ static int publish_what_was_freed_twice(unsigned class_index)
 {
     struct np_slab *slab = make_with_live(class_index, slots, 3);
 
-    give(slab, slots[1]);
     EXPECT(np_slab_push(slab, slots[1], NP_PUSH_ONLY) == NP_PUSH_DONE);
+    give(slab, slots[1]);
     (void)np_slab_publish(slab);
     return 0;
 }
@@ -604,7 +604,7 @@ static void publishing_and_refilling_keep_the_counts(void **state)
             word = np_slab_publish(slab);
             assert_int_equal(word, atomic_load(&slab->word));
             assert_int_equal(np_slab_word_count(word), free_count);
-            assert_null(slab->free_slots);
+            assert_true(np_shelf_is_empty(&slab->shelf));
             assert_int_equal(np_slab_private_count(slab), 0);
             assert_int_equal(np_slab_live_count(slab), count - free_count);
             assert_int_equal(bits_set(slab), free_count);
@@ -648,7 +648,7 @@ static void the_notice_decides_who_opens(void **state)
     /* Closed with what it has; a wish opens at once. */
     close_slab(slab, 60);
     assert_int_equal(word_count(slab), 5);
-    assert_null(slab->free_slots);
+    assert_true(np_shelf_is_empty(&slab->shelf));
     assert_int_equal(np_slab_push(slab, slots[5], NP_PUSH_AND_OPEN), NP_PUSH_CLAIMED);
     assert_int_equal(np_slab_live_count(slab), slab->slot_count - 6);
     assert_sound(np_slab_audit(slab));
@@ -713,17 +713,17 @@ static void the_owner_is_told_when_nothing_is_live(void **state)
 
     (void)state;
     for (unsigned i = 0; i < 5; i++) {
-        assert_true(slab->until_notice > 0);
+        assert_true(slab->until_notice >= 0);
         give(slab, slots[i]);
     }
-    assert_int_equal(slab->until_notice, 0);
+    assert_int_equal(slab->until_notice, -1);
     np_slab_set_notice(slab, false);
     assert_int_equal(np_slab_live_count(slab), 0);
-    assert_true(slab->until_notice > 0);
+    assert_true(slab->until_notice >= 0);
     (void)pop(slab);
     np_slab_set_notice(slab, true);
     assert_int_equal(np_slab_live_count(slab), 1);
-    assert_int_equal(slab->until_notice, 1);
+    assert_int_equal(slab->until_notice, 0);
 }
 
 /* ---- lending ---- */
@@ -737,7 +737,7 @@ static unsigned expect_on_shelf(const struct np_slab *slab, const struct np_shel
     uintptr_t last = 0;
     unsigned count = 0;
 
-    for (const struct np_slot *slot = shelf->free_slots; slot != NULL;
+    for (const struct np_slot *slot = shelf->free_slots; slot != NP_NO_SLOT;
          slot = (const struct np_slot *)(slot->encoded_next ^ shelf->key)) {
         int index = np_slab_slot_index(slab, (uintptr_t)slot);
 
@@ -781,7 +781,7 @@ static void lent_slots_lie_on_one_page_and_are_live(void **state)
             assert_false(np_slab_is_open(slab));
             assert_int_equal(word_count(slab), free_count);
             assert_int_equal(bits_set(slab), free_count);
-            shelf.free_slots = NULL;
+            shelf.free_slots = NP_NO_SLOT;
         }
         assert_true(np_slab_is_open(slab));
         assert_int_equal(np_slab_live_count(slab), slab->slot_count - free_count);
@@ -835,7 +835,7 @@ static void a_lent_page_is_charged_once(void **state)
             assert_false(np_slab_is_open(slab));
             assert_int_equal(atomic_load(&slab->charged_count),
                              np_bit_count(truly_free_pages(slab)));
-            while (shelf.free_slots != NULL)
+            while (!np_shelf_is_empty(&shelf))
                 assert_int_not_equal(np_slab_push(slab, np_shelf_pop(&shelf), NP_PUSH_ONLY),
                                      NP_PUSH_CLAIMED);
             assert_int_equal(atomic_load(&slab->charged_count), charged);
@@ -1042,7 +1042,7 @@ static void expect_truth(const struct np_slab *slab)
         live_pages |= pages_of(slab, slot);
     }
     assert_int_equal(live_pages & slab->cold_pages, 0);
-    for (const struct np_slot *slot = slab->free_slots; slot != NULL;
+    for (const struct np_slot *slot = slab->free_slots; !np_slot_is_end(slot);
          slot = np_slot_next(slab, slot))
         assert_int_equal(pages_of(slab, (unsigned)np_slab_slot_index(slab, (uintptr_t)slot)) &
                              slab->cold_pages,

@@ -92,14 +92,25 @@ static void expect_arenas_add_up(void)
     assert_memory_equal(&total, &said, sizeof said);
 }
 
-/* What the program has, by what each block says of itself. */
+/* What a block takes, asked for or not. */
+static size_t bytes_taken_by(const void *block)
+{
+    const struct np_slab *slab = np_slab_find((uintptr_t)block);
+    const struct np_run *run = np_run_find((uintptr_t)block);
+
+    if (slab != NULL)
+        return slab->slot_bytes;
+    return run != NULL ? (size_t)run->granule_count << NP_GRANULE_SHIFT : np_large_bytes(block);
+}
+
+/* What the program has, by what is known of each block. */
 static void expect_live(void)
 {
     struct np_stats_sums said = sums();
     size_t live_bytes = 0;
 
     for (size_t i = 0; i < block_count; i++)
-        live_bytes += np_core_usable_bytes(blocks[i]);
+        live_bytes += bytes_taken_by(blocks[i]);
     assert_int_equal(said.live_count, block_count);
     assert_int_equal(said.live_bytes, live_bytes);
 }
@@ -129,7 +140,7 @@ static void drop(size_t index)
 
 static size_t some_size(void)
 {
-    return random_below(random_below(4) == 0 ? 100 * KIB : 2000);
+    return 1 + random_below(random_below(4) == 0 ? 100 * KIB : 2000);
 }
 
 /* ---- the main arena page by page, as the kernel and the blocks have it ---- */
@@ -162,7 +173,7 @@ static void expect_places(void)
     for (size_t i = 0; i < block_count; i++)
         if (np_large_bytes(blocks[i]) == 0)
             mark_live(start, (uintptr_t)blocks[i],
-                      (uintptr_t)blocks[i] + np_core_usable_bytes(blocks[i]));
+                      (uintptr_t)blocks[i] + bytes_taken_by(blocks[i]));
     for (size_t page = 0; page < page_count; page++) {
         bool is_resident =
             os_fake_resident_bytes((char *)start + page * PAGE_BYTES, PAGE_BYTES) != 0;
@@ -560,7 +571,7 @@ static void *use_all_classes_and_sleep(void *unused)
     (void)unused;
     for (unsigned step = 0; step < 20000; step++) {
         if (block_count < 400 || (block_count < BLOCK_MAX && random_below(2) == 0))
-            add(random_below(16384));
+            add(1 + random_below(16384));
         else
             drop(random_below(block_count));
     }
@@ -598,7 +609,7 @@ static void slots_lent_to_this_thread_are_given_back(void **state)
     (void)state;
     for (unsigned step = 0; step < 20000; step++) {
         if (block_count < 400 || (block_count < BLOCK_MAX && random_below(2) == 0))
-            add(random_below(16384));
+            add(1 + random_below(16384));
         else
             drop(random_below(block_count));
         if (step % 1000 == 0)
@@ -654,7 +665,7 @@ static void *churn(void *argument)
         seed = seed * 1103515245 + 12345;
         index = (seed >> 16) % COUNT_OF(kept);
         np_core_give(kept[index]);
-        kept[index] = np_core_take((seed >> 8) % 30000);
+        kept[index] = np_core_take(1 + (seed >> 8) % 30000);
     }
     for (size_t i = 0; i < COUNT_OF(kept); i++)
         np_core_give(kept[i]);

@@ -56,6 +56,7 @@ static const struct expected_row EXPECTED[NP_KNOB_COUNT] = {
     {"open_bytes", 960 << 10, 65536, 1024 * MIB, 0, "", "", "", "NEAP_OPEN_BYTES"},
     {"populate", 1, 0, 1, 0, "", "", "", "NEAP_POPULATE"},
     {"helper", 2, 0, 2, 0, "", "", "", "NEAP_HELPER"},
+    {"hardening", 1, 0, 2, 0, "", "", "", "NEAP_HARDENING"},
     {"check", 0, 0, 3, 0, "", "MALLOC_CHECK_", "glibc.malloc.check", ""},
     {"tcache_max", 0, 0, INT64_MAX, 0, "", "", "glibc.malloc.tcache_max", ""},
     {"tcache_count", 0, 0, INT64_MAX, 0, "", "", "glibc.malloc.tcache_count", ""},
