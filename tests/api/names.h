@@ -11,6 +11,27 @@
 #include <malloc.h>
 #include <stdlib.h>
 
+/* What other libcs do not have at all is tested by neap's names. */
+#if !defined(__GLIBC__)
+#include "neap/neap.h"
+#define M_MXFAST NEAP_M_MXFAST
+#define M_TRIM_THRESHOLD NEAP_M_TRIM_THRESHOLD
+#define M_TOP_PAD NEAP_M_TOP_PAD
+#define M_MMAP_THRESHOLD NEAP_M_MMAP_THRESHOLD
+#define M_MMAP_MAX NEAP_M_MMAP_MAX
+#define M_CHECK_ACTION NEAP_M_CHECK_ACTION
+#define M_PERTURB NEAP_M_PERTURB
+#define M_ARENA_TEST NEAP_M_ARENA_TEST
+#define M_ARENA_MAX NEAP_M_ARENA_MAX
+#define pvalloc neap_pvalloc
+#define mallopt neap_mallopt
+#define malloc_trim neap_malloc_trim
+#define mallinfo neap_mallinfo
+#define mallinfo2 neap_mallinfo2
+#define malloc_stats neap_malloc_stats
+#define malloc_info neap_malloc_info
+#endif
+
 #if defined(API_INTERPOSED) || defined(API_GLIBC)
 
 #define api_malloc malloc

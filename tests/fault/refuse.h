@@ -71,7 +71,11 @@ void *mmap(void *address, size_t bytes, int protection, int flags, int file, off
 {
     if (refuse_this())
         return MAP_FAILED;
+#if defined(SYS_mmap2) /* where offsets are wider than words, they are told in pages */
+    return (void *)syscall(SYS_mmap2, address, bytes, protection, flags, file, offset / 4096);
+#else
     return (void *)syscall(SYS_mmap, address, bytes, protection, flags, file, offset);
+#endif
 }
 
 int munmap(void *address, size_t bytes)

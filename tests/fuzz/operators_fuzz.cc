@@ -239,7 +239,7 @@ std::size_t blocks_in_all()
     struct neap_stats stats;
 
     REQUIRE(::neap_stats(&stats, sizeof(stats)) == 0);
-    return stats.live_count;
+    return static_cast<std::size_t>(stats.live_count);
 }
 
 } // namespace

@@ -40,7 +40,7 @@ static void powers_of_two_have_one_bit(void **state)
 static void logarithm_is_the_highest_bit(void **state)
 {
     (void)state;
-    for (unsigned bit = 0; bit < 64; bit++) {
+    for (unsigned bit = 0; bit < 8 * sizeof(size_t); bit++) {
         size_t power = (size_t)1 << bit;
 
         assert_int_equal(np_log2_floor(power), bit);
