@@ -325,7 +325,8 @@ static void abandon(struct np_arena *arena)
 static void fork_arena(struct np_arena *arena, enum np_fork_phase phase)
 {
     if (arena->is_for_forks) {
-        if (phase == NP_FORK_CHILD)
+        /* Where a signal handler forks, its own thread may be at work there, and goes on. */
+        if (phase == NP_FORK_CHILD && !np_lock_is_own(&arena->lock))
             abandon(arena);
         return;
     }

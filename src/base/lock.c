@@ -22,27 +22,48 @@
 #include "check.h"
 
 NP_THREAD_LOCAL bool np_thread_is_forking;
+NP_THREAD_LOCAL bool np_thread_forks_inside;
 _Atomic bool np_is_fork_under_way;
 
-static NP_THREAD_LOCAL uint32_t ranks_held; /* bit r: this thread holds a lock of rank r */
+/* By rank, the lock that this thread holds: a thread has one of each at the most. Set before the lock is taken and
+ * cleared after it is freed, since a signal handler that forks looks here. volatile: for that same thread. */
+static NP_THREAD_LOCAL const struct np_lock *volatile locks_held[NP_RANK_META + 1];
+
+/* Threads that wait for another one's fork with locks of ours in hand. */
+static _Atomic uint32_t forks_inside;
+static NP_THREAD_LOCAL bool has_given_way;
 
 enum { FREE, HELD, HELD_AWAITED, HELD_FOR_FORK, ABANDONED };
 
 /* A critical section of ours lasts some 100 ns; spinning that long is cheaper than sleeping. */
 #define SPIN_COUNT 200
 
-static void futex(_Atomic uint32_t *word, int operation, uint32_t value)
+/* How often a fork that waits for a lock looks whether it has to give way, and how many looks it waits for a lock
+ * whose holder may be one that waits for it. */
+#define LOOK_NS 5000000
+#define LOOKS_MAX 20
+
+#define NAP_NS 100000
+
+/* for_ns: 0: as long as it takes. */
+static void futex(_Atomic uint32_t *word, int operation, uint32_t value, long for_ns)
 {
     int saved_errno = errno;
+    long timeout[2] = {0, for_ns}; /* the kernel's timespec */
 
-    syscall(SYS_futex, word, operation | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
+    syscall(SYS_futex, word, operation | FUTEX_PRIVATE_FLAG, value, for_ns != 0 ? timeout : NULL,
+            NULL, 0);
     errno = saved_errno;
 }
 
-static void note_held(const struct np_lock *lock)
+static bool is_rising(const struct np_lock *lock)
 {
-    NP_ASSERT(lock->rank == 0 || (ranks_held >> lock->rank) == 0);
-    ranks_held |= UINT32_C(1) << lock->rank;
+    if (lock->rank == 0 || np_thread_forks_inside)
+        return true;
+    for (uint32_t rank = lock->rank; rank <= NP_RANK_META; rank++)
+        if (locks_held[rank] != NULL)
+            return false;
+    return true;
 }
 
 static bool try_from_free(struct np_lock *lock, uint32_t to)
@@ -53,12 +74,27 @@ static bool try_from_free(struct np_lock *lock, uint32_t to)
                                                    memory_order_acquire, memory_order_relaxed);
 }
 
+/* As holder, and not for a fork. What an interrupted critical section has noted stays noted. */
+static bool try_to_hold(struct np_lock *lock, uint32_t to)
+{
+    bool is_noted = locks_held[lock->rank] == NULL;
+
+    NP_ASSERT(is_rising(lock));
+    if (is_noted)
+        locks_held[lock->rank] = lock;
+    if (try_from_free(lock, to))
+        return true;
+    if (is_noted)
+        locks_held[lock->rank] = NULL;
+    return false;
+}
+
 static bool try_spinning(struct np_lock *lock)
 {
     for (unsigned spin = 0; spin < SPIN_COUNT; spin++) {
         uint32_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
 
-        if (word == FREE && try_from_free(lock, HELD))
+        if (word == FREE && try_to_hold(lock, HELD))
             return true;
         if (word >= HELD_FOR_FORK)
             return false;
@@ -67,33 +103,35 @@ static bool try_spinning(struct np_lock *lock)
     return false;
 }
 
-/* Sleeps until the lock is ours in state `to`; false when a fork has it, or nobody can. */
-static bool wait_for(struct np_lock *lock, uint32_t to)
+/* Sleeps until the holder has let go, or for a time (0: without limit). It may have, or not. */
+static void sleep_on(struct np_lock *lock, uint32_t word, long for_ns)
+{
+    if (word == HELD &&
+        !atomic_compare_exchange_strong_explicit(&lock->word, &word, HELD_AWAITED,
+                                                 memory_order_relaxed, memory_order_relaxed))
+        return;
+    futex(&lock->word, FUTEX_WAIT, HELD_AWAITED, for_ns);
+}
+
+/* Sleeps until the lock is ours; false when a fork has it, or nobody can. */
+static bool wait_for(struct np_lock *lock)
 {
     for (;;) {
         uint32_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
 
-        if (word == FREE) {
-            if (try_from_free(lock, to))
-                return true;
-            continue;
-        }
         if (word >= HELD_FOR_FORK)
             return false;
-        if (word == HELD &&
-            !atomic_compare_exchange_strong_explicit(&lock->word, &word, HELD_AWAITED,
-                                                     memory_order_relaxed, memory_order_relaxed))
-            continue;
-        futex(&lock->word, FUTEX_WAIT, HELD_AWAITED);
+        if (word != FREE)
+            sleep_on(lock, word, 0);
+        else if (try_to_hold(lock, HELD_AWAITED))
+            return true;
     }
 }
 
 bool np_lock_try(struct np_lock *lock)
 {
-    if (NP_LIKELY(try_from_free(lock, HELD)) || try_spinning(lock)) {
-        note_held(lock);
+    if (NP_LIKELY(try_to_hold(lock, HELD)) || try_spinning(lock))
         return true;
-    }
     return np_thread_is_forking && atomic_load(&lock->word) == HELD_FOR_FORK;
 }
 
@@ -105,25 +143,30 @@ bool np_lock_acquire(struct np_lock *lock)
      * forks) is not there to release it. */
     if (np_thread_is_forking)
         return false;
-    if (!wait_for(lock, HELD_AWAITED))
-        return np_thread_is_forking && atomic_load(&lock->word) == HELD_FOR_FORK;
-    note_held(lock);
-    return true;
+    return wait_for(lock) ||
+           (np_thread_is_forking && atomic_load(&lock->word) == HELD_FOR_FORK);
 }
 
 void np_lock_release(struct np_lock *lock)
 {
+    uint32_t word;
+
     if (NP_UNLIKELY(np_thread_is_forking &&
                     atomic_load_explicit(&lock->word, memory_order_relaxed) == HELD_FOR_FORK))
         return; /* the fork holds it, not this critical section */
-    ranks_held &= ~(UINT32_C(1) << lock->rank);
-    if (atomic_exchange_explicit(&lock->word, FREE, memory_order_release) == HELD_AWAITED)
-        futex(&lock->word, FUTEX_WAKE, 1);
+    word = atomic_exchange_explicit(&lock->word, FREE, memory_order_release);
+    if (locks_held[lock->rank] == lock)
+        locks_held[lock->rank] = NULL; /* before the system call, at the end of which signals come */
+    if (word == HELD_AWAITED)
+        futex(&lock->word, FUTEX_WAKE, 1, 0);
 }
 
 bool np_lock_is_any_held(void)
 {
-    return ranks_held != 0;
+    for (uint32_t rank = 0; rank <= NP_RANK_META; rank++)
+        if (locks_held[rank] != NULL)
+            return true;
+    return false;
 }
 
 bool np_lock_is_held_for_fork(const struct np_lock *lock)
@@ -138,17 +181,92 @@ void np_lock_abandon(struct np_lock *lock)
     atomic_store(&lock->word, ABANDONED);
 }
 
+/* A signal handler that forks may have interrupted this very thread inside the critical section; it goes on there in
+ * parent and child alike, so the lock stays as it is. */
+bool np_lock_is_own(const struct np_lock *lock)
+{
+    return locks_held[lock->rank] == lock &&
+           atomic_load_explicit(&lock->word, memory_order_relaxed) != FREE;
+}
+
+/* Two forks at a time are kept apart by the caller, so the lock is never in state 3 here. Who holds it may be in a
+ * handler that waits for our fork: then we give way. Or our own handler forks, and the holder waits for a lock that we
+ * have: then we do without after a while. */
+static void hold_for_fork(struct np_lock *lock)
+{
+    bool is_inside = np_lock_is_any_held();
+
+    for (unsigned looks = 0; !try_from_free(lock, HELD_FOR_FORK);) {
+        uint32_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
+
+        if (word == ABANDONED || (is_inside && ++looks == LOOKS_MAX))
+            return;
+        if (!is_inside && np_lock_must_give_way())
+            return;
+        if (word != FREE)
+            sleep_on(lock, word, LOOK_NS);
+    }
+    futex(&lock->word, FUTEX_WAKE, INT_MAX, 0);
+}
+
+/* In a child: who had the lock, and not for the fork, is not here. */
+static bool is_orphaned(const struct np_lock *lock)
+{
+    uint32_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
+
+    return (word == HELD || word == HELD_AWAITED) && !np_lock_is_own(lock);
+}
+
 void np_lock_fork(struct np_lock *lock, enum np_fork_phase phase)
 {
     if (phase == NP_FORK_PREPARE) {
-        /* A signal handler that forks may have interrupted this very thread inside the critical
-         * section; it goes on there in parent and child alike, so the lock stays as it is. */
-        if ((ranks_held >> lock->rank) & 1)
-            return;
-        /* Two forks at a time are kept apart by the caller, so the lock is never in state 3 here. */
-        wait_for(lock, HELD_FOR_FORK);
-        futex(&lock->word, FUTEX_WAKE, INT_MAX);
+        if (!has_given_way && !np_lock_is_own(lock))
+            hold_for_fork(lock);
     } else if (atomic_load_explicit(&lock->word, memory_order_relaxed) == HELD_FOR_FORK) {
         atomic_store_explicit(&lock->word, FREE, memory_order_release);
+    } else if (phase == NP_FORK_CHILD && is_orphaned(lock)) {
+        np_lock_abandon(lock);
     }
+}
+
+void np_lock_begin_fork_inside(void)
+{
+    atomic_fetch_add(&forks_inside, 1);
+}
+
+void np_lock_end_fork_inside(void)
+{
+    if (atomic_fetch_sub(&forks_inside, 1) == 1)
+        futex(&forks_inside, FUTEX_WAKE, INT_MAX, 0);
+}
+
+bool np_lock_must_give_way(void)
+{
+    if (!np_lock_is_any_held() && atomic_load(&forks_inside) > 0)
+        has_given_way = true;
+    return has_given_way;
+}
+
+bool np_lock_has_given_way(void)
+{
+    uint32_t count;
+
+    if (!has_given_way)
+        return false;
+    has_given_way = false;
+    while ((count = atomic_load(&forks_inside)) > 0)
+        futex(&forks_inside, FUTEX_WAIT, count, LOOK_NS);
+    return true;
+}
+
+void np_lock_nap(void)
+{
+    static _Atomic uint32_t word; /* never changes */
+
+    futex(&word, FUTEX_WAIT, 0, NAP_NS);
+}
+
+void np_lock_forget_forks_inside(void)
+{
+    atomic_store(&forks_inside, 0);
 }

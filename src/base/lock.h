@@ -50,12 +50,38 @@ void np_lock_abandon(struct np_lock *lock);
 /* True in the thread that is between PREPARE and PARENT or CHILD. */
 extern NP_THREAD_LOCAL bool np_thread_is_forking;
 
+/* True in the thread that forks in a signal handler, inside an interrupted critical section of ours: ranks are not
+ * asked after then. */
+extern NP_THREAD_LOCAL bool np_thread_forks_inside;
+
 /* True while some thread of the process forks: callers may then exceed their usual limits. */
 extern _Atomic bool np_is_fork_under_way;
 
 /* True when this thread is inside a critical section of ours: a signal handler asks, before it waits for another thread
  * that may want the same lock. */
 bool np_lock_is_any_held(void);
+
+/* True when it is inside that of this lock. */
+bool np_lock_is_own(const struct np_lock *lock);
+
+/* A handler that has interrupted a critical section of ours, and forks, waits between these two for
+ * the fork of another thread; that one waits for the lock of the critical section, and has to give
+ * way. */
+void np_lock_begin_fork_inside(void);
+void np_lock_end_fork_inside(void);
+
+/* True if PREPARE, in this thread, is to go no further: np_lock_fork does nothing any more, and the
+ * caller undoes it by PARENT. */
+bool np_lock_must_give_way(void);
+
+/* True if it has; then waits until those inside have forked, and PREPARE may begin again. */
+bool np_lock_has_given_way(void);
+
+/* Sleeps for 100 us, or less. */
+void np_lock_nap(void);
+
+/* For the child: whoever waited is not there. */
+void np_lock_forget_forks_inside(void);
 
 /* True when this lock is held for a fork by another thread, or abandoned. */
 bool np_lock_is_held_for_fork(const struct np_lock *lock);

@@ -375,6 +375,7 @@ static void close_idle_slabs(void)
 
 bool np_core_trim(size_t pad_bytes)
 {
+    np_depot_settle_aside();
     close_idle_slabs();
     np_depot_trim();
     return np_return_all(pad_bytes);

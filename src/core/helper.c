@@ -282,15 +282,25 @@ void np_helper_want(const void *caller)
     }
 }
 
+/* A signal handler forks inside a critical section that the helper may be waiting for: then we do
+ * not wait for it, and the child loses what it holds, as it does with other threads. Nor do we where
+ * such a handler waits for us. */
+static bool try_keep(void)
+{
+    if (np_lock_is_any_held())
+        return false;
+    while (pthread_mutex_trylock(&working) != 0) {
+        if (np_lock_must_give_way())
+            return false;
+        np_lock_nap();
+    }
+    return true;
+}
+
 void np_helper_fork(enum np_fork_phase phase)
 {
     if (phase == NP_FORK_PREPARE) {
-        /* A signal handler forks inside a critical section that the helper may be waiting for:
-         * then we do not wait for it, and the child loses what it holds, as it does with other
-         * threads. */
-        is_kept = !np_lock_is_any_held();
-        if (is_kept)
-            pthread_mutex_lock(&working);
+        is_kept = try_keep();
         return;
     }
     if (phase == NP_FORK_CHILD) {

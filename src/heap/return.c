@@ -4,6 +4,7 @@
 #include "arena.h"
 #include "bits.h"
 #include "depot.h"
+#include "lock.h"
 #include "meta.h"
 #include "returned.h"
 #include "slab.h"
@@ -76,6 +77,7 @@ struct round {
     void *pool_link;
     struct round *next; /* of all rounds; fixed */
     bool is_remembered;
+    const void *user; /* an address in the thread-local memory of the thread that has it */
     size_t want_granules;
     size_t granules; /* of the ranges */
     unsigned slab_count;
@@ -217,6 +219,9 @@ void np_return_settle_in_child(void)
 {
     for (struct round *round = atomic_load_explicit(&newest_round, memory_order_acquire);
          round != NULL; round = round->next) {
+        /* A handler forks, and our own visits go on when it returns. */
+        if (round->user == &np_thread_is_forking)
+            continue;
         for (unsigned at = 0; at < round->slab_count; at++)
             if (round->slabs[at] != NULL)
                 np_depot_settle(round->slabs[at]);
@@ -235,6 +240,7 @@ static bool purge_slabs(size_t want_granules, size_t *gone)
     if (round == NULL)
         return false;
     remember(round);
+    round->user = &np_thread_is_forking;
     round->want_granules = want_granules;
     round->granules = round->range_count = 0;
     fill_round(round);

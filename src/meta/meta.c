@@ -84,50 +84,56 @@ static void append(void **list, void *records)
 }
 
 /* Before a fork: what is free is for the other threads, so that forks cost no fresh records. The list that is walked is
- * what they gave since the usual lock was taken. */
+ * what they gave since the usual lock was taken. The second lock is not waited for, here nor below: its holder may be in
+ * a signal handler that waits to fork. */
 static void lend_free_records(struct np_pool *pool)
 {
-    (void)np_lock_acquire(&pool->for_forks.lock);
+    if (!np_lock_try(&pool->for_forks.lock))
+        return;
     append(&pool->for_forks.free_records, pool->usual.free_records);
     pool->usual.free_records = NULL;
     np_lock_release(&pool->for_forks.lock);
 }
 
-/* After it: back to the usual part, whose list has only what was given meanwhile. */
+/* After it: back to the usual part, whose lock the fork still has. What is given to the second part later comes back
+ * after the next fork. */
 static void join_parts(struct np_pool *pool)
 {
-    void *records;
-
-    (void)np_lock_acquire(&pool->for_forks.lock);
-    records = pool->for_forks.free_records;
+    if (!np_lock_try(&pool->for_forks.lock))
+        return;
+    append(&pool->usual.free_records, pool->for_forks.free_records);
     pool->for_forks.free_records = NULL;
     np_lock_release(&pool->for_forks.lock);
-    (void)np_lock_acquire(&pool->usual.lock); /* forks are one at a time, and this one is over */
-    append(&pool->usual.free_records, records);
-    np_lock_release(&pool->usual.lock);
+}
+
+/* In a child of a fork that has not had the lock. A signal handler may have forked inside this very thread's critical
+ * section: all stays as it is. Or the fork had to do without, and who was at work is not here: its records are lost. */
+static void begin_anew_if_orphaned(struct np_pool *pool)
+{
+    np_lock_fork(&pool->usual.lock, NP_FORK_CHILD);
+    if (np_lock_is_held_for_fork(&pool->usual.lock))
+        pool->usual = (struct np_pool_part)NP_POOL_PART_INIT;
 }
 
 void np_pool_fork(struct np_pool *pool, enum np_fork_phase phase)
 {
     if (phase == NP_FORK_PREPARE)
         np_lock_fork(&pool->usual.lock, phase);
-    /* A signal handler forks inside this very thread's critical section: all stays as it is. */
-    if (!np_lock_is_held_for_fork(&pool->usual.lock))
+    if (!np_lock_is_held_for_fork(&pool->usual.lock)) {
+        if (phase == NP_FORK_CHILD)
+            begin_anew_if_orphaned(pool);
         return;
+    }
     if (phase == NP_FORK_PREPARE) {
         lend_free_records(pool);
         return;
     }
-    np_lock_fork(&pool->usual.lock, phase);
-    if (phase == NP_FORK_CHILD) {
-        /* A thread that is not here any more was at work there: its records are lost. */
-        if (!np_lock_try(&pool->for_forks.lock)) {
-            pool->for_forks = (struct np_pool_part)NP_POOL_PART_INIT;
-            return;
-        }
-        np_lock_release(&pool->for_forks.lock);
-    }
+    /* A thread that is not in the child was at work there: its records are lost. */
+    if (phase == NP_FORK_CHILD && !np_lock_is_own(&pool->for_forks.lock) &&
+        atomic_load_explicit(&pool->for_forks.lock.word, memory_order_relaxed) != 0)
+        pool->for_forks = (struct np_pool_part)NP_POOL_PART_INIT;
     join_parts(pool);
+    np_lock_fork(&pool->usual.lock, phase);
 }
 
 size_t np_pool_mapped_bytes(void)

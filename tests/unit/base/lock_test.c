@@ -222,6 +222,80 @@ static void a_fork_in_a_critical_section_leaves_it_alone(void **state)
     assert_int_equal(attempts_of_another_thread(), 3);
 }
 
+/* As in a signal handler that forks: holds the lock, and waits for the fork of another thread. */
+static void *fork_inside(void *unused)
+{
+    (void)unused;
+    assert_true(np_lock_acquire(&lock));
+    np_lock_begin_fork_inside();
+    atomic_store(&step, 1);
+    wait_for_step(2);
+    np_lock_end_fork_inside();
+    np_lock_release(&lock);
+    return NULL;
+}
+
+static void a_fork_gives_way_to_one_inside(void **state)
+{
+    static struct np_lock other = NP_LOCK_INIT(NP_RANK_BREAK);
+    pthread_t holder;
+
+    (void)state;
+    atomic_store(&step, 0);
+    pthread_create(&holder, NULL, fork_inside, NULL);
+    wait_for_step(1);
+    np_lock_fork(&other, NP_FORK_PREPARE); /* nobody has it */
+    np_lock_fork(&lock, NP_FORK_PREPARE);  /* would wait for ever */
+    assert_true(np_lock_must_give_way());
+    np_lock_fork(&lock, NP_FORK_PARENT);
+    np_lock_fork(&other, NP_FORK_PARENT);
+    assert_int_equal(atomic_load(&other.word), 0);
+    assert_int_not_equal(atomic_load(&lock.word), 0);
+    atomic_store(&step, 2);
+    assert_true(np_lock_has_given_way());
+    assert_false(np_lock_has_given_way());
+    pthread_join(holder, NULL);
+    np_lock_fork(&lock, NP_FORK_PREPARE);
+    assert_int_equal(attempts_of_another_thread(), 4);
+    np_lock_fork(&lock, NP_FORK_PARENT);
+}
+
+/* Its holder may wait for the lock that the handler has interrupted us with. */
+static void a_fork_inside_does_without_a_lock_in_the_end(void **state)
+{
+    static struct np_lock own = NP_LOCK_INIT(NP_RANK_META);
+    pthread_t holder;
+
+    (void)state;
+    assert_true(np_lock_acquire(&own));
+    atomic_store(&step, 0);
+    pthread_create(&holder, NULL, hold_for_a_while, NULL);
+    wait_for_step(1);
+    np_lock_fork(&lock, NP_FORK_PREPARE);
+    np_lock_fork(&own, NP_FORK_PREPARE);
+    assert_false(np_lock_must_give_way());
+    assert_true(np_lock_is_own(&own));
+    assert_false(np_lock_is_own(&lock));
+    np_lock_fork(&own, NP_FORK_PARENT);
+    np_lock_fork(&lock, NP_FORK_PARENT);
+    atomic_store(&step, 2);
+    pthread_join(holder, NULL);
+    np_lock_release(&own);
+    assert_false(np_lock_is_any_held());
+    assert_int_equal(attempts_of_another_thread(), 3);
+}
+
+/* In the child nobody waits for who is not there. */
+static void a_lock_that_the_fork_had_to_do_without_is_abandoned(void **state)
+{
+    static struct np_lock orphan = {1, NP_RANK_DEPOT}; /* held, by another thread */
+
+    (void)state;
+    np_lock_fork(&orphan, NP_FORK_CHILD);
+    assert_false(np_lock_acquire(&orphan));
+    assert_true(np_lock_is_held_for_fork(&orphan));
+}
+
 /* The signal that a child dies of which takes one lock of each rank, in this order; 0: none. */
 static int signal_of(uint32_t first_rank, uint32_t second_rank)
 {
@@ -265,6 +339,9 @@ int main(void)
         cmocka_unit_test(a_fork_waits_for_the_holder),
         cmocka_unit_test(sleepers_do_not_sleep_through_a_fork),
         cmocka_unit_test(a_fork_in_a_critical_section_leaves_it_alone),
+        cmocka_unit_test(a_fork_gives_way_to_one_inside),
+        cmocka_unit_test(a_fork_inside_does_without_a_lock_in_the_end),
+        cmocka_unit_test(a_lock_that_the_fork_had_to_do_without_is_abandoned),
         cmocka_unit_test(ranks_rise_or_a_debug_build_dies),
     };
 
