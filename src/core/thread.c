@@ -207,7 +207,12 @@ struct np_heap *np_thread_heap(void)
         detach(heap);
         return NULL;
     }
-    np_thread_at_end(end_thread);
+    /* A thread whose end would go unnoticed is served as one that has ended. */
+    if (!np_thread_at_end(end_thread)) {
+        detach(heap);
+        thread_state = THREAD_OVER;
+        return NULL;
+    }
     return heap;
 }
 

@@ -4,6 +4,7 @@
 #include "thread_end.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "attr.h"
@@ -14,30 +15,32 @@ static void run(void *end)
     ((void (*)(void))(uintptr_t)end)();
 }
 
-#if defined(__GLIBC__)
+#if defined(__GLIBC__) && !defined(NP_THREAD_END_BY_KEY)
 
 extern int __cxa_thread_atexit_impl(void (*destroy)(void *), void *object, void *library);
 extern void *__dso_handle __attribute__((visibility("hidden")));
 
-void np_thread_at_end(void (*end)(void))
+bool np_thread_at_end(void (*end)(void))
 {
-    (void)__cxa_thread_atexit_impl(run, (void *)(uintptr_t)end, &__dso_handle);
+    return __cxa_thread_atexit_impl(run, (void *)(uintptr_t)end, &__dso_handle) == 0;
 }
 
 #else
 
 static pthread_key_t key;
+static bool has_key;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void make_key(void)
 {
-    (void)pthread_key_create(&key, run);
+    has_key = pthread_key_create(&key, run) == 0;
 }
 
-void np_thread_at_end(void (*end)(void))
+/* Without a key of our own, 0 would be one of the program's. */
+bool np_thread_at_end(void (*end)(void))
 {
     (void)pthread_once(&once, make_key);
-    (void)pthread_setspecific(key, (void *)(uintptr_t)end);
+    return has_key && pthread_setspecific(key, (void *)(uintptr_t)end) == 0;
 }
 
 #endif
