@@ -284,12 +284,14 @@ static bool is_free_run_of(const struct np_run *run, const struct np_arena *aren
  * does have its edge there. */
 static struct np_run *free_run_before(const struct np_arena *arena, uintptr_t address)
 {
-    struct np_run *run = np_run_is_stretch_start(arena, address)
-                             ? NULL
-                             : np_run_at_edge(address - NP_GRANULE_BYTES);
+    struct np_run *run;
 
+    /* Before the look at the top, which may end where an older stretch begins. */
+    if (np_run_is_stretch_start(arena, address))
+        return NULL;
     if (arena->top != NULL && np_run_end(arena->top) == address)
         return arena->top;
+    run = np_run_at_edge(address - NP_GRANULE_BYTES);
     return is_free_run_of(run, arena) && np_run_end(run) == address ? run : NULL;
 }
 

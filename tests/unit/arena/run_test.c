@@ -1,7 +1,10 @@
 /* Runs are taken, given, grown and shrunk at random, against the model, for every system page
  * size. */
+#include "os.h"
 #include "returned.h"
+#include "run.h"
 #include "run_model.h"
+#include "window.h"
 
 enum { STEPS = 1500 };
 
@@ -240,6 +243,39 @@ static void neighbours_merge(void **state)
     assert_int_equal(model_take(7 * COUNT, NP_GRANULE_BYTES, 0, NP_MAY_GROW)->start, start);
 }
 
+/* The newest stretch may end, with the top, where an older one begins. */
+static void stretches_that_touch_are_not_joined(void **state)
+{
+    uintptr_t base = (uintptr_t)np_os_reserve(2 * NP_WINDOW_BYTES, NP_WINDOW_BYTES);
+    uintptr_t border = base + NP_WINDOW_BYTES;
+    struct np_stretch older = {.start = border, .end = border, .limit = border + NP_WINDOW_BYTES};
+    struct np_stretch newer = {.start = base, .end = base, .limit = border, .next = &older};
+    struct np_arena *arena = np_arena_make();
+    struct np_run *first;
+    struct np_run *rest;
+
+    (void)state;
+    assert_true(base != 0 && arena != NULL);
+    assert_true(np_window_ensure(base) != NULL && np_window_ensure(border) != NULL);
+    assert_true(np_lock_acquire(&arena->lock));
+    arena->stretches = &older;
+    np_run_append(arena, border, border + NP_WINDOW_BYTES, np_run_record_take(border));
+    first = np_run_carve(arena, 16, NP_GRANULE_BYTES, NP_RUN_MEDIUM);
+    assert_true(first != NULL && first->start == border);
+    rest = arena->top;
+    np_run_unfile(arena, rest);
+    arena->stretches = &newer;
+    (void)np_run_file(arena, rest);
+    np_run_append(arena, base, border, np_run_record_take(base));
+    assert_true(arena->top != NULL && np_run_end(arena->top) == border);
+
+    np_run_mark_touched(first, 0);
+    np_run_count_lent(arena, (size_t)0 - first->granule_count);
+    np_run_file_and_release(arena, first);
+    assert_true(np_run_end(arena->top) == border);
+    assert_null(np_arena_audit(arena));
+}
+
 static void alignment_is_found_without_waste_where_luck_has_it(void **state)
 {
     struct lent *block;
@@ -382,6 +418,7 @@ int main(void)
         cmocka_unit_test(the_top_is_taken_last),
         cmocka_unit_test(resident_runs_are_preferred_among_near_fits),
         cmocka_unit_test(neighbours_merge),
+        cmocka_unit_test(stretches_that_touch_are_not_joined),
         cmocka_unit_test(alignment_is_found_without_waste_where_luck_has_it),
         cmocka_unit_test(only_starts_of_lent_runs_are_found),
         cmocka_unit_test(fresh_memory_is_not_written_to_be_cleared),
