@@ -429,6 +429,9 @@ static uintptr_t cut_top(struct np_arena *arena, size_t want, size_t keep_bytes,
         while (count < want && at > top->resident_from) {
             size_t step = np_min(64, at - top->resident_from);
 
+            /* The last steps are pages: who wants little may be in a hurry. */
+            if (np_run_count_resident(top, at - step, at) > want - count)
+                step = np_min(step, page_bytes >> NP_GRANULE_SHIFT);
             count += np_run_count_resident(top, at - step, at);
             at -= step;
         }
