@@ -25,8 +25,9 @@ NP_THREAD_LOCAL bool np_thread_is_forking;
 NP_THREAD_LOCAL bool np_thread_forks_inside;
 _Atomic bool np_is_fork_under_way;
 
-/* By rank, the lock that this thread holds: a thread has one of each at the most. Set before the lock is taken and
- * cleared after it is freed, since a signal handler that forks looks here. volatile: for that same thread. */
+/* By rank, the lock that this thread holds: a thread has one of each at the most. Set before the
+ * lock is taken and cleared after it is freed, since a signal handler that forks looks here.
+ * volatile: for that same thread. */
 static NP_THREAD_LOCAL const struct np_lock *volatile locks_held[NP_RANK_META + 1];
 
 /* Threads that wait for another one's fork with locks of ours in hand. */
@@ -38,8 +39,8 @@ enum { FREE, HELD, HELD_AWAITED, HELD_FOR_FORK, ABANDONED };
 /* A critical section of ours lasts some 100 ns; spinning that long is cheaper than sleeping. */
 #define SPIN_COUNT 200
 
-/* How often a fork that waits for a lock looks whether it has to give way, and how many looks it waits for a lock
- * whose holder may be one that waits for it. */
+/* How often a fork that waits for a lock looks whether it has to give way, and how many looks it
+ * waits for a lock whose holder may be one that waits for it. */
 #define LOOK_NS 5000000
 #define LOOKS_MAX 20
 
@@ -139,8 +140,8 @@ bool np_lock_acquire(struct np_lock *lock)
 {
     if (np_lock_try(lock))
         return true;
-    /* In the child, before our handler has run, the holder of what was not held for the fork (the locks of the arena for
-     * forks) is not there to release it. */
+    /* In the child, before our handler has run, the holder of what was not held for the fork
+     * (the locks of the arena for forks) is not there to release it. */
     if (np_thread_is_forking)
         return false;
     return wait_for(lock) ||
@@ -181,17 +182,17 @@ void np_lock_abandon(struct np_lock *lock)
     atomic_store(&lock->word, ABANDONED);
 }
 
-/* A signal handler that forks may have interrupted this very thread inside the critical section; it goes on there in
- * parent and child alike, so the lock stays as it is. */
+/* A signal handler that forks may have interrupted this very thread inside the critical section;
+ * it goes on there in parent and child alike, so the lock stays as it is. */
 bool np_lock_is_own(const struct np_lock *lock)
 {
     return locks_held[lock->rank] == lock &&
            atomic_load_explicit(&lock->word, memory_order_relaxed) != FREE;
 }
 
-/* Two forks at a time are kept apart by the caller, so the lock is never in state 3 here. Who holds it may be in a
- * handler that waits for our fork: then we give way. Or our own handler forks, and the holder waits for a lock that we
- * have: then we do without after a while. */
+/* Two forks at a time are kept apart by the caller, so the lock is never in state 3 here. Who
+ * holds it may be in a handler that waits for our fork: then we give way. Or our own handler
+ * forks, and the holder waits for a lock that we have: then we do without after a while. */
 static void hold_for_fork(struct np_lock *lock)
 {
     bool is_inside = np_lock_is_any_held();

@@ -1,14 +1,13 @@
 /* A ranked lock that a forking thread may hold without anybody waiting for it.
  *
  * fork() runs our prepare handler before libc takes its own locks (stdio's among them). So while a
- * thread forks with our locks held, another thread may hold stdio's lock and want one of ours; if it
- * waited, fork would never end. Therefore np_lock_acquire answers false instead of waiting when the
- * lock is held for a fork, and every caller has a way to do without (another arena, a slab of its
- * own, a list of things to do later). The forking thread itself passes freely meanwhile.
+ * thread forks with our locks held, another thread may hold stdio's lock and want one of ours; if
+ * it waited, fork would never end. Therefore np_lock_acquire answers false instead of waiting when
+ * the lock is held for a fork, and every caller has a way to do without (another arena, a slab of
+ * its own, a list of things to do later). The forking thread itself passes freely meanwhile.
  *
- * A thread takes locks in rising rank only; debug builds check it.
- * No system call but the futex itself is made under a lock, except where a comment at the lock says.
- */
+ * A thread takes locks in rising rank only; debug builds check it. No system call but the futex
+ * itself is made under a lock, except where a comment at the lock says. */
 #ifndef NP_BASE_LOCK_H
 #define NP_BASE_LOCK_H
 
@@ -43,22 +42,22 @@ void np_lock_release(struct np_lock *lock);
  * and CHILD free it. Call for all locks in rising rank. */
 void np_lock_fork(struct np_lock *lock, enum np_fork_phase phase);
 
-/* In the child of a fork, for a lock that was not kept for it: a thread that is not in the child may have held it,
- * amid changes. From now on nobody gets it: np_lock_acquire answers false. */
+/* In the child of a fork, for a lock that was not kept for it: a thread that is not in the child
+ * may have held it, amid changes. From now on nobody gets it: np_lock_acquire answers false. */
 void np_lock_abandon(struct np_lock *lock);
 
 /* True in the thread that is between PREPARE and PARENT or CHILD. */
 extern NP_THREAD_LOCAL bool np_thread_is_forking;
 
-/* True in the thread that forks in a signal handler, inside an interrupted critical section of ours: ranks are not
- * asked after then. */
+/* True in the thread that forks in a signal handler, inside an interrupted critical section of
+ * ours: ranks are not asked after then. */
 extern NP_THREAD_LOCAL bool np_thread_forks_inside;
 
 /* True while some thread of the process forks: callers may then exceed their usual limits. */
 extern _Atomic bool np_is_fork_under_way;
 
-/* True when this thread is inside a critical section of ours: a signal handler asks, before it waits for another thread
- * that may want the same lock. */
+/* True when this thread is inside a critical section of ours: a signal handler asks, before it
+ * waits for another thread that may want the same lock. */
 bool np_lock_is_any_held(void);
 
 /* True when it is inside that of this lock. */

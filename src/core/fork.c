@@ -1,13 +1,12 @@
-/* The handlers that fork runs: all our locks are taken in rising rank, held while the kernel copies the address space,
- * and freed on both sides. While they are held nobody waits for them (lock.h), so it does not matter
- * which locks of libc or of the program the other threads hold.
+/* The handlers that fork runs: all our locks are taken in rising rank, held while the kernel copies
+ * the address space, and freed on both sides. While they are held nobody waits for them (lock.h),
+ * so it does not matter which locks of libc or of the program the other threads hold.
  *
- * A handler of a signal may fork, too, wherever it has interrupted us. The lock of a critical section that it is inside
- * of stays as it is; nothing may wait for that one then.
+ * A handler of a signal may fork, too, wherever it has interrupted us. The lock of a critical
+ * section that it is inside of stays as it is; nothing may wait for that one then.
  *
- * In the child only the forking thread exists. The others' heaps, with the slabs they held open, are lost to
- * it, as their stacks are; the slabs' live blocks can be freed as always.
- */
+ * In the child only the forking thread exists. The others' heaps, with the slabs they held open,
+ * are lost to it, as their stacks are; the slabs' live blocks can be freed as always. */
 #include "fork.h"
 
 #include <pthread.h>
@@ -20,7 +19,8 @@
 #include "return.h"
 #include "thread.h"
 
-/* Keeps two forking threads apart; not ranked, since it is taken before everything else and never by malloc. */
+/* Keeps two forking threads apart; not ranked, since it is taken before everything else and
+ * never by malloc. */
 static pthread_mutex_t one_fork = PTHREAD_MUTEX_INITIALIZER;
 
 static void each_lock(enum np_fork_phase phase)
@@ -32,8 +32,8 @@ static void each_lock(enum np_fork_phase phase)
     np_return_fork(phase);
 }
 
-/* From prepare to the end no signal handler runs in the forking thread: one that forks, too, would wait for its own
- * thread. Signals of a crash are let through. */
+/* From prepare to the end no signal handler runs in the forking thread: one that forks, too,
+ * would wait for its own thread. Signals of a crash are let through. */
 static sigset_t signals_before;
 
 static void block_signals(sigset_t *before)
@@ -47,8 +47,8 @@ static void block_signals(sigset_t *before)
     (void)pthread_sigmask(SIG_BLOCK, &all, before);
 }
 
-/* In a handler that has interrupted a critical section, whoever forks at the moment has to give way. Nobody waits with
- * signals blocked. */
+/* In a handler that has interrupted a critical section, whoever forks at the moment has to give
+ * way. Nobody waits with signals blocked. */
 static void begin(void)
 {
     bool is_inside = np_lock_is_any_held();
@@ -92,9 +92,9 @@ void np_fork_prepare(void)
     }
 }
 
-/* What others have put aside meanwhile. Not before the end: this waits for locks, and who holds them may be in a handler
- * that waits to fork. Inside a critical section of our own, which a handler has interrupted, no
- * lock may be waited for: then it is left to the next fork or trim. */
+/* What others have put aside meanwhile. Not before the end: this waits for locks, and who holds
+ * them may be in a handler that waits to fork. Inside a critical section of our own, which a
+ * handler has interrupted, no lock may be waited for: then it is left to the next fork or trim. */
 static void settle(void)
 {
     if (np_lock_is_any_held())

@@ -165,7 +165,8 @@ static void attach(struct np_heap *heap)
     np_thread_apply_knobs();
 }
 
-/* Takes a slot of the size and gives it back: the next request of it is served without new memory. */
+/* Takes a slot of the size and gives it back: the next request of it is served without new
+ * memory. */
 static bool has_slot_for_registration(struct np_heap *heap)
 {
     void *slot = np_heap_take(heap, NP_THREAD_END_BYTES, NP_MAY_GROW);
@@ -201,8 +202,8 @@ struct np_heap *np_thread_heap(void)
     /* The first thread's heap lives as long as the process. */
     if (np_os_is_main_thread())
         return heap;
-    /* Registering allocates, which finds the heap attached; libc ends the process if that fails, so first it is made
-     * sure that it will not. */
+    /* Registering allocates, which finds the heap attached; libc ends the process if that fails,
+     * so first it is made sure that it will not. */
     if (!has_slot_for_registration(heap)) {
         detach(heap);
         return NULL;
@@ -245,8 +246,8 @@ void np_thread_apply_knobs(void)
         np_heap_fast = np_tune_get(NP_KNOB_PERTURB) == 0 ? own_heap : &np_empty_heap;
 }
 
-/* A parked heap is nobody's, so whoever took it off the list may act as its thread, and so may the holder of the
- * lock for the homeless one. */
+/* A parked heap is nobody's, so whoever took it off the list may act as its thread, and so may
+ * the holder of the lock for the homeless one. */
 void np_thread_trim_parked(void)
 {
     struct np_heap *taken = NULL;

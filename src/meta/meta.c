@@ -49,7 +49,8 @@ static void *take_locked(struct np_pool *pool, struct np_pool_part *part)
     return record;
 }
 
-/* The part that serves now, its lock held. The second one's is never held for a fork, so it is waited for. */
+/* The part that serves now, its lock held. The second one's is never held for a fork, so it is
+ * waited for. */
 static struct np_pool_part *lock_part(struct np_pool *pool)
 {
     if (NP_LIKELY(np_lock_acquire(&pool->usual.lock)))
@@ -83,9 +84,9 @@ static void append(void **list, void *records)
     *list = records;
 }
 
-/* Before a fork: what is free is for the other threads, so that forks cost no fresh records. The list that is walked is
- * what they gave since the usual lock was taken. The second lock is not waited for, here nor below: its holder may be in
- * a signal handler that waits to fork. */
+/* Before a fork: what is free is for the other threads, so that forks cost no fresh records. The
+ * list that is walked is what they gave since the usual lock was taken. The second lock is not
+ * waited for, here nor below: its holder may be in a signal handler that waits to fork. */
 static void lend_free_records(struct np_pool *pool)
 {
     if (!np_lock_try(&pool->for_forks.lock))
@@ -95,8 +96,8 @@ static void lend_free_records(struct np_pool *pool)
     np_lock_release(&pool->for_forks.lock);
 }
 
-/* After it: back to the usual part, whose lock the fork still has. What is given to the second part later comes back
- * after the next fork. */
+/* After it: back to the usual part, whose lock the fork still has. What is given to the second
+ * part later comes back after the next fork. */
 static void join_parts(struct np_pool *pool)
 {
     if (!np_lock_try(&pool->for_forks.lock))
@@ -106,8 +107,9 @@ static void join_parts(struct np_pool *pool)
     np_lock_release(&pool->for_forks.lock);
 }
 
-/* In a child of a fork that has not had the lock. A signal handler may have forked inside this very thread's critical
- * section: all stays as it is. Or the fork had to do without, and who was at work is not here: its records are lost. */
+/* In a child of a fork that has not had the lock. A signal handler may have forked inside this
+ * very thread's critical section: all stays as it is. Or the fork had to do without, and who was
+ * at work is not here: its records are lost. */
 static void begin_anew_if_orphaned(struct np_pool *pool)
 {
     np_lock_fork(&pool->usual.lock, NP_FORK_CHILD);

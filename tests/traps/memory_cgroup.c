@@ -1,7 +1,7 @@
 /* Trap: a memory cgroup that is full. The kernel ends the process or refuses, as it decides;
- * malloc neither hangs nor damages anything. And what is freed is really gone, also from between blocks that
- * stay: a program that keeps below the limit, taking and freeing many times as much, is not
- * ended. */
+ * malloc neither hangs nor damages anything. And what is freed is really gone, also from between
+ * blocks that stay: a program that keeps below the limit, taking and freeing many times as much,
+ * is not ended. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
