@@ -144,8 +144,7 @@ bool np_lock_acquire(struct np_lock *lock)
      * (the locks of the arena for forks) is not there to release it. */
     if (np_thread_is_forking)
         return false;
-    return wait_for(lock) ||
-           (np_thread_is_forking && atomic_load(&lock->word) == HELD_FOR_FORK);
+    return wait_for(lock);
 }
 
 void np_lock_release(struct np_lock *lock)

@@ -790,8 +790,8 @@ static uint32_t free_single(const struct np_slab *slab, uint32_t warm)
 
 static uint32_t free_loose(const struct np_slab *slab, uint32_t warm)
 {
-    uint64_t bits[LOOSE_WORDS] = {load_bits(slab, 0),
-                                  slab->slot_count > 64 ? load_bits(slab, 1) : 0};
+    const uint64_t bits[LOOSE_WORDS] = {load_bits(slab, 0),
+                                        slab->slot_count > 64 ? load_bits(slab, 1) : 0};
     uint32_t free_pages = 0;
 
     for (; warm != 0; warm &= warm - 1) {

@@ -365,9 +365,9 @@ static void *resize(struct neap_region *region, void *address, size_t need_bytes
     return payload_of(block);
 }
 
-void *neap_region_realloc(struct neap_region *region, void *address, size_t bytes)
+void *neap_region_realloc(struct neap_region *region, void *block, size_t bytes)
 {
-    unsigned char *payload = resize(region, address, block_bytes_for(bytes));
+    unsigned char *payload = resize(region, block, block_bytes_for(bytes));
 
     if (NEAP_REGION_GUARDS && payload != NULL)
         seal((struct block *)payload - 1, bytes);

@@ -312,9 +312,11 @@ static void append_piece(struct np_text *text, struct piece piece, size_t shown_
     for (size_t index = 0; index < shown_count; index++) {
         char character = piece.bytes[index];
 
-        np_text_char(text, character >= ' ' && character <= '~' ? character : '?');
+        if (character < ' ' || character > '~')
+            character = '?';
+        np_text_char(text, character);
     }
-    if (shown_count < piece.byte_count)
+    if (piece.byte_count > shown_max)
         np_text_string(text, "...");
 }
 
