@@ -116,6 +116,23 @@ static void set_current(struct np_heap *heap, unsigned class_index, struct np_sl
     rebuild_direct_of(heap, class_index);
 }
 
+static void give_reserve_back(struct np_heap *heap, size_t bytes)
+{
+    heap->reserved_bytes -= bytes;
+    np_return_give_reserve_back(bytes);
+}
+
+/* What is reserved and not needed; a unit more may be kept, or each slab that goes and comes would change the sum. */
+static void give_surplus_reserve_back(struct np_heap *heap)
+{
+    size_t limit_bytes = (size_t)np_tune_get(NP_KNOB_OPEN_BYTES);
+
+    while (NP_UNLIKELY(heap->reserved_bytes > 0) &&
+           (heap->open_bytes + 2 * NP_UNIT_BYTES <= limit_bytes + heap->reserved_bytes ||
+            np_return_is_reserve_too_large()))
+        give_reserve_back(heap, NP_UNIT_BYTES);
+}
+
 /* Takes a slab out of the heap, which then holds it without owning it. */
 static void disown(struct np_heap *heap, struct np_slab *slab)
 {
@@ -126,6 +143,7 @@ static void disown(struct np_heap *heap, struct np_slab *slab)
     heap->open_class[index] = heap->open_class[last];
     heap->open[index]->open_index = (uint8_t)index;
     heap->open_bytes -= np_slab_resident_bytes(slab);
+    give_surplus_reserve_back(heap);
     if (heap->current[slab->class_index] == slab)
         set_current(heap, slab->class_index, &np_empty_slab);
     /* Before the slab is closed: afterwards another heap may own it. */
@@ -227,15 +245,26 @@ static size_t most_open_bytes(const struct np_heap *heap)
     /* While a fork has the depots' locks, a closed slab could not be used again: rather too many are kept. */
     if (atomic_load_explicit(&np_is_fork_under_way, memory_order_relaxed))
         return SIZE_MAX;
-    return np_min((size_t)np_tune_get(NP_KNOB_OPEN_BYTES), heap->open_max_bytes);
+    return np_min((size_t)np_tune_get(NP_KNOB_OPEN_BYTES), heap->open_max_bytes) +
+           heap->reserved_bytes;
+}
+
+/* Whether the heap may hold a unit more than before. It is asked for where slots are needed, of one class more than there
+ * is room for; not where slabs are opened because they are freed into. Who sets the limit means it. */
+static bool reserve_more(struct np_heap *heap)
+{
+    if (heap->open_max_bytes != SIZE_MAX || np_tune_is_set(NP_KNOB_OPEN_BYTES) ||
+        !np_return_reserve(NP_UNIT_BYTES))
+        return false;
+    heap->reserved_bytes += NP_UNIT_BYTES;
+    np_return_excess(); /* there is so much less for what is retained */
+    return true;
 }
 
 static void close_surplus(struct np_heap *heap, const struct np_slab *except)
 {
-    size_t most_bytes = most_open_bytes(heap);
-
     while (heap->open_count > 1 &&
-           (heap->open_bytes > most_bytes || heap->open_count == NP_OPEN_MAX)) {
+           (heap->open_bytes > most_open_bytes(heap) || heap->open_count == NP_OPEN_MAX)) {
         struct np_slab *idle = find_idle(heap, except);
 
         if (idle == NULL)
@@ -454,8 +483,8 @@ static bool has_room_to_open(struct np_heap *heap)
 {
     struct np_slab *slab;
 
-    if (heap->open_bytes + NP_UNIT_BYTES <= most_open_bytes(heap) &&
-        heap->open_count + 1 < NP_OPEN_MAX)
+    if (heap->open_count + 1 < NP_OPEN_MAX &&
+        (heap->open_bytes + NP_UNIT_BYTES <= most_open_bytes(heap) || reserve_more(heap)))
         return true;
     if (heap->open_count <= 1)
         return true;
@@ -687,11 +716,13 @@ void np_heap_close_all(struct np_heap *heap)
     clear_shelves(heap);
     while (heap->open_count > 0)
         close_slab(heap, heap->open[heap->open_count - 1]);
+    give_reserve_back(heap, heap->reserved_bytes);
 }
 
 void np_heap_prepare_to_park(struct np_heap *heap)
 {
     clear_shelves(heap);
+    give_reserve_back(heap, heap->reserved_bytes);
     heap->last_pushed = NULL;
     memset(heap->made_count, 0, sizeof heap->made_count);
 }

@@ -2,7 +2,8 @@
  *
  * The heap's thread alone touches it, except for the counts that walkers read. Slabs it holds open are its
  * own: taking and freeing their slots needs no atomic instruction. It holds few, so that a sleeping
- * thread withholds little (P1): the memory that may be behind them is at most NEAP_OPEN_BYTES, 960 KiB unless set.
+ * thread withholds little (P1): the memory that may be behind them is at most NEAP_OPEN_BYTES, 960 KiB unless set;
+ * and, if it is not set, what the heap has reserved of the threshold, of which all heaps together may have three quarters.
  *
  * Where that is not enough for the classes in use, the heap does not close a slab that is at work for one that is needed
  * now, but has slots lent: those that are free on one page of a slab that nobody holds. They are live, to the slab.
@@ -43,6 +44,7 @@ struct np_heap {
     size_t open_bytes;
     size_t lent_bytes; /* of open_bytes, those of shelf_granules */
     size_t open_max_bytes; /* a limit of its own where that is below the knob's */
+    size_t reserved_bytes; /* what it may hold open beyond its limit: a part of the threshold (return.h) */
     uint32_t open_hand; /* where the search for an idle slab goes on */
     uint16_t made_count[NP_CLASS_TABLE_COUNT]; /* slabs of the class made here, less those that emptied here */
     uint8_t open_class[NP_OPEN_MAX];           /* apart from the records: a search stays in one line */

@@ -53,6 +53,46 @@ size_t np_return_threshold_bytes(void)
            np_arena_allowance_bytes();
 }
 
+/* What heaps hold open beyond their limits: a part of the threshold that is lent to them. It comes out of the part that
+ * does not follow what is live, and so does not shrink while a heap's thread sleeps. */
+static _Atomic size_t reserved_bytes;
+
+static size_t most_reserved_bytes(void)
+{
+    int64_t bytes = (int64_t)THRESHOLD_FLOOR_BYTES;
+
+    if (np_tune_is_set(NP_KNOB_TRIM_THRESHOLD)) {
+        int64_t set_bytes = np_tune_get(NP_KNOB_TRIM_THRESHOLD);
+
+        if (set_bytes >= 0 && set_bytes < bytes)
+            bytes = set_bytes;
+    }
+    return (size_t)bytes / 4 * 3;
+}
+
+bool np_return_reserve(size_t bytes)
+{
+    size_t most = most_reserved_bytes();
+    size_t old = atomic_load_explicit(&reserved_bytes, memory_order_relaxed);
+
+    do {
+        if (old + bytes > most)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(&reserved_bytes, &old, old + bytes,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    return true;
+}
+
+void np_return_give_reserve_back(size_t bytes)
+{
+    atomic_fetch_sub_explicit(&reserved_bytes, bytes, memory_order_relaxed);
+}
+
+bool np_return_is_reserve_too_large(void)
+{
+    return atomic_load_explicit(&reserved_bytes, memory_order_relaxed) > most_reserved_bytes();
+}
+
 /* At least what is live, for the allowance: it is to let a whole peak of the program stay. */
 static size_t used_bytes(void)
 {
@@ -305,17 +345,19 @@ size_t np_return_down_to(size_t retained_bytes, size_t most_bytes)
 
 void np_return_excess(void)
 {
+    size_t reserved = atomic_load_explicit(&reserved_bytes, memory_order_relaxed);
     size_t threshold_bytes;
     size_t retained_bytes = np_return_retained_bytes();
 
     /* Below it nothing is ever returned, or counted as too much; and most programs stay there. */
-    if (retained_bytes <= THRESHOLD_FLOOR_BYTES && np_arena_allowance_bytes() == 0 &&
+    if (retained_bytes + reserved <= THRESHOLD_FLOOR_BYTES && np_arena_allowance_bytes() == 0 &&
         !np_tune_is_set(NP_KNOB_TRIM_THRESHOLD)) {
         np_returned_note_retained(retained_bytes);
         return;
     }
     np_arena_look_at_allowance(used_bytes(), retained_bytes);
     threshold_bytes = np_return_threshold_bytes();
+    threshold_bytes -= np_min(threshold_bytes, reserved);
     if (retained_bytes > threshold_bytes) {
         (void)np_return_down_to(threshold_bytes - threshold_bytes / 8, SIZE_MAX);
         retained_bytes = np_return_retained_bytes();

@@ -20,8 +20,16 @@ size_t np_return_retained_bytes(void);
 /* What may stay retained now: M_TRIM_THRESHOLD, or the built-in rule, max(1 MiB, live / 32) and the thrash allowance. */
 size_t np_return_threshold_bytes(void);
 
-/* Above the threshold, gives memory back until 7/8 of it is left. */
+/* Above the threshold, less what heaps have reserved of it, gives memory back until 7/8 of that is left. */
 void np_return_excess(void);
+
+/* A heap may hold so much more open than its own limit allows: what is reserved comes off the threshold, so the sum is
+ * bounded as before. False: three quarters of the threshold's fixed part are reserved already. */
+bool np_return_reserve(size_t bytes);
+void np_return_give_reserve_back(size_t bytes);
+
+/* Whether more is reserved than may be, since the threshold has been set lower meanwhile. */
+bool np_return_is_reserve_too_large(void);
 
 /* So many granules without memory are about to be used. Keeps account of what is taken back soon after it was returned
  * (arena/thrash.h). */

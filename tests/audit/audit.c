@@ -28,6 +28,7 @@
 #define CONSTANT_BYTES ((size_t)512 << 10)
 #define THREAD_BYTES   ((size_t)1 << 20)
 #define PARKED_BYTES   ((size_t)256 << 10)
+#define RESERVED_MAX_BYTES ((size_t)768 << 10)
 #define REFAULT_NS     1200
 #define CREDIT_MIN_NS  9900000 /* 10 ms, and a little for rounding */
 
@@ -162,11 +163,13 @@ static void look_at_heaps(struct audit_found *found)
     lent_count = 0;
     look_at_heap(homeless_heap, PARKED_BYTES, found);
     for (const struct np_heap *heap = np_thread_heaps(); heap != NULL; heap = heap->next) {
-        look_at_heap(heap, (size_t)np_tune_get(NP_KNOB_OPEN_BYTES), found);
+        look_at_heap(heap, (size_t)np_tune_get(NP_KNOB_OPEN_BYTES) + heap->reserved_bytes, found);
+        found->reserved_bytes += heap->reserved_bytes;
         if (atomic_load(&heap->is_parked) != 0)
             parked_bytes += heap->open_bytes;
     }
     EXPECT(found, parked_bytes <= PARKED_BYTES, "A9: parked heaps hold too much open");
+    EXPECT(found, found->reserved_bytes <= RESERVED_MAX_BYTES, "A9: heaps have reserved too much");
 }
 
 static bool is_in_heap(const struct np_slab *slab)
@@ -443,7 +446,8 @@ static void judge(const struct audit_found *found)
                   limits->thread_bytes * (limits->thread_count + limits->lost_count);
     EXPECT(found, found->retained_bytes <= limit_bytes, "P1: too much is retained");
     EXPECT(found,
-           found->run_bytes + found->closed_bytes <= found->threshold_bytes + limits->more_bytes,
+           found->run_bytes + found->closed_bytes + found->reserved_bytes <=
+               np_max(found->threshold_bytes, found->reserved_bytes) + limits->more_bytes,
            "P2: more than the threshold is retained in runs and closed slabs");
     if (limit_bytes - found->retained_bytes < nearest_bytes) {
         nearest_bytes = limit_bytes - found->retained_bytes;

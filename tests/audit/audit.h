@@ -24,8 +24,8 @@
  * [A6] What is resident in a free run is counted in resident_count.
  * [A7] All of a medium run is live.
  * [A8] A slab that is open is so in a heap that has it in its list.
- * [A9] A heap holds at most NEAP_OPEN_BYTES open, parked heaps together 256 KiB, the homeless one
- *      256 KiB.
+ * [A9] A heap holds at most NEAP_OPEN_BYTES open and what it has reserved, which is 768 KiB in all
+ *      heaps together; parked heaps together hold 256 KiB, the homeless one 256 KiB.
  * [A10] What the engine counts as retained, and what heaps hold open, is together no less than
  *      what is retained in truth. */
 #ifndef NEAP_TESTS_AUDIT_AUDIT_H
@@ -51,6 +51,7 @@ struct audit_found {
     size_t believed_bytes;         /* np_return_retained_bytes() */
     size_t overcharged_bytes;      /* charges above what A4 asks for */
     size_t held_open_bytes;        /* by all heaps */
+    size_t reserved_bytes;         /* by all heaps, of the threshold */
     unsigned heap_count;
 };
 

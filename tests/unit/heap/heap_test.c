@@ -132,7 +132,7 @@ static void open_slabs_are_bounded_while_they_grow(void **state)
 
             for (size_t taken = 0; taken < 4096 / bytes + 1 && block_count < BLOCK_MAX; taken++)
                 add_block(&heaps[0], bytes);
-            assert_true(heaps[0].open_bytes <= open_bytes_max());
+            assert_true(heaps[0].open_bytes <= open_bytes_max() + heaps[0].reserved_bytes);
         }
         assert_sound(np_heap_audit(&heaps[0]));
     }
@@ -644,12 +644,61 @@ static void a_second_push_is_told(void **state)
     expect_sound();
 }
 
+/* ---- a part of the threshold ---- */
+
+/* All but a slot of a slab of each class from this one on, until so much is open. */
+static void work_with_classes(struct np_heap *heap, unsigned class_index, size_t bytes)
+{
+    for (; heap->open_bytes < bytes && class_index < NP_CLASS_COUNT; class_index++)
+        for (unsigned i = 0; i < np_classes[class_index].slot_count - 1U; i++)
+            add_block(heap, np_classes[class_index].slot_bytes);
+}
+
+static void more_is_open_at_the_price_of_the_threshold(void **state)
+{
+    enum { LIMIT = 960 * KIB, RESERVE = 768 * KIB };
+
+    (void)state;
+    init_heaps();
+    work_with_classes(&heaps[0], CLASS, LIMIT + RESERVE - 3 * NP_UNIT_BYTES);
+    assert_true(heaps[0].open_bytes > LIMIT);
+    assert_true(heaps[0].reserved_bytes >= heaps[0].open_bytes - LIMIT);
+    work_with_classes(&heaps[1], CLASS, LIMIT + RESERVE - 3 * NP_UNIT_BYTES);
+    assert_true(heaps[0].reserved_bytes + heaps[1].reserved_bytes <= RESERVE);
+    assert_true(heaps[0].reserved_bytes + heaps[1].reserved_bytes > RESERVE - NP_UNIT_BYTES);
+    expect_sound();
+    np_heap_close_all(&heaps[0]);
+    np_heap_prepare_to_park(&heaps[1]);
+    assert_int_equal(heaps[0].reserved_bytes + heaps[1].reserved_bytes, 0);
+    assert_true(np_return_reserve(RESERVE)); /* all of it is there again */
+    assert_false(np_return_reserve(1));
+    np_return_give_reserve_back(RESERVE);
+    np_heap_close_all(&heaps[1]);
+}
+
+static void a_threshold_that_is_set_limits_what_is_reserved(void **state)
+{
+    (void)state;
+    init_heaps();
+    work_with_classes(&heaps[0], CLASS, 1200 * KIB);
+    assert_true(heaps[0].reserved_bytes > 0);
+    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, 0));
+    assert_true(np_return_is_reserve_too_large());
+    assert_false(np_return_reserve(NP_UNIT_BYTES));
+    while (np_return_is_reserve_too_large() && block_count < BLOCK_MAX)
+        add_block(&heaps[0], SIZE);
+    assert_int_equal(heaps[0].reserved_bytes, 0);
+    assert_false(np_return_is_reserve_too_large());
+}
+
 /* ---- lending ---- */
 
 /* Fills what heap 0 may hold open with slabs that it works with, of other classes than that of
  * SIZE; each has a slot left. */
 static void open_all_that_may_be(void)
 {
+    /* Whoever sets it gets just that: nothing is reserved of the threshold. */
+    assert_true(np_tune_set(NP_KNOB_OPEN_BYTES, 960 * KIB));
     for (unsigned class_index = CLASS + 1; class_index < NP_CLASS_COUNT; class_index++) {
         for (unsigned i = 0; i < np_classes[class_index].slot_count - 1U; i++)
             add_block(&heaps[0], np_classes[class_index].slot_bytes);
@@ -865,6 +914,8 @@ int main(void)
         cmocka_unit_test(a_thread_without_a_heap_opens_nothing),
         cmocka_unit_test(a_push_into_a_held_slab_waits_for_its_holder),
         cmocka_unit_test(a_second_push_is_told),
+        cmocka_unit_test(more_is_open_at_the_price_of_the_threshold),
+        cmocka_unit_test(a_threshold_that_is_set_limits_what_is_reserved),
         cmocka_unit_test(slots_are_lent_where_no_slab_can_be_opened),
         cmocka_unit_test(lent_slots_go_back),
         cmocka_unit_test(opening_the_lender_takes_lent_slots_back),
