@@ -17,6 +17,7 @@
 #include "tail.h"
 #include "thread.h"
 #include "tune.h"
+#include "window.h"
 
 static bool is_from_mmap_threshold(size_t size_bytes)
 {
@@ -107,10 +108,51 @@ static void *take_grown(size_t size_bytes, size_t alignment_bytes, enum np_growt
     return take_run(size_bytes, alignment_bytes, growth, zeroing);
 }
 
+static void give_slot(struct np_slab *slab, void *memory);
+
+/* What lies before a slab's first slot is none of its slots, and does not show that it was written to. */
+static bool is_first_slot(const void *memory)
+{
+    return np_slab_find((uintptr_t)memory)->start == (uintptr_t)memory;
+}
+
+/* Into the quarantine with a slot that malloc would rather not hand out. */
+static void set_aside(void *memory)
+{
+    void *leaver = np_strict_exchange(np_slab_find((uintptr_t)memory), memory);
+
+    if (leaver != NULL)
+        give_slot(np_slab_find((uintptr_t)leaver), leaver);
+}
+
+/* At the strictest level: a slot with a trailer, or a mapping between guard pages. Both are zero. */
+static void *try_take_strict(size_t size_bytes, size_t alignment_bytes)
+{
+    size_t slot_bytes = size_bytes + NP_STRICT_TRAILER_BYTES;
+    void *memory = NULL;
+
+    if (is_slot_sized(size_bytes, alignment_bytes) && is_slot_sized(slot_bytes, alignment_bytes)) {
+        memory = take_slot(slot_bytes, alignment_bytes, NP_MAY_GROW);
+        if (memory != NULL && is_first_slot(memory)) {
+            set_aside(memory);
+            memory = take_slot(slot_bytes, alignment_bytes, NP_MAY_GROW);
+        }
+        if (memory != NULL)
+            np_strict_dress(memory, size_bytes);
+    } else {
+        memory = np_large_take_guarded(size_bytes, alignment_bytes);
+    }
+    if (memory == NULL)
+        memory = take_run(size_bytes, alignment_bytes, NP_MAY_GROW, ZEROED);
+    return memory != NULL ? memory : np_large_take(size_bytes, alignment_bytes);
+}
+
 static void *try_take(size_t size_bytes, size_t alignment_bytes, enum zeroing zeroing)
 {
     void *memory;
 
+    if (np_strict_is_on())
+        return try_take_strict(size_bytes, alignment_bytes);
     if (NP_LIKELY(!is_from_mmap_threshold(size_bytes))) {
         memory = take_grown(size_bytes, alignment_bytes, NP_MAY_GROW, zeroing);
         return memory != NULL ? memory : np_large_take(size_bytes, alignment_bytes);
@@ -129,6 +171,7 @@ static void *take(size_t size_bytes, size_t alignment_bytes, enum zeroing zeroin
 
     if (size_bytes > NP_REQUEST_MAX_BYTES || alignment_bytes > NP_REQUEST_MAX_BYTES / 2)
         return NULL;
+    np_thread_read_environment();
     if (size_bytes == 0 && alignment_bytes <= NP_ALIGNMENT && np_tune_get(NP_KNOB_HARDENING) >= 1)
         memory = np_none_take();
     if (memory != NULL)
@@ -235,22 +278,11 @@ static bool give_run(void *memory)
     return true;
 }
 
-void np_core_give(void *memory)
+/* Frees a slot to whoever has its slab. */
+static void give_slot(struct np_slab *slab, void *memory)
 {
-    struct np_slab *slab;
-    struct np_heap *heap;
+    struct np_heap *heap = np_thread_heap_if_any();
 
-    if (memory == NULL || np_none_give(memory))
-        return;
-    slab = slab_of_block(memory, "free of a pointer inside a block, or of none ever handed out");
-    if (slab == NULL) {
-        if (!give_run(memory) && !np_large_give(memory))
-            die_of_unknown(memory, "free of a pointer that neap did not allocate, or freed before",
-                           "free of a pointer inside a block");
-        return;
-    }
-    fill_given(memory, slab->slot_bytes);
-    heap = np_thread_heap_if_any();
     if (heap == NULL || atomic_load_explicit(&slab->owner, memory_order_relaxed) != heap) {
         if (NP_UNLIKELY(!np_heap_push(heap, slab, memory)))
             die_in_slab(slab, freed_twice(slab, memory), memory);
@@ -262,6 +294,60 @@ void np_core_give(void *memory)
         np_heap_notice(heap, slab);
 }
 
+/* What waits in the quarantine goes back to its slabs. */
+static void empty_quarantine(void)
+{
+    void *memory;
+
+    while ((memory = np_strict_take_out()) != NULL)
+        give_slot(np_slab_find((uintptr_t)memory), memory);
+}
+
+void np_core_give_as(void *memory, enum np_form form)
+{
+    struct np_slab *slab;
+
+    if (memory == NULL || np_none_give(memory))
+        return;
+    slab = slab_of_block(memory, "free of a pointer inside a block, or of none ever handed out");
+    if (slab == NULL) {
+        if (!give_run(memory) && !np_large_give(memory))
+            die_of_unknown(memory, "free of a pointer that neap did not allocate, or freed before",
+                           "free of a pointer inside a block");
+        return;
+    }
+    if (!np_strict_is_on()) {
+        fill_given(memory, slab->slot_bytes);
+        give_slot(slab, memory);
+        return;
+    }
+    np_strict_undress(slab, memory, form);
+    memory = np_strict_exchange(slab, memory);
+    if (memory != NULL)
+        give_slot(np_slab_find((uintptr_t)memory), memory);
+}
+
+void np_core_give(void *memory)
+{
+    np_core_give_as(memory, NP_FORM_MALLOC);
+}
+
+void np_core_explain_fault(uintptr_t address)
+{
+    size_t requested_bytes;
+    enum np_guarded place = np_large_guarded_around(address, &requested_bytes);
+
+    if (np_none_holds(address))
+        np_die_of("access to a block of no bytes", address, "block", 0);
+    if (place == NP_GUARDED_BESIDE)
+        np_die_of("overflow or underflow: access beside a block", address, "mapping",
+                  requested_bytes);
+    if (place == NP_GUARDED_FREED)
+        np_die_of("access to a freed block", address, "mapping", requested_bytes);
+    if (np_window_find(address) != NULL)
+        np_die_at("overflow or underflow: access to memory that no block has", address);
+}
+
 static struct np_run *medium_run_of(const void *memory)
 {
     struct np_run *run = np_run_find((uintptr_t)memory);
@@ -269,12 +355,15 @@ static struct np_run *medium_run_of(const void *memory)
     return run != NULL && atomic_load(&run->state) == NP_RUN_MEDIUM ? run : NULL;
 }
 
-static size_t usable_bytes(const void *memory, const char *crime, const char *interior_crime)
+static size_t usable_bytes(const void *memory, enum np_form form, const char *crime,
+                           const char *interior_crime)
 {
     const struct np_slab *slab = slab_of_block(memory, interior_crime);
     const struct np_run *run;
     size_t bytes;
 
+    if (slab != NULL && np_strict_is_on())
+        return np_strict_requested_bytes(slab, memory, form, crime);
     if (slab != NULL) {
         if (NP_UNLIKELY(np_heap_has_free(np_thread_heap_if_any(), slab, memory)))
             die_in_slab(slab, crime, memory);
@@ -291,7 +380,7 @@ static size_t usable_bytes(const void *memory, const char *crime, const char *in
 
 size_t np_core_usable_bytes(const void *memory)
 {
-    return usable_bytes(memory,
+    return usable_bytes(memory, NP_FORM_ANY,
                         "malloc_usable_size of a pointer that neap did not allocate, or freed before",
                         "malloc_usable_size of a pointer inside a block");
 }
@@ -316,6 +405,8 @@ static void *resize_in_place(void *memory, size_t old_bytes, size_t size_bytes)
 
     if (np_none_holds((uintptr_t)memory))
         return NULL;
+    if (np_strict_is_on() && np_slab_find((uintptr_t)memory) != NULL)
+        return size_bytes == old_bytes ? memory : NULL;
     if (np_slab_find((uintptr_t)memory) != NULL)
         /* A slot that would be more than half empty is exchanged for a smaller one. */
         return size_bytes <= old_bytes && size_bytes >= old_bytes / 2 ? memory : NULL;
@@ -341,7 +432,7 @@ static _Atomic bool are_blocks_too_large;
 void *np_core_resize(void *memory, size_t size_bytes)
 {
     size_t old_bytes = usable_bytes(
-        memory, "realloc of a pointer that neap did not allocate, or freed before",
+        memory, NP_FORM_MALLOC, "realloc of a pointer that neap did not allocate, or freed before",
         "realloc of a pointer inside a block");
     void *moved;
 
@@ -368,6 +459,7 @@ static void close_idle_slabs(void)
 {
     struct np_heap *heap = np_thread_heap_if_any();
 
+    empty_quarantine();
     if (heap != NULL)
         np_heap_close_free(heap, NP_CLOSE_SPARSE);
     np_thread_trim_parked();
@@ -420,6 +512,8 @@ void np_core_knobs_changed(void)
     if (heap != NULL)
         np_heap_apply_knobs(heap);
     np_thread_apply_knobs();
+    if (!np_strict_is_on())
+        empty_quarantine(); /* of what was freed before it was known that there is none */
 }
 
 /* False: the block was asked for with another size. A block of a slab may have been resized where it lies. */
@@ -437,6 +531,8 @@ static bool is_right_size(const void *memory, size_t size_bytes, size_t alignmen
         run = medium_run_of(memory);
         return size_bytes == (run != NULL ? run->lent.requested_bytes : np_large_requested_bytes(memory));
     }
+    if (np_strict_is_on())
+        return size_bytes == np_core_usable_bytes(memory);
     if (sized == NP_SIZED_FREE && size_bytes <= slab->slot_bytes &&
         size_bytes >= slab->slot_bytes / 2U)
         return true;
@@ -458,7 +554,7 @@ void np_core_check_sized(const void *memory, size_t size_bytes, size_t alignment
 
     if (memory == NULL || np_tune_get(NP_KNOB_HARDENING) < 1)
         return;
-    block_bytes = usable_bytes(memory,
+    block_bytes = usable_bytes(memory, NP_FORM_ANY,
                                "free of a pointer that neap did not allocate, or freed before",
                                "free of a pointer inside a block");
     np_core_check_aligned(memory, alignment_bytes);
@@ -473,6 +569,8 @@ void np_core_check_at_exit(void)
 
     if (heap != NULL && np_tune_get(NP_KNOB_HARDENING) >= 1)
         np_heap_check(heap);
+    if (np_strict_is_on())
+        np_strict_check_quarantine();
 }
 
 const char *np_core_audit(void)

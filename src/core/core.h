@@ -8,6 +8,7 @@
 
 #include "attr.h"
 #include "heap.h"
+#include "strict.h"
 
 /* The slow half of malloc: any size, any state of the thread and the process. */
 void *np_core_take(size_t size_bytes);
@@ -20,6 +21,13 @@ void *np_core_take_aligned(size_t size_bytes, size_t alignment_bytes);
 
 /* The slow half of free: any pointer. One that is not a live block of ours ends the process with a sentence. */
 void np_core_give(void *memory);
+
+/* The same for memory that was asked for by this form; only the strictest level knows whether it was. */
+void np_core_give_as(void *memory, enum np_form form);
+
+/* Ends the process with a sentence if the address is one that nobody may access: beside a block, in a freed one, in one of
+ * no bytes. For a handler of signals. */
+void np_core_explain_fault(uintptr_t address);
 
 /* realloc for a live block and a size above zero. NULL: no memory, the block is as it was. */
 void *np_core_resize(void *memory, size_t size_bytes);

@@ -6,6 +6,7 @@
 #include "meta.h"
 #include "os.h"
 #include "return.h"
+#include "strict.h"
 #include "thread_end.h"
 #include "tune.h"
 
@@ -46,6 +47,7 @@ void np_thread_read_environment(void)
         return; /* so early that libc has not set it up: the knobs have their defaults until then */
     if (!atomic_exchange(&is_read, true) && !np_os_is_secure())
         np_tune_read_environment(environment);
+    np_strict_decide();
 }
 
 static struct np_heap *make_heap(void)
@@ -243,7 +245,8 @@ void np_thread_homeless_release(void)
 void np_thread_apply_knobs(void)
 {
     if (own_heap != NULL)
-        np_heap_fast = np_tune_get(NP_KNOB_PERTURB) == 0 ? own_heap : &np_empty_heap;
+        np_heap_fast = np_tune_get(NP_KNOB_PERTURB) == 0 && !np_strict_is_on() ? own_heap
+                                                                               : &np_empty_heap;
 }
 
 /* A parked heap is nobody's, so whoever took it off the list may act as its thread, and so may

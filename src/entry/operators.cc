@@ -6,11 +6,13 @@
 #include <new>
 
 extern "C" {
-void *np_serve_new_take(std::size_t size_bytes, std::size_t alignment_bytes) noexcept;
-void np_serve_new_give(void *memory) noexcept;
+void *np_serve_new_take(std::size_t size_bytes, std::size_t alignment_bytes,
+                        unsigned form) noexcept;
+void np_serve_new_give(void *memory, unsigned form) noexcept;
 void np_serve_new_give_sized(void *memory, std::size_t size_bytes,
-                             std::size_t alignment_bytes) noexcept;
-void np_serve_new_give_aligned(void *memory, std::size_t alignment_bytes) noexcept;
+                             std::size_t alignment_bytes, unsigned form) noexcept;
+void np_serve_new_give_aligned(void *memory, std::size_t alignment_bytes,
+                               unsigned form) noexcept;
 [[noreturn]] void np_die(const char *sentence);
 }
 
@@ -25,6 +27,9 @@ __asm__(".weak __gxx_personality_v0\n.weak __cxa_begin_catch\n.weak __cxa_end_ca
 
 namespace {
 
+// enum np_form of core/strict.h.
+enum Form : unsigned { one = 1, array = 2, aligned_one = 3, aligned_array = 4 };
+
 constexpr std::size_t plain_alignment = __STDCPP_DEFAULT_NEW_ALIGNMENT__;
 
 // [new.delete.single]: while there is a handler, it is called and the request tried again.
@@ -38,11 +43,11 @@ bool call_handler()
     return true;
 }
 
-void *take(std::size_t size_bytes, std::size_t alignment_bytes)
+void *take(std::size_t size_bytes, std::size_t alignment_bytes, Form form)
 {
     void *memory;
 
-    while ((memory = np_serve_new_take(size_bytes, alignment_bytes)) == nullptr) {
+    while ((memory = np_serve_new_take(size_bytes, alignment_bytes, form)) == nullptr) {
         if (call_handler())
             continue;
         if (std::__throw_bad_alloc != nullptr)
@@ -54,12 +59,12 @@ void *take(std::size_t size_bytes, std::size_t alignment_bytes)
 
 // A handler may throw where the form may not; noexcept alone would end the process, so the exception is
 // swallowed, as the standard library does.
-void *take_or_null(std::size_t size_bytes, std::size_t alignment_bytes) noexcept
+void *take_or_null(std::size_t size_bytes, std::size_t alignment_bytes, Form form) noexcept
 {
     try {
         void *memory;
 
-        while ((memory = np_serve_new_take(size_bytes, alignment_bytes)) == nullptr)
+        while ((memory = np_serve_new_take(size_bytes, alignment_bytes, form)) == nullptr)
             if (!call_handler())
                 return nullptr;
         return memory;
@@ -72,76 +77,76 @@ void *take_or_null(std::size_t size_bytes, std::size_t alignment_bytes) noexcept
 
 #define EXPORT __attribute__((visibility("default")))
 
-EXPORT void *operator new(std::size_t size) { return take(size, plain_alignment); }
-EXPORT void *operator new[](std::size_t size) { return take(size, plain_alignment); }
+EXPORT void *operator new(std::size_t size) { return take(size, plain_alignment, one); }
+EXPORT void *operator new[](std::size_t size) { return take(size, plain_alignment, array); }
 EXPORT void *operator new(std::size_t size, std::align_val_t alignment)
 {
-    return take(size, static_cast<std::size_t>(alignment));
+    return take(size, static_cast<std::size_t>(alignment), aligned_one);
 }
 EXPORT void *operator new[](std::size_t size, std::align_val_t alignment)
 {
-    return take(size, static_cast<std::size_t>(alignment));
+    return take(size, static_cast<std::size_t>(alignment), aligned_array);
 }
 EXPORT void *operator new(std::size_t size, const std::nothrow_t &) noexcept
 {
-    return take_or_null(size, plain_alignment);
+    return take_or_null(size, plain_alignment, one);
 }
 EXPORT void *operator new[](std::size_t size, const std::nothrow_t &) noexcept
 {
-    return take_or_null(size, plain_alignment);
+    return take_or_null(size, plain_alignment, array);
 }
 EXPORT void *operator new(std::size_t size, std::align_val_t alignment,
                           const std::nothrow_t &) noexcept
 {
-    return take_or_null(size, static_cast<std::size_t>(alignment));
+    return take_or_null(size, static_cast<std::size_t>(alignment), aligned_one);
 }
 EXPORT void *operator new[](std::size_t size, std::align_val_t alignment,
                             const std::nothrow_t &) noexcept
 {
-    return take_or_null(size, static_cast<std::size_t>(alignment));
+    return take_or_null(size, static_cast<std::size_t>(alignment), aligned_array);
 }
 
-EXPORT void operator delete(void *block) noexcept { np_serve_new_give(block); }
-EXPORT void operator delete[](void *block) noexcept { np_serve_new_give(block); }
+EXPORT void operator delete(void *block) noexcept { np_serve_new_give(block, one); }
+EXPORT void operator delete[](void *block) noexcept { np_serve_new_give(block, array); }
 EXPORT void operator delete(void *block, std::size_t size) noexcept
 {
-    np_serve_new_give_sized(block, size, 0);
+    np_serve_new_give_sized(block, size, 0, one);
 }
 EXPORT void operator delete[](void *block, std::size_t size) noexcept
 {
-    np_serve_new_give_sized(block, size, 0);
+    np_serve_new_give_sized(block, size, 0, array);
 }
 EXPORT void operator delete(void *block, std::align_val_t alignment) noexcept
 {
-    np_serve_new_give_aligned(block, static_cast<std::size_t>(alignment));
+    np_serve_new_give_aligned(block, static_cast<std::size_t>(alignment), aligned_one);
 }
 EXPORT void operator delete[](void *block, std::align_val_t alignment) noexcept
 {
-    np_serve_new_give_aligned(block, static_cast<std::size_t>(alignment));
+    np_serve_new_give_aligned(block, static_cast<std::size_t>(alignment), aligned_array);
 }
 EXPORT void operator delete(void *block, std::size_t size, std::align_val_t alignment) noexcept
 {
-    np_serve_new_give_sized(block, size, static_cast<std::size_t>(alignment));
+    np_serve_new_give_sized(block, size, static_cast<std::size_t>(alignment), aligned_one);
 }
 EXPORT void operator delete[](void *block, std::size_t size, std::align_val_t alignment) noexcept
 {
-    np_serve_new_give_sized(block, size, static_cast<std::size_t>(alignment));
+    np_serve_new_give_sized(block, size, static_cast<std::size_t>(alignment), aligned_array);
 }
 EXPORT void operator delete(void *block, const std::nothrow_t &) noexcept
 {
-    np_serve_new_give(block);
+    np_serve_new_give(block, one);
 }
 EXPORT void operator delete[](void *block, const std::nothrow_t &) noexcept
 {
-    np_serve_new_give(block);
+    np_serve_new_give(block, array);
 }
 EXPORT void operator delete(void *block, std::align_val_t alignment,
                             const std::nothrow_t &) noexcept
 {
-    np_serve_new_give_aligned(block, static_cast<std::size_t>(alignment));
+    np_serve_new_give_aligned(block, static_cast<std::size_t>(alignment), aligned_one);
 }
 EXPORT void operator delete[](void *block, std::align_val_t alignment,
                               const std::nothrow_t &) noexcept
 {
-    np_serve_new_give_aligned(block, static_cast<std::size_t>(alignment));
+    np_serve_new_give_aligned(block, static_cast<std::size_t>(alignment), aligned_array);
 }

@@ -8,6 +8,7 @@
 #include "helper.h"
 #include "limits.h"
 #include "meta.h"
+#include "strict.h"
 #include "thread.h"
 #include "tune.h"
 
@@ -183,5 +184,6 @@ int np_serve_trim(size_t pad_bytes)
 __attribute__((constructor)) static void read_environment(void)
 {
     np_thread_read_environment();
+    np_strict_decide();
     np_core_knobs_changed();
 }

@@ -446,13 +446,19 @@ static struct np_slab *find_open(const struct np_heap *heap, unsigned class_inde
     return NULL;
 }
 
+static unsigned granules_to_extend(const struct np_heap *heap, const struct np_slab *slab)
+{
+    if (np_tune_get(NP_KNOB_HARDENING) == 2)
+        return slab->unit_count * (unsigned)NP_UNIT_GRANULES; /* to choose at random from many */
+    return heap->made_count[slab->class_index] > POPULATE_FROM_COUNT ? POPULATE_GRANULES : 1;
+}
+
 static void extend(struct np_heap *heap, struct np_slab *slab)
 {
     size_t before = np_slab_resident_bytes(slab);
     size_t more;
 
-    (void)np_slab_extend(
-        slab, heap->made_count[slab->class_index] > POPULATE_FROM_COUNT ? POPULATE_GRANULES : 1);
+    (void)np_slab_extend(slab, granules_to_extend(heap, slab));
     more = np_slab_resident_bytes(slab) - before;
     heap->open_bytes += more;
     np_return_note_taken(more >> NP_GRANULE_SHIFT);
@@ -708,7 +714,7 @@ bool np_heap_has_free(const struct np_heap *heap, const struct np_slab *slab, co
 void np_heap_check(const struct np_heap *heap)
 {
     for (unsigned index = 0; index < heap->open_count; index++)
-        np_slab_check(heap->open[index]);
+        np_slab_check_links(heap->open[index]);
 }
 
 void np_heap_close_all(struct np_heap *heap)

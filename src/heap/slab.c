@@ -17,6 +17,7 @@
 #include "meta.h"
 #include "mxfast.h"
 #include "returned.h"
+#include "tune.h"
 #include "window.h"
 
 /* word: bits 48-63 count, 32-47 notice, 1 listed, 0 closed. The count is signed and on top, so that it can be added to
@@ -429,12 +430,24 @@ struct chain {
     uintptr_t key; /* of the list that they go to */
 };
 
+/* One of the bits that are set, so that nobody can tell which slot malloc hands out next. */
+static unsigned random_bit(uint64_t bits)
+{
+    static _Atomic uint64_t count;
+    uint64_t random = np_mix(np_secret() ^ atomic_fetch_add_explicit(&count, 1, memory_order_relaxed));
+    unsigned turn = (unsigned)(random >> 32) % 64;
+    uint64_t turned = bits >> turn | bits << (64 - turn) % 64;
+
+    return ((unsigned)__builtin_ctzll(turned) + turn) % 64;
+}
+
 /* Takes those of the wanted bits that are set, and links their slots, the first of which begins at `base`. Rising, so
  * that neighbours in time are neighbours in memory. */
 static void take_bits(struct np_slab *slab, size_t word_at, uint64_t wanted, uintptr_t base,
                       struct chain *chain)
 {
     uintptr_t key = chain->key;
+    bool is_random = np_tune_get(NP_KNOB_HARDENING) == 2;
     uint64_t bits = atomic_load_explicit(&slab->bits[word_at], memory_order_relaxed) & wanted;
 
     if (bits == 0)
@@ -442,9 +455,11 @@ static void take_bits(struct np_slab *slab, size_t word_at, uint64_t wanted, uin
     /* Only the holder clears bits, so all of them are there still. */
     atomic_fetch_and_explicit(&slab->bits[word_at], ~bits, memory_order_acquire);
     chain->count += np_bit_count(bits);
-    for (; bits != 0; bits &= bits - 1) {
-        struct np_slot *slot =
-            (struct np_slot *)(base + (unsigned)__builtin_ctzll(bits) * (uintptr_t)slab->slot_bytes);
+    for (unsigned bit; bits != 0; bits &= ~(UINT64_C(1) << bit)) {
+        struct np_slot *slot;
+
+        bit = is_random ? random_bit(bits) : (unsigned)__builtin_ctzll(bits);
+        slot = (struct np_slot *)(base + bit * (uintptr_t)slab->slot_bytes);
 
         if (chain->last == NULL)
             chain->first = slot;
@@ -951,6 +966,8 @@ struct np_slab *np_slab_make(struct np_arena **home, unsigned class_index, unsig
     slab->used_when_passed = 0;
     NP_OWNER_SET(slab->is_refused, false);
     slab->start = run->start;
+    if (np_tune_get(NP_KNOB_HARDENING) == 2) /* links of what was here before would look like writes after free */
+        np_run_clear(run, (size_t)run->granule_count << NP_GRANULE_SHIFT);
     slab->free_slots = slab->freed_slots = np_slab_end(slab);
     slab->bits = np_window_slot_bits(run->start);
     set_shape(slab, class_index, slot_class);
@@ -1037,23 +1054,35 @@ bool np_slab_is_free(const struct np_slab *slab, const void *memory)
            is_on_list(slab, slab->free_slots, memory) || is_on_list(slab, slab->freed_slots, memory);
 }
 
-static void check_list(const struct np_slab *slab, struct np_slot *first)
+static void check_links(const struct np_slab *slab, struct np_slot *first)
 {
     struct np_slot *slot = checked(slab, first, NULL);
 
-    for (unsigned count = 0; slot != NULL && count < slab->slot_count; count++) {
-        if (NP_UNLIKELY(np_slab_is_free_bit(slab, (uintptr_t)slot)))
-            np_die_of(FREED_TWICE, (uintptr_t)slot, "slot", slab->slot_bytes);
+    for (unsigned count = 0; slot != NULL && count < slab->slot_count; count++)
         slot = checked(slab, np_slot_next(slab, slot), slot);
-    }
     if (NP_UNLIKELY(slot != NULL)) /* it goes round in a circle */
         np_die_of(FREED_TWICE, (uintptr_t)slot, "slot", slab->slot_bytes);
 }
 
+void np_slab_check_links(const struct np_slab *slab)
+{
+    check_links(slab, slab->free_slots);
+    check_links(slab, slab->freed_slots);
+}
+
+/* Of a list whose links are sound. */
+static void check_bits(const struct np_slab *slab, const struct np_slot *slot)
+{
+    for (; slot != np_slab_end(slab); slot = np_slot_next(slab, slot))
+        if (NP_UNLIKELY(np_slab_is_free_bit(slab, (uintptr_t)slot)))
+            np_die_of(FREED_TWICE, (uintptr_t)slot, "slot", slab->slot_bytes);
+}
+
 void np_slab_check(const struct np_slab *slab)
 {
-    check_list(slab, slab->free_slots);
-    check_list(slab, slab->freed_slots);
+    np_slab_check_links(slab);
+    check_bits(slab, slab->free_slots);
+    check_bits(slab, slab->freed_slots);
 }
 
 /* Counts the slots of a list; returns what is wrong with it, or NULL. */

@@ -148,9 +148,9 @@ NP_INLINE struct np_slot *np_shelf_pop(struct np_shelf *shelf)
 
     NP_IN_RESULT_REGISTER(slot);
     next = slot->encoded_next ^ shelf->key;
-
-    slot->encoded_next = 0;
     shelf->free_slots = (struct np_slot *)next;
+    atomic_signal_fence(memory_order_seq_cst); /* a handler that ends the process looks through the list */
+    slot->encoded_next = 0;
     NP_OWNER_ADD(shelf->until_notice, 1);
     return slot;
 }
@@ -233,8 +233,11 @@ void np_slab_look(struct np_slab *slab);
  * otherwise some of warm pages, by their bits. False: there are none. Dies if malloc's list does not end as it should. */
 bool np_slab_refill(struct np_slab *slab);
 
-/* Holder: follows all links of the private lists, as far as they are sound; dies, with the slot's address, at one that is
- * not, and at a slot that is free by its bit, too. */
+/* Holder: follows all links of the private lists; dies, with the slot's address, at one that leads nowhere, and at lists that
+ * go round. Also in a signal handler that has interrupted anything here. */
+void np_slab_check_links(const struct np_slab *slab);
+
+/* The same, and dies at a slot that is free by its bit, too; not in such a handler. */
 void np_slab_check(const struct np_slab *slab);
 
 /* Holder: whether this slot is on a private list or free by its bit. */

@@ -15,12 +15,20 @@
 #include "os.h"
 #include "tail.h"
 #include "tune.h"
+#include "waiting.h"
 
 #define LEVEL_COUNT 20
 #define FIRST_LEVEL_SHIFT 8 /* 256 entries fill one 4 KiB page */
 #define WINDOW_COUNT 16     /* four cache lines */
 
 enum { ENTRY_FREE = 0, ENTRY_BEING_FILLED = 1 };
+
+/* In requested_bytes, which is at most PTRDIFF_MAX: the object lies between guard pages. */
+#define GUARDED_BIT (~(SIZE_MAX >> 1))
+#define GUARDED_FILL 0xD7
+
+/* A fault so near to an object is taken for one that was meant for it. */
+#define NEAR_BYTES ((size_t)4 << 20)
 
 struct entry {
     _Atomic uintptr_t address;
@@ -49,9 +57,19 @@ static size_t mapping_bytes(size_t requested_bytes)
     return np_align_up(requested_bytes + NP_TAIL_MAX_BYTES, np_os_page_bytes());
 }
 
+static size_t requested_of(const struct entry *entry)
+{
+    return atomic_load_explicit(&entry->requested_bytes, memory_order_relaxed) & ~GUARDED_BIT;
+}
+
+static bool is_guarded(const struct entry *entry)
+{
+    return (atomic_load_explicit(&entry->requested_bytes, memory_order_relaxed) & GUARDED_BIT) != 0;
+}
+
 static size_t entry_bytes(const struct entry *entry)
 {
-    return mapping_bytes(atomic_load_explicit(&entry->requested_bytes, memory_order_relaxed));
+    return mapping_bytes(requested_of(entry));
 }
 
 static size_t level_bytes(unsigned level)
@@ -243,9 +261,61 @@ size_t np_large_requested_bytes(const void *memory)
     unsigned index;
     struct entry *entry = find((uintptr_t)memory, &index);
 
-    return entry == NULL
-               ? 0
-               : atomic_load_explicit(&entry->requested_bytes, memory_order_relaxed);
+    return entry == NULL ? 0 : requested_of(entry);
+}
+
+static void fill_behind(char *memory, size_t requested_bytes)
+{
+    memset(memory + requested_bytes, GUARDED_FILL, mapping_bytes(requested_bytes) - requested_bytes);
+}
+
+/* Whether what lies behind the block, as far as its last page goes, is as it was left. */
+static bool is_behind_whole(const struct entry *entry, const char *memory)
+{
+    if (!is_guarded(entry))
+        return np_tail_is_clear(memory, requested_of(entry), entry_bytes(entry));
+    for (size_t at = requested_of(entry); at < entry_bytes(entry); at++)
+        if ((unsigned char)memory[at] != GUARDED_FILL)
+            return false;
+    return true;
+}
+
+/* A reservation with the block inside it, of which only the block can be used. */
+static char *map_guarded(size_t bytes, size_t alignment_bytes)
+{
+    size_t page_bytes = np_os_page_bytes();
+    size_t lead_bytes = np_max(alignment_bytes, page_bytes);
+    char *reserved = np_os_reserve(lead_bytes + bytes + page_bytes, lead_bytes);
+
+    if (reserved == NULL)
+        return NULL;
+    if (np_os_commit(reserved + lead_bytes, bytes)) {
+        if (lead_bytes > page_bytes)
+            (void)np_os_release(reserved, lead_bytes - page_bytes);
+        return reserved + lead_bytes;
+    }
+    (void)np_os_release(reserved, lead_bytes + bytes + page_bytes);
+    return NULL;
+}
+
+void *np_large_take_guarded(size_t size_bytes, size_t alignment_bytes)
+{
+    size_t requested_bytes = np_max(size_bytes, 1);
+    size_t bytes = mapping_bytes(requested_bytes);
+    char *memory;
+
+    if (size_bytes > SIZE_MAX / 4 || alignment_bytes > SIZE_MAX / 4 || !reserve_count())
+        return NULL;
+    memory = map_guarded(bytes, alignment_bytes);
+    if (memory != NULL && insert((uintptr_t)memory, requested_bytes | GUARDED_BIT)) {
+        fill_behind(memory, requested_bytes);
+        count_bytes(requested_bytes, 0);
+        return memory;
+    }
+    if (memory != NULL)
+        (void)np_os_release(memory - np_os_page_bytes(), bytes + 2 * np_os_page_bytes());
+    atomic_fetch_sub(&object_count, 1);
+    return NULL;
 }
 
 bool np_large_give(void *memory)
@@ -255,21 +325,25 @@ bool np_large_give(void *memory)
     size_t requested_bytes;
     size_t bytes;
     uint64_t start_ns;
+    bool is_between_guards;
 
     if (entry == NULL)
         return false;
-    requested_bytes = atomic_load_explicit(&entry->requested_bytes, memory_order_relaxed);
+    requested_bytes = requested_of(entry);
     bytes = mapping_bytes(requested_bytes);
-    if (np_tune_get(NP_KNOB_HARDENING) >= 1 &&
-        NP_UNLIKELY(!np_tail_is_clear(memory, requested_bytes, bytes)))
+    if (np_tune_get(NP_KNOB_HARDENING) >= 1 && NP_UNLIKELY(!is_behind_whole(entry, memory)))
         np_die_of("overflow: a block was written beyond its end", (uintptr_t)memory, "mapping",
                   requested_bytes);
+    is_between_guards = is_guarded(entry);
     /* First out of the table, then unmapped: the kernel may give the address to somebody at once. */
     remove_entry(entry, index);
     atomic_fetch_sub(&object_count, 1);
     count_bytes(0, requested_bytes);
     start_ns = np_os_fine_ns();
-    (void)np_os_release(memory, bytes);
+    if (is_between_guards)
+        np_waiting_put((char *)memory - np_os_page_bytes(), bytes + 2 * np_os_page_bytes());
+    else
+        (void)np_os_release(memory, bytes);
     count_unmapping(bytes, start_ns);
     /* As ptmalloc: what is larger than the rule's limit says nothing about where blocks come and go. */
     if (bytes <= NP_MMAP_THRESHOLD_DYNAMIC_MAX_BYTES)
@@ -303,7 +377,19 @@ void *np_large_resize(void *memory, size_t size_bytes)
 
     if (entry == NULL || mapping_bytes(requested_bytes) < size_bytes)
         return NULL;
-    old_requested_bytes = atomic_load_explicit(&entry->requested_bytes, memory_order_relaxed);
+    old_requested_bytes = requested_of(entry);
+    if (is_guarded(entry)) {
+        if (mapping_bytes(requested_bytes) != mapping_bytes(old_requested_bytes))
+            return NULL; /* its guard pages lie where they lie */
+        if (!is_behind_whole(entry, memory))
+            np_die_of("overflow: a block was written beyond its end", (uintptr_t)memory, "mapping",
+                      old_requested_bytes);
+        atomic_store_explicit(&entry->requested_bytes, requested_bytes | GUARDED_BIT,
+                              memory_order_relaxed);
+        fill_behind(memory, requested_bytes);
+        count_bytes(requested_bytes, old_requested_bytes);
+        return memory;
+    }
     if (resize_in_place(memory, mapping_bytes(old_requested_bytes),
                         mapping_bytes(requested_bytes))) {
         atomic_store_explicit(&entry->requested_bytes, requested_bytes, memory_order_relaxed);
@@ -343,6 +429,21 @@ uintptr_t np_large_around(uintptr_t address)
         }
     }
     return 0;
+}
+
+enum np_guarded np_large_guarded_around(uintptr_t address, size_t *requested_bytes)
+{
+    if (np_waiting_holds(address, requested_bytes))
+        return NP_GUARDED_FREED;
+    for (size_t distance = np_os_page_bytes(); distance <= NEAR_BYTES; distance *= 2) {
+        uintptr_t before = np_large_around(address - distance);
+        uintptr_t beside = before != 0 ? before : np_large_around(address + distance);
+
+        *requested_bytes = np_large_requested_bytes((void *)beside);
+        if (beside != 0)
+            return NP_GUARDED_BESIDE;
+    }
+    return NP_GUARDED_NONE;
 }
 
 struct np_large_totals np_large_totals(void)
@@ -394,7 +495,7 @@ const char *np_large_audit(void)
                 continue;
             live_count++;
             bytes += entry_bytes(&entry[i]);
-            requested_bytes += atomic_load(&entry[i].requested_bytes);
+            requested_bytes += requested_of(&entry[i]);
         }
         if (live_count != atomic_load(&levels[index].live_count))
             return "L2: a level's entries are miscounted";

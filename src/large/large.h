@@ -19,6 +19,15 @@
 /* A zeroed object at an alignment (a power of two); NULL: no memory, or M_MMAP_MAX objects exist. */
 void *np_large_take(size_t size_bytes, size_t alignment_bytes);
 
+/* The same between two pages that nobody may access, and with all that is left of its last page filled with a pattern, which
+ * is checked when it is freed; its addresses are not used again for a while then. */
+void *np_large_take_guarded(size_t size_bytes, size_t alignment_bytes);
+
+/* What such objects have at an address: nothing; a guard page; or there was one that has been freed. *requested_bytes: how
+ * large it is, or was. Reads the whole table. */
+enum np_guarded { NP_GUARDED_NONE, NP_GUARDED_BESIDE, NP_GUARDED_FREED };
+enum np_guarded np_large_guarded_around(uintptr_t address, size_t *requested_bytes);
+
 /* Bytes of the mapping of the large object that starts at this address; 0: there is none. For any address. */
 size_t np_large_bytes(const void *memory);
 
