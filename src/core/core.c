@@ -403,10 +403,11 @@ static void *resize_in_place(void *memory, size_t old_bytes, size_t size_bytes)
 {
     struct np_run *run;
 
-    if (np_none_holds((uintptr_t)memory))
+    if (size_bytes == old_bytes)
+        return memory;
+    if (np_none_holds((uintptr_t)memory) ||
+        (np_strict_is_on() && np_slab_find((uintptr_t)memory) != NULL))
         return NULL;
-    if (np_strict_is_on() && np_slab_find((uintptr_t)memory) != NULL)
-        return size_bytes == old_bytes ? memory : NULL;
     if (np_slab_find((uintptr_t)memory) != NULL)
         /* A slot that would be more than half empty is exchanged for a smaller one. */
         return size_bytes <= old_bytes && size_bytes >= old_bytes / 2 ? memory : NULL;
@@ -529,7 +530,10 @@ static bool is_right_size(const void *memory, size_t size_bytes, size_t alignmen
         return true;
     if (slab == NULL) {
         run = medium_run_of(memory);
-        return size_bytes == (run != NULL ? run->lent.requested_bytes : np_large_requested_bytes(memory));
+        if (run != NULL)
+            return size_bytes == run->lent.requested_bytes;
+        return size_bytes == 0 ? np_large_requested_bytes(memory) <= 1
+                               : size_bytes == np_large_requested_bytes(memory);
     }
     if (np_strict_is_on())
         return size_bytes == np_core_usable_bytes(memory);

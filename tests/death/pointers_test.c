@@ -1,20 +1,8 @@
 /* Pointers that are not neap's to free: each ends the process with SIGABRT and one sentence on
  * standard error that names the crime and the address. Every attempt is made in a child. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <pthread.h>
-#include <signal.h>
-#include <stdio.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 
-#include "names.h"
-#include "pattern.h"
+#include "death.h"
 
 static const char free_of_unknown[] =
     "free of a pointer that neap did not allocate, or freed before";
@@ -33,91 +21,6 @@ static const char overflowed[] = "overflow: a block was written beyond its end";
 static const char wrong_size[] = "free with a size that the block was not asked for with";
 static const char wrong_alignment[] =
     "free with an alignment that the block was not asked for with";
-
-static void do_free(void *pointer)
-{
-    api_free(pointer);
-}
-
-static void *free_on_thread(void *pointer)
-{
-    api_free(pointer);
-    return NULL;
-}
-
-/* On another thread than the one that holds the slab: the owner's own fast path does not look
- * where in a slab a pointer points. */
-static void do_free_elsewhere(void *pointer)
-{
-    pthread_t thread;
-
-    if (pthread_create(&thread, NULL, free_on_thread, pointer) == 0)
-        pthread_join(thread, NULL);
-}
-
-static void do_realloc(void *pointer)
-{
-    api_free(api_realloc(pointer, 100));
-}
-
-static void do_usable_size(void *pointer)
-{
-    (void)api_malloc_usable_size(pointer);
-}
-
-/* The child's share: standard error goes to the pipe, and what it should die of is done. */
-static _Noreturn void attempt(int write_end, void (*crime)(void *), void *pointer)
-{
-    signal(SIGABRT, SIG_DFL);
-    dup2(write_end, STDERR_FILENO);
-    crime(unrelated(pointer));
-    _exit(0);
-}
-
-/* What is done dies, and says the sentence, the address and what is there: "" or ", slot of N bytes". */
-static void expect_death_at(void (*crime)(void *), void *pointer, const char *sentence,
-                            uintptr_t address, const char *what)
-{
-    char wanted[256];
-    char got[4096];
-    size_t length = 0;
-    ssize_t piece;
-    int pipe_ends[2];
-    int status;
-    pid_t child;
-
-    assert_int_equal(pipe(pipe_ends), 0);
-    child = fork();
-    assert_true(child >= 0);
-    if (child == 0)
-        attempt(pipe_ends[1], crime, pointer);
-    close(pipe_ends[1]);
-    while ((piece = read(pipe_ends[0], got + length, sizeof(got) - 1 - length)) > 0)
-        length += (size_t)piece;
-    got[length] = '\0';
-    close(pipe_ends[0]);
-    assert_int_equal(waitpid(child, &status, 0), child);
-    snprintf(wanted, sizeof(wanted), "neap: %s (address 0x%llx%s)\n", sentence,
-             (unsigned long long)address, what);
-    assert_string_equal(got, wanted);
-    assert_true(WIFSIGNALED(status));
-    assert_int_equal(WTERMSIG(status), SIGABRT);
-}
-
-static void expect_death(void (*crime)(void *), void *pointer, const char *sentence)
-{
-    expect_death_at(crime, pointer, sentence, (uintptr_t)pointer, "");
-}
-
-/* The same where the sentence says how large the slot or the block is. */
-static void expect_death_in(void (*crime)(void *), void *pointer, const char *sentence,
-                            const char *kind, size_t size)
-{
-    char what[64];
-
-    snprintf(what, sizeof(what), ", %s of %zu bytes", kind, size);
-    expect_death_at(crime, pointer, sentence, (uintptr_t)pointer, what);
-}
 
 static void *inside(void *block, size_t offset_bytes)
 {
