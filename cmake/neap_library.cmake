@@ -55,7 +55,10 @@ function(neap_shared_library)
         LINKER:-z,nodelete
         # A call bound lazily would run the loader's resolver under our locks; and the table of
         # addresses becomes read-only, out of reach of a program that overruns its blocks.
-        LINKER:-z,relro LINKER:-z,now)
+        LINKER:-z,relro LINKER:-z,now
+        # Two mappings less at each start of each program: a sixth of what loading neap costs `true`
+        # becomes a sixteenth. What it gives up is that constants cannot be executed.
+        LINKER:-z,noseparate-code)
     if(NOT NEAP_SANITIZE)
         target_link_options(neap PRIVATE LINKER:-z,defs)
     endif()
