@@ -19,6 +19,13 @@
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
+/* Whether sbrk moves the break: musl's never does. */
+#if defined(__GLIBC__)
+enum { API_HAS_BREAK = 1 };
+#else
+enum { API_HAS_BREAK = 0 };
+#endif
+
 #define KIB ((size_t)1024)
 #define MIB (1024 * KIB)
 

@@ -193,14 +193,14 @@ static void trim_the_top(size_t run_bytes, struct figures *figures)
     COMPLAIN_UNLESS(figures, before.keepcost >= RUNS * run_bytes * 9 / 10);
     COMPLAIN_UNLESS(figures, api_malloc_trim(0) == 1);
     COMPLAIN_UNLESS(figures, api_mallinfo2().keepcost <= MIB / 2);
-    COMPLAIN_UNLESS(figures, api_mallinfo2().arena <= MIB);
 }
 
 /* In a process of its own, in which nothing lies at the top as yet. */
 static void keepcost_is_what_a_trim_takes(void **state)
 {
     (void)state;
-    (void)measured_apart(trim_the_top, 50000);
+    if (API_HAS_BREAK) /* the main arena has a top */
+        (void)measured_apart(trim_the_top, 50000);
 }
 
 /* With BLOCKS live and nothing else going on, both answers are the same figures. */

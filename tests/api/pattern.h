@@ -53,33 +53,38 @@ static inline size_t hidden(size_t value)
     return kept;
 }
 
+static inline uint64_t pattern_next(uint64_t word)
+{
+    return word * 6364136223846793005u + 1442695040888963407u;
+}
+
 static inline void pattern_fill(void *block, size_t size_bytes, uint64_t seed)
 {
     unsigned char *bytes = unrelated(block);
-    uint64_t word = seed;
+    uint64_t word = pattern_next(seed);
+    size_t at = 0;
 
-    for (size_t at = 0; at < size_bytes; at += sizeof(word)) {
-        size_t rest_bytes = size_bytes - at;
-
-        word = word * 6364136223846793005u + 1442695040888963407u;
-        memcpy(bytes + at, &word, rest_bytes < sizeof(word) ? rest_bytes : sizeof(word));
-    }
+    for (; at + sizeof(word) <= size_bytes; at += sizeof(word), word = pattern_next(word))
+        memcpy(bytes + at, &word, sizeof(word));
+    if (at < size_bytes)
+        memcpy(bytes + at, &word, size_bytes - at);
 }
 
 /* Whether the first `size_bytes` are still those of pattern_fill with that seed. */
 static inline bool pattern_holds(const void *block, size_t size_bytes, uint64_t seed)
 {
     const unsigned char *bytes = block;
-    uint64_t word = seed;
+    uint64_t word = pattern_next(seed);
+    size_t at = 0;
 
-    for (size_t at = 0; at < size_bytes; at += sizeof(word)) {
-        size_t rest_bytes = size_bytes - at;
+    for (; at + sizeof(word) <= size_bytes; at += sizeof(word), word = pattern_next(word)) {
+        uint64_t found;
 
-        word = word * 6364136223846793005u + 1442695040888963407u;
-        if (memcmp(bytes + at, &word, rest_bytes < sizeof(word) ? rest_bytes : sizeof(word)) != 0)
+        memcpy(&found, bytes + at, sizeof(found));
+        if (found != word)
             return false;
     }
-    return true;
+    return at == size_bytes || memcmp(bytes + at, &word, size_bytes - at) == 0;
 }
 
 /* The same for blocks so large that writing all of them for every test would take too long: both

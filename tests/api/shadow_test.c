@@ -3,7 +3,7 @@
 #include "api_test.h"
 #include "shadow.h"
 
-enum { MOST_LIVE = 3000, OPERATIONS = 100000 };
+enum { MOST_LIVE = 3000, OPERATIONS = 60000 };
 
 _Static_assert((int)MOST_LIVE <= (int)SHADOW_MOST_LIVE, "the table has room");
 
