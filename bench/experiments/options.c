@@ -41,7 +41,19 @@ void np_options_fail(const char *format, ...)
     va_start(arguments, format);
     vfprintf(stderr, format, arguments);
     va_end(arguments);
-    fprintf(stderr, "\nTry '%s --help' for more.\n", program_name);
+    fputc('\n', stderr);
+    np_options_unknown();
+}
+
+void np_options_help(const char *help)
+{
+    fputs(help, stdout);
+    exit(EXIT_SUCCESS);
+}
+
+void np_options_unknown(void)
+{
+    fprintf(stderr, "Try '%s --help' for more.\n", program_name);
     exit(STATUS_USAGE);
 }
 

@@ -19,6 +19,11 @@ void np_options_name(const char *program);
 /* Prints "<program>: " and the message, points at --help, and exits with STATUS_USAGE. */
 _Noreturn void np_options_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* What a command line ends with that asks for help, and one with an option that getopt has
+ * complained of. */
+_Noreturn void np_options_help(const char *help);
+_Noreturn void np_options_unknown(void);
+
 /* A whole number from min to max; K, M and G multiply by powers of 1024. */
 uint64_t np_options_number(const char *option, const char *text, uint64_t min, uint64_t max);
 

@@ -167,12 +167,9 @@ static void apply_option(struct settings *settings, int id, const char *text)
         settings->is_json = true;
         break;
     case OPTION_HELP:
-        fputs(help, stdout);
-        exit(EXIT_SUCCESS);
+        np_options_help(help);
     default:
-        /* getopt has said what is wrong. */
-        fputs("Try 'return --help' for more.\n", stderr);
-        exit(STATUS_USAGE);
+        np_options_unknown();
     }
 }
 
