@@ -172,28 +172,40 @@ def fill_document(results):
     draw_charts(results, PICTURES)
 
 
-def main(arguments):
-    options = parse(arguments)
+def finish(program, options, measure_all, report, findings):
+    """What the runners' mains have in common. measure_all() gives the results where --from-json
+    does not, report(results) writes them and gives the paths, findings(results) judges them."""
     try:
         if options.from_json:
             with open(options.from_json, encoding="utf-8") as file:
                 results = json.load(file)
         else:
-            results = measure_now(options, arguments)
-        paths = save(results, options)
-        print_report(results)
-        if options.docs:
-            fill_document(results)
+            results = measure_all()
+        paths = report(results)
     except Missing as missing:
-        print(f"run.py: {missing}", file=sys.stderr)
+        print(f"{program}: {missing}", file=sys.stderr)
         return 2
     except (measure.Failed, OSError, RuntimeError) as failed:
-        print(f"run.py: {failed}", file=sys.stderr)
+        print(f"{program}: {failed}", file=sys.stderr)
         return 1
     print("\nWritten:")
     for path in paths:
         print(f"  {os.path.relpath(path)}")
-    return 0 if all(finding.holds for finding in all_findings(results)) else 1
+    return 0 if all(finding.holds for finding in findings(results)) else 1
+
+
+def main(arguments):
+    options = parse(arguments)
+
+    def report(results):
+        paths = save(results, options)
+        print_report(results)
+        if options.docs:
+            fill_document(results)
+        return paths
+
+    return finish("run.py", options, lambda: measure_now(options, arguments), report,
+                  all_findings)
 
 
 if __name__ == "__main__":

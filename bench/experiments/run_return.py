@@ -17,9 +17,9 @@ import return_charts
 import return_measure
 import return_tables
 import tables
-from allocators import Missing, find
+from allocators import find
 from return_bounds import SCENARIOS
-from run import DOCUMENT, PICTURES, TOP
+from run import DOCUMENT, PICTURES, TOP, finish
 
 ALLOCATORS = ("neap,glibc,jemalloc,tcmalloc,mimalloc,"
               "glibc-trim0,jemalloc-decay0,jemalloc-thread")
@@ -139,26 +139,16 @@ def fill_document(results):
 
 def main(arguments):
     options = parse(arguments)
-    try:
-        if options.from_json:
-            with open(options.from_json, encoding="utf-8") as file:
-                results = json.load(file)
-        else:
-            results = measure_now(options, arguments)
+
+    def report(results):
         paths = save(results, options.out)
         print_report(results)
         if options.docs:
             fill_document(results)
-    except Missing as missing:
-        print(f"run_return.py: {missing}", file=sys.stderr)
-        return 2
-    except (measure.Failed, OSError, RuntimeError) as failed:
-        print(f"run_return.py: {failed}", file=sys.stderr)
-        return 1
-    print("\nWritten:")
-    for path in paths:
-        print(f"  {os.path.relpath(path)}")
-    return 0 if all(finding.holds for finding in return_tables.findings(results)) else 1
+        return paths
+
+    return finish("run_return.py", options, lambda: measure_now(options, arguments), report,
+                  return_tables.findings)
 
 
 if __name__ == "__main__":
