@@ -3,8 +3,6 @@
 Usage: return_runner_test.py
 """
 
-import contextlib
-import io
 import os
 import sys
 import tempfile
@@ -19,6 +17,7 @@ import return_charts   # noqa: E402
 import return_measure  # noqa: E402
 import return_tables   # noqa: E402
 import run_return      # noqa: E402
+from calling import call    # noqa: E402
 from measure import Failed  # noqa: E402
 
 MIB = 1 << 20
@@ -146,13 +145,7 @@ class Traces(unittest.TestCase):
 
 class Runner(unittest.TestCase):
     def call(self, *arguments):
-        errors = io.StringIO()
-        with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
-            try:
-                status = run_return.main(list(arguments))
-            except SystemExit as end:
-                status = end.code
-        return status, errors.getvalue()
+        return call(run_return.main, *arguments)
 
     def test_options(self):
         self.assertEqual(self.call("--help")[0], 0)

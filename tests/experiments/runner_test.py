@@ -3,8 +3,6 @@
 Usage: runner_test.py
 """
 
-import contextlib
-import io
 import os
 import sys
 import tempfile
@@ -18,6 +16,7 @@ import charts      # noqa: E402
 import measure     # noqa: E402
 import run         # noqa: E402
 import tables      # noqa: E402
+from calling import call  # noqa: E402
 
 MIB = 1 << 20
 
@@ -111,13 +110,7 @@ class Charts(unittest.TestCase):
 
 class Runner(unittest.TestCase):
     def call(self, *arguments):
-        errors = io.StringIO()
-        with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
-            try:
-                status = run.main(list(arguments))
-            except SystemExit as end:
-                status = end.code
-        return status, errors.getvalue()
+        return call(run.main, *arguments)
 
     def test_options(self):
         self.assertEqual(self.call("--help")[0], 0)
