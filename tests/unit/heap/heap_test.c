@@ -81,10 +81,8 @@ static void random_life_with_nothing_retained(void **state)
 
 static void random_life_with_nothing_retained_and_64k_pages(void **state)
 {
-    (void)state;
     os_fake_set_page_bytes(65536);
-    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, 0));
-    live_at_random(1000);
+    random_life_with_nothing_retained(state);
 }
 
 static void random_life_with_little_open(void **state)
