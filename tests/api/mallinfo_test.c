@@ -1,5 +1,6 @@
 /* mallinfo2 and mallinfo: the figures follow what the program does, and agree with each other. */
 #include "api_test.h"
+#include "blocks.h"
 
 #include <limits.h>
 
@@ -28,21 +29,6 @@ static void expect_consistent(const info *now)
     assert_true((now->smblks == 0) == (now->fsmblks == 0));
 }
 
-static void allocate(size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        blocks[i] = api_malloc(BLOCK_BYTES);
-        assert_non_null(blocks[i]);
-        memset(blocks[i], 1, BLOCK_BYTES);
-    }
-}
-
-static void free_all(size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        api_free(blocks[i]);
-}
-
 static void live_bytes_are_counted(void **state)
 {
     const size_t asked = (size_t)BLOCKS * BLOCK_BYTES;
@@ -52,13 +38,13 @@ static void live_bytes_are_counted(void **state)
 
     (void)state;
     expect_consistent(&before);
-    allocate(BLOCKS);
+    allocate_blocks(blocks, BLOCKS, BLOCK_BYTES);
     full = api_mallinfo2();
     expect_consistent(&full);
     assert_true(full.uordblks - before.uordblks >= asked);
     assert_true(full.uordblks - before.uordblks <= asked + asked / 7);
     assert_true(full.arena >= before.arena + asked / 2);
-    free_all(BLOCKS);
+    free_blocks(blocks, BLOCKS);
     after = api_mallinfo2();
     expect_consistent(&after);
     assert_true(after.uordblks < before.uordblks + 64 * KIB);
@@ -92,8 +78,8 @@ static void returned_memory_is_not_counted_as_free(void **state)
     info after;
 
     (void)state;
-    allocate(BLOCKS);
-    free_all(BLOCKS);
+    allocate_blocks(blocks, BLOCKS, BLOCK_BYTES);
+    free_blocks(blocks, BLOCKS);
     (void)api_malloc_trim(0);
     after = api_mallinfo2();
     expect_consistent(&after);
@@ -210,7 +196,7 @@ static void mallinfo_says_the_same(void **state)
     narrow_info narrow;
 
     (void)state;
-    allocate(BLOCKS);
+    allocate_blocks(blocks, BLOCKS, BLOCK_BYTES);
     wide = api_mallinfo2();
     narrow = api_mallinfo();
     assert_int_equal((size_t)narrow.arena, wide.arena);
@@ -222,7 +208,7 @@ static void mallinfo_says_the_same(void **state)
     assert_int_equal((size_t)narrow.uordblks, wide.uordblks);
     assert_int_equal((size_t)narrow.fordblks, wide.fordblks);
     assert_int_equal((size_t)narrow.keepcost, wide.keepcost);
-    free_all(BLOCKS);
+    free_blocks(blocks, BLOCKS);
 }
 
 /* 2.5 GiB in two mappings, untouched: more than an int holds, and room for it in 32 bits. */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "blocks.h"
 #include "neap/neap.h"
 
 #define KIB ((size_t)1 << 10)
@@ -46,21 +47,6 @@ static struct neap_stats ask(void)
     return stats;
 }
 
-static void allocate(size_t count, size_t bytes)
-{
-    for (size_t i = 0; i < count; i++) {
-        blocks[i] = neap_malloc(bytes);
-        assert_non_null(blocks[i]);
-        memset(blocks[i], 1, bytes);
-    }
-}
-
-static void free_all(size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        neap_free(blocks[i]);
-}
-
 static void pause_ms(long ms)
 {
     struct timespec pause = {ms / 1000, ms % 1000 * 1000000};
@@ -80,7 +66,7 @@ static void an_earlier_caller_gets_the_first_members(void **state)
     const size_t size_bytes = offsetof(struct neap_stats, live_count);
 
     (void)state;
-    allocate(100, 1000);
+    allocate_blocks(blocks, 100, 1000);
     whole = ask();
     memset(&part, 0xAA, sizeof part);
     assert_int_equal(neap_stats(&part.stats, size_bytes), 0);
@@ -151,7 +137,7 @@ static void blocks_are_counted_by_kind(void **state)
                 1000 * 570 + 20 * 20480 + after.mapped_bytes);
     assert_true(after.mapped_max_bytes >= after.mapped_bytes);
     assert_true(after.mapped_max_count >= 3);
-    free_all(1023);
+    free_blocks(blocks, 1023);
     after = ask();
     assert_int_equal(after.live_count, before.live_count);
     assert_int_equal(after.live_bytes, before.live_bytes);
@@ -164,7 +150,7 @@ static void bookkeeping_has_memory(void **state)
     struct neap_stats stats;
 
     (void)state;
-    allocate(BLOCK_MAX, 1000);
+    allocate_blocks(blocks, BLOCK_MAX, 1000);
     stats = ask();
     assert_true(stats.metadata_bytes >= 16 * KIB);
     assert_true(stats.metadata_bytes <= stats.live_bytes / 50);
@@ -196,7 +182,7 @@ static void arenas_add_up_to_the_process(void **state)
     pthread_barrier_init(&barrier, NULL, 4);
     for (size_t i = 0; i < 3; i++)
         pthread_create(&threads[i], NULL, allocate_and_wait, kept[i]);
-    allocate(3000, 300);
+    allocate_blocks(blocks, 3000, 300);
     pthread_barrier_wait(&barrier);
     stats = ask();
     for (; neap_stats_arena(index, &arena, sizeof arena) == 0; index++) {
@@ -246,7 +232,7 @@ static void ways_of_return_are_counted(void **state)
     assert_true(after.returning_ns > before.returning_ns);
     assert_int_equal(neap_mallopt(NEAP_M_MMAP_MAX, 0), 1);
     before = after;
-    allocate(400, 100 * KIB);
+    allocate_blocks(blocks, 400, 100 * KIB);
     for (size_t i = 400; i-- > 0;)
         neap_free(blocks[i]); /* the last first: the top */
     after = ask();
@@ -255,7 +241,7 @@ static void ways_of_return_are_counted(void **state)
     assert_true(after.returned_sbrk_bytes <= before.returned_sbrk_bytes + 41 * MIB);
     assert_true(after.returning_ns > before.returning_ns);
     before = after;
-    allocate(20000, 1000);
+    allocate_blocks(blocks, 20000, 1000);
     for (size_t i = 0; i < 19990; i++)
         neap_free(blocks[i]); /* below others */
     after = ask();
@@ -273,11 +259,11 @@ static void what_is_taken_back_is_counted(void **state)
     struct neap_stats stats;
 
     (void)state;
-    allocate(20000, 1000);
+    allocate_blocks(blocks, 20000, 1000);
     assert_int_equal(ask().refaulted_bytes, 0);
-    free_all(20000);
+    free_blocks(blocks, 20000);
     assert_int_equal(ask().refaulted_bytes, 0);
-    allocate(20000, 1000);
+    allocate_blocks(blocks, 20000, 1000);
     stats = ask();
     assert_true(stats.refaulted_bytes >= 15 * MIB);
     assert_true(stats.refaulted_bytes <=
@@ -290,8 +276,8 @@ static void freed_memory_goes_back_at_once(void **state)
     struct neap_stats stats;
 
     (void)state;
-    allocate(BLOCK_MAX, 1000);
-    free_all(BLOCK_MAX);
+    allocate_blocks(blocks, BLOCK_MAX, 1000);
+    free_blocks(blocks, BLOCK_MAX);
     stats = ask();
     assert_true(stats.recent_freed_bytes >= 45 * MIB);
     assert_true(stats.recent_returned_bytes * 100 >= stats.recent_freed_bytes * 96);
@@ -309,8 +295,8 @@ static void kept_memory_waits(void **state)
 
     (void)state;
     assert_int_equal(neap_mallopt(NEAP_M_TRIM_THRESHOLD, -1), 1);
-    allocate(30000, 1000);
-    free_all(30000);
+    allocate_blocks(blocks, 30000, 1000);
+    free_blocks(blocks, 30000);
     pause_ms(300);
     stats = ask();
     assert_true(stats.trim_threshold_bytes == UINT64_MAX);
@@ -333,9 +319,9 @@ static void memory_taken_again_is_reused(void **state)
 
     (void)state;
     assert_int_equal(neap_mallopt(NEAP_M_TRIM_THRESHOLD, -1), 1);
-    allocate(30000, 1000);
-    free_all(30000);
-    allocate(30000, 1000);
+    allocate_blocks(blocks, 30000, 1000);
+    free_blocks(blocks, 30000);
+    allocate_blocks(blocks, 30000, 1000);
     stats = ask();
     assert_true(stats.reused_bytes >= 25 * MIB);
     assert_true(stats.recent_reused_bytes >= 25 * MIB);
@@ -374,7 +360,7 @@ static void an_allowance_is_told(void **state)
             for (size_t byte = 0; byte < 100 * KIB; byte += 4096)
                 blocks[i][byte] = 1;
         }
-        free_all(100);
+        free_blocks(blocks, 100);
         stats = ask();
     }
     assert_true(stats.trim_allowance_bytes > 0);
@@ -387,11 +373,11 @@ static void the_answers_agree(void **state)
     struct neap_mallinfo2 info;
 
     (void)state;
-    allocate(BLOCK_MAX / 2, 200);
+    allocate_blocks(blocks, BLOCK_MAX / 2, 200);
     for (size_t i = 0; i < BLOCK_MAX / 2; i++)
         if (i % 3 != 0)
             neap_free(blocks[i]);
-    allocate(30, MIB);
+    allocate_blocks(blocks, 30, MIB);
     stats = ask();
     info = neap_mallinfo2();
     assert_int_equal(info.arena, stats.arena_bytes);
@@ -408,7 +394,7 @@ static void a_child_can_ask(void **state)
     pid_t child;
 
     (void)state;
-    allocate(1000, 1000);
+    allocate_blocks(blocks, 1000, 1000);
     live_count = ask().live_count;
     child = fork();
     if (child == 0)
