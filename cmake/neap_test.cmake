@@ -13,6 +13,10 @@
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 
+if(NEAP_COVERAGE)
+    add_library(np_coverage OBJECT "${PROJECT_SOURCE_DIR}/tests/coverage/exit.c")
+endif()
+
 set(NEAP_OS_FAKE_SOURCE "${PROJECT_SOURCE_DIR}/tests/unit/os_fake.c")
 add_library(np_os_fake_headers INTERFACE)
 target_compile_options(np_os_fake_headers
@@ -28,6 +32,9 @@ function(neap_test)
     if(NOT arg_TIMEOUT)
         set(arg_TIMEOUT 300) # a hang is found; a busy machine and a sanitizer are let pass
     endif()
+    if(CMAKE_CROSSCOMPILING_EMULATOR)
+        math(EXPR arg_TIMEOUT "${arg_TIMEOUT} * 10")
+    endif()
     string(REPLACE "." "_" target "test_${arg_NAME}")
     add_executable(${target} ${arg_SOURCES})
     foreach(layer IN LISTS arg_LAYERS)
@@ -42,6 +49,10 @@ function(neap_test)
     target_compile_definitions(${target} PRIVATE NP_DEBUG_LEVEL=${NEAP_AUDIT_LEVEL})
     target_link_libraries(${target}
         PRIVATE np_flags ${arg_LIBRARIES} PkgConfig::CMOCKA Threads::Threads)
+    if(NEAP_COVERAGE)
+        target_sources(${target} PRIVATE $<TARGET_OBJECTS:np_coverage>)
+        target_link_options(${target} PRIVATE LINKER:--wrap=_exit)
+    endif()
     set_target_properties(${target} PROPERTIES
         RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin/tests")
     add_test(NAME ${arg_NAME} COMMAND ${target})

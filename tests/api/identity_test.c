@@ -29,6 +29,7 @@ static void every_name_is_answered_by_neap(void **state)
         "malloc", "free", "calloc", "realloc", "memalign", "aligned_alloc", "posix_memalign",
         "valloc", "pvalloc", "malloc_usable_size", "free_sized", "free_aligned_sized", "mallopt",
         "malloc_trim", "mallinfo", "mallinfo2", "malloc_stats", "malloc_info",
+#if API_HAS_OPERATORS
         /* operator new */
         "_Znw" SIZE, "_Znw" SIZE "RKSt9nothrow_t", "_Znw" SIZE "St11align_val_t",
         "_Znw" SIZE "St11align_val_tRKSt9nothrow_t", "_Zna" SIZE, "_Zna" SIZE "RKSt9nothrow_t",
@@ -38,6 +39,7 @@ static void every_name_is_answered_by_neap(void **state)
         "_ZdlPvSt11align_val_tRKSt9nothrow_t", "_ZdlPv" SIZE "St11align_val_t", "_ZdaPv",
         "_ZdaPvRKSt9nothrow_t", "_ZdaPv" SIZE, "_ZdaPvSt11align_val_t",
         "_ZdaPvSt11align_val_tRKSt9nothrow_t", "_ZdaPv" SIZE "St11align_val_t",
+#endif
     };
 
     (void)state;

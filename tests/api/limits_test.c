@@ -87,7 +87,8 @@ static void alignment_and_size_together_are_too_much(void **state)
     assert_fails_with(api_memalign(hidden(SIZE_MAX / 2 + 1), 100), ENOMEM);
     assert_fails_with(api_aligned_alloc(hidden(SIZE_MAX / 2 + 1), 100), ENOMEM);
     assert_fails_with(api_memalign(hidden(SIZE_MAX / 4 + 1), hidden(PTRDIFF_MAX)), ENOMEM);
-    assert_fails_with(api_memalign(hidden(MIB), hidden(SIZE_MAX / 2 + (sizeof(size_t) < 8))), ENOMEM);
+    assert_fails_with(api_memalign(hidden(MIB), hidden(SIZE_MAX / 2 + (sizeof(size_t) < 8))),
+                      ENOMEM);
 }
 
 static void products_that_overflow_are_enomem(void **state)
