@@ -22,6 +22,12 @@ if(NEAP_SANITIZE)
     add_link_options(-fsanitize=${NEAP_SANITIZE})
 endif()
 
+if(NEAP_COVERAGE)
+    # Threads count together; an abort loses the counts of its process.
+    add_compile_options(--coverage -fprofile-update=atomic)
+    add_link_options(--coverage)
+endif()
+
 if(NEAP_SANITIZE STREQUAL "thread" AND CMAKE_C_COMPILER_ID STREQUAL "GNU")
     # It does not follow fences and says so. Ours order atomics only, which it sees by themselves.
     add_compile_options(-Wno-tsan)
