@@ -22,7 +22,7 @@ namespace {
 constexpr std::size_t sizes[] = {0, 1, 8, 16, 24, 100, 1000, 5000, 16384, 70000, 300000, 5000000};
 
 // The compiler knows no size that it reads here, and leaves out no call whose result goes there.
-volatile std::size_t huge = SIZE_MAX / 2 + (sizeof(void *) == 8 ? -100 : 1);
+volatile std::size_t huge = sizeof(void *) == 8 ? SIZE_MAX / 2 - 100 : SIZE_MAX / 2 + 1;
 volatile std::size_t largest = SIZE_MAX;
 void *volatile sink;
 
