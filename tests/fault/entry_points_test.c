@@ -333,7 +333,7 @@ static int try_one(unsigned nth)
     return refuse_has_refused ? 0 : STATUS_ALL_TRIED;
 }
 
-/* As in scenarios_test.c: each of the first 60 calls, then every few of them. */
+/* Each of the first 40 calls; then, where the same few come over and over, every few of them. */
 static bool try_all(size_t scenario_index, enum refuse_way way)
 {
     unsigned nth = 1;
@@ -341,7 +341,7 @@ static bool try_all(size_t scenario_index, enum refuse_way way)
 
     trial.scenario = scenarios[scenario_index];
     trial.way = way;
-    for (; nth < CALLS_MAX && status == 0; nth += nth < 60 ? 1 : 1 + nth / 16)
+    for (; nth < CALLS_MAX && status == 0; nth += nth < 40 ? 1 : 1 + nth / 6)
         status = run_in_child(try_one, nth);
     if (status == STATUS_ALL_TRIED && nth > 4)
         return true;

@@ -98,7 +98,7 @@ static inline void load_run(uint64_t seed, unsigned steps)
     free(load);
 }
 
-enum { LOAD_THREADS = 4, LOAD_STEPS = 3000 };
+enum { LOAD_THREADS = 4, LOAD_STEPS = 1500 };
 
 static inline void *load_thread(void *seed)
 {
