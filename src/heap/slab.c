@@ -287,8 +287,8 @@ bool np_slab_is_surely_free(const struct np_slab *slab, const void *memory)
 enum np_push np_slab_push(struct np_slab *slab, void *slot, enum np_push_wish wish)
 {
     struct place place;
-    struct np_slot *pushed = slot;
-    uintptr_t contents;
+    struct np_slot *marked = NULL;
+    uintptr_t contents = 0;
     enum np_push done = NP_PUSH_DONE;
     unsigned freed_count; /* to be charged */
     uint64_t before;
@@ -296,15 +296,21 @@ enum np_push np_slab_push(struct np_slab *slab, void *slot, enum np_push_wish wi
 
     if (NP_UNLIKELY(!find_place(slab, (uintptr_t)slot, &place)))
         return NP_PUSH_STRAY;
-    if (NP_UNLIKELY(np_slab_looks_free(slab, slot)) && np_slab_is_surely_free(slab, slot))
-        return NP_PUSH_TWICE;
-    contents = pushed->encoded_next;
-    pushed->encoded_next = (uintptr_t)np_slab_end(slab) ^ slab->key;
+    /* Only another heap's own free goes by what lies in the slot; in a closed slab the bit says all, and the slot, which
+     * may have left the cache long ago, is not touched. */
+    if (np_slab_is_open(slab)) {
+        if (NP_UNLIKELY(np_slab_looks_free(slab, slot)) && np_slab_is_surely_free(slab, slot))
+            return NP_PUSH_TWICE;
+        marked = slot;
+        contents = marked->encoded_next;
+        marked->encoded_next = (uintptr_t)np_slab_end(slab) ^ slab->key;
+    }
     /* release: whatever the program wrote to the slot is before what the next one who has it writes (the acquire in
      * take_bits). Sequentially consistent for count_freed. */
     before = atomic_fetch_or_explicit(&slab->bits[place.word_at], place.bit, memory_order_seq_cst);
     if (NP_UNLIKELY((before & place.bit) != 0)) {
-        pushed->encoded_next = contents; /* it tells whoever reports it what was freed */
+        if (marked != NULL)
+            marked->encoded_next = contents; /* it tells whoever reports it what was freed */
         return NP_PUSH_TWICE;
     }
     freed_count = count_freed(slab, (uintptr_t)slot, place.number, before | place.bit);
@@ -411,15 +417,6 @@ static struct np_slot *checked(const struct np_slab *slab, struct np_slot *slot,
     if (NP_UNLIKELY(np_slab_slot_index(slab, (uintptr_t)slot) < 0))
         die_of_link(slab, of);
     return slot;
-}
-
-static bool recycle(struct np_slab *slab)
-{
-    if (checked(slab, slab->free_slots, NULL) != NULL || slab->freed_slots == np_slab_end(slab))
-        return false;
-    slab->free_slots = slab->freed_slots;
-    slab->freed_slots = np_slab_end(slab);
-    return true;
 }
 
 /* A chain of slots on its way to the private list. */
@@ -546,7 +543,9 @@ bool np_slab_may_have_warm_slots(const struct np_slab *slab)
 
 bool np_slab_refill(struct np_slab *slab)
 {
-    return recycle(slab) || (np_slab_may_have_warm_slots(slab) && take_warm(slab));
+    if (np_shelf_is_empty(&slab->shelf))
+        (void)checked(slab, slab->free_slots, NULL);
+    return np_slab_may_have_warm_slots(slab) && take_warm(slab);
 }
 
 /* A warm page of a paged slab with free slots; of several, the first that has a few. Or none: page_count. */
@@ -751,10 +750,9 @@ uint64_t np_slab_publish(struct np_slab *slab)
         learn(slab, np_slab_word_count(word), 0);
         return word;
     }
-    if (publish_list(slab, slab->free_slots, count) +
-            publish_list(slab, slab->freed_slots, count) != count)
+    if (publish_list(slab, slab->free_slots, count) != count)
         die_of_link(slab, NULL);
-    slab->free_slots = slab->freed_slots = np_slab_end(slab);
+    slab->free_slots = np_slab_end(slab);
     word = atomic_fetch_add_explicit(&slab->word, count * COUNT_ONE, memory_order_acquire) +
            count * COUNT_ONE;
     learn(slab, np_slab_word_count(word), -(int)count);
@@ -968,7 +966,7 @@ struct np_slab *np_slab_make(struct np_arena **home, unsigned class_index, unsig
     slab->start = run->start;
     if (np_tune_get(NP_KNOB_HARDENING) == 2) /* links of what was here before would look like writes after free */
         np_run_clear(run, (size_t)run->granule_count << NP_GRANULE_SHIFT);
-    slab->free_slots = slab->freed_slots = np_slab_end(slab);
+    slab->free_slots = np_slab_end(slab);
     slab->bits = np_window_slot_bits(run->start);
     set_shape(slab, class_index, slot_class);
     NP_OWNER_SET(slab->cold_pages, all_pages(slab) & ~np_run_resident_mask(run));
@@ -1051,7 +1049,7 @@ static bool is_on_list(const struct np_slab *slab, struct np_slot *first, const 
 bool np_slab_is_free(const struct np_slab *slab, const void *memory)
 {
     return np_slab_is_free_bit(slab, (uintptr_t)memory) ||
-           is_on_list(slab, slab->free_slots, memory) || is_on_list(slab, slab->freed_slots, memory);
+           is_on_list(slab, slab->free_slots, memory);
 }
 
 static void check_links(const struct np_slab *slab, struct np_slot *first)
@@ -1067,7 +1065,6 @@ static void check_links(const struct np_slab *slab, struct np_slot *first)
 void np_slab_check_links(const struct np_slab *slab)
 {
     check_links(slab, slab->free_slots);
-    check_links(slab, slab->freed_slots);
 }
 
 /* Of a list whose links are sound. */
@@ -1082,7 +1079,6 @@ void np_slab_check(const struct np_slab *slab)
 {
     np_slab_check_links(slab);
     check_bits(slab, slab->free_slots);
-    check_bits(slab, slab->freed_slots);
 }
 
 /* Counts the slots of a list; returns what is wrong with it, or NULL. */
@@ -1104,8 +1100,6 @@ const char *np_slab_audit(const struct np_slab *slab)
     unsigned count = 0;
     const char *fault = audit_list(slab, slab->free_slots, &count);
 
-    if (fault == NULL)
-        fault = audit_list(slab, slab->freed_slots, &count);
     if (fault != NULL)
         return fault;
     if (count != np_slab_private_count(slab))

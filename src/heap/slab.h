@@ -85,14 +85,13 @@ struct np_slab {
     int8_t notice_at;          /* 1: look when no slot is live; 0: never look */
     uint8_t open_index;        /* in the owner's list of open slabs */
     struct np_tree_node node;  /* in the depot's tree */
-    struct np_slot *freed_slots; /* private, too: what the owner has freed since it took these for free_slots last */
+    struct np_slab *next_aside; /* in the depot's list of slabs that wait for a fork */
 
     /* Everybody's line. */
     _Alignas(NP_CACHE_LINE_BYTES) _Atomic uint64_t word;
     _Atomic(struct np_heap *) owner;
     uintptr_t start;
     _Atomic uint64_t *bits;
-    struct np_slab *next_aside; /* in the depot's list of slabs that wait for a fork */
     uint32_t inverse; /* 2^32 / slot_bytes, rounded up: divides offsets by a multiplication */
     np_half_word free_half; /* the upper half of a free slot's first word */
     uint16_t slot_bytes;
@@ -179,8 +178,8 @@ NP_INLINE bool np_slab_give(struct np_slab *slab, void *memory)
 {
     struct np_slot *slot = memory;
 
-    slot->encoded_next = (uintptr_t)slab->freed_slots ^ slab->key;
-    slab->freed_slots = slot;
+    slot->encoded_next = (uintptr_t)slab->free_slots ^ slab->key;
+    slab->free_slots = slot;
     NP_OWNER_ADD(slab->until_notice, -1);
     return slab->until_notice < 0;
 }
@@ -229,11 +228,11 @@ bool np_slab_try_open(struct np_slab *slab, uint64_t *word);
 /* Holder: learns what others have freed; live and private counts are exact then, but for frees under way. */
 void np_slab_look(struct np_slab *slab);
 
-/* Holder: gives malloc free slots to take: those on the list of freed ones, if it has come to the end of its own, and
- * otherwise some of warm pages, by their bits. False: there are none. Dies if malloc's list does not end as it should. */
+/* Holder: takes some free slots of warm pages onto the private list. False: there are none. Dies if the list does not end as
+ * it should. */
 bool np_slab_refill(struct np_slab *slab);
 
-/* Holder: follows all links of the private lists; dies, with the slot's address, at one that leads nowhere, and at lists that
+/* Holder: follows all links of the private list; dies, with the slot's address, at one that leads nowhere, and at lists that
  * go round. Also in a signal handler that has interrupted anything here. */
 void np_slab_check_links(const struct np_slab *slab);
 
