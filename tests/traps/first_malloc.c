@@ -14,11 +14,25 @@ static size_t block_count;
 static pthread_barrier_t barrier;
 static atomic_uint refusals;
 
-static void limit_address_space(void)
+static void limit_address_space(rlim_t bytes)
 {
-    struct rlimit limit = {(rlim_t)256 << 20, (rlim_t)256 << 20};
+    struct rlimit limit;
 
+    REQUIRE(getrlimit(RLIMIT_AS, &limit) == 0);
+    limit.rlim_cur = bytes < limit.rlim_max ? bytes : limit.rlim_max;
     REQUIRE(setrlimit(RLIMIT_AS, &limit) == 0);
+}
+
+/* What was freed serves again. */
+static void use_half_again(void)
+{
+    while (block_count < 100) {
+        blocks[block_count] = malloc((size_t)1 << 20);
+        REQUIRE(blocks[block_count] != NULL);
+        block_count++;
+    }
+    while (block_count > 0)
+        free(blocks[--block_count]);
 }
 
 /* From large blocks to the smallest, until there is not one more of any size. */
@@ -72,13 +86,15 @@ int main(void)
     REQUIRE(pthread_barrier_init(&barrier, NULL, THREADS + 1) == 0);
     for (uintptr_t i = 0; i < THREADS; i++)
         REQUIRE(pthread_create(&threads[i], NULL, begin_late, (void *)i) == 0);
-    limit_address_space();
+    limit_address_space((rlim_t)256 << 20);
     use_all_up();
     pthread_barrier_wait(&barrier);
     pthread_barrier_wait(&barrier);
     REQUIRE(refusals > THREADS * TRIES / 4);
     while (block_count > 0)
         free(blocks[--block_count]);
+    use_half_again();
+    limit_address_space(RLIM_INFINITY);
     pthread_barrier_wait(&barrier);
     for (size_t i = 0; i < THREADS; i++)
         REQUIRE(pthread_join(threads[i], NULL) == 0);
