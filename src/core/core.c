@@ -171,7 +171,8 @@ static void *take(size_t size_bytes, size_t alignment_bytes, enum zeroing zeroin
 
     if (size_bytes > NP_REQUEST_MAX_BYTES || alignment_bytes > NP_REQUEST_MAX_BYTES / 2)
         return NULL;
-    np_thread_read_environment();
+    if (np_strict_is_on())
+        np_thread_read_environment(); /* perhaps it is only not decided yet */
     if (size_bytes == 0 && alignment_bytes <= NP_ALIGNMENT && np_tune_get(NP_KNOB_HARDENING) >= 1)
         memory = np_none_take();
     if (memory != NULL)
