@@ -155,6 +155,9 @@ size_t np_arena_lent_bytes(void);
  * top_keep_bytes: at least want_granules if it has them. Adds what went to *gone. False: nothing more can go. */
 bool np_arena_return_some(size_t want_granules, size_t top_keep_bytes, size_t *gone);
 
+/* Lets other threads get on with returning memory, during which nobody can have it. False: none is at that. */
+bool np_arena_wait_for_returns(void);
+
 /* Purges ranges of lent runs that belong to the caller, each whole system pages. A range that the system refuses is
  * made 0 bytes long. Returns the granules that went. */
 size_t np_arena_purge_ranges(struct np_range *ranges, size_t count);

@@ -17,6 +17,9 @@
 #include "window.h"
 
 static struct np_thrash thrash;
+
+/* Runs that are being purged: free, and nobody can have them. */
+static _Atomic size_t busy_count;
 static _Atomic size_t outstanding_granules; /* returned, and not taken back since */
 static _Atomic size_t mapped_bytes;         /* live in mappings of their own */
 
@@ -381,6 +384,7 @@ static unsigned take_largest(struct np_arena *arena, size_t want, size_t top_kee
         set_busy(run);
         runs[count++] = run;
     }
+    atomic_fetch_add_explicit(&busy_count, count, memory_order_relaxed);
     return count;
 }
 
@@ -405,6 +409,15 @@ static bool purge_largest(struct np_arena *arena, size_t want, size_t top_keep_b
         else
             np_run_defer(runs[at], 0);
     }
+    atomic_fetch_sub_explicit(&busy_count, count, memory_order_relaxed);
+    return true;
+}
+
+bool np_arena_wait_for_returns(void)
+{
+    if (atomic_load_explicit(&busy_count, memory_order_relaxed) == 0)
+        return false;
+    np_os_pause();
     return true;
 }
 

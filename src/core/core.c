@@ -165,6 +165,9 @@ static void *try_take(size_t size_bytes, size_t alignment_bytes, enum zeroing ze
     return memory;
 }
 
+/* How often a malloc that finds no memory looks again while others return some. */
+#define RETURN_TRIES 300
+
 static void *take(size_t size_bytes, size_t alignment_bytes, enum zeroing zeroing)
 {
     void *memory = NULL;
@@ -181,6 +184,13 @@ static void *take(size_t size_bytes, size_t alignment_bytes, enum zeroing zeroin
     /* Memory is short: what is free but in another shape may be what is missing. */
     if (NP_UNLIKELY(memory == NULL) && np_core_trim(0))
         memory = try_take(size_bytes, alignment_bytes, zeroing);
+    /* Or other threads are returning it at this moment. Not for ever: one of them may be stopped, or was left behind by
+     * a fork. */
+    for (unsigned tries = 0; NP_UNLIKELY(memory == NULL) && tries < RETURN_TRIES; tries++) {
+        if (!np_arena_wait_for_returns())
+            break;
+        memory = try_take(size_bytes, alignment_bytes, zeroing);
+    }
     return memory;
 }
 

@@ -199,6 +199,15 @@ uint64_t np_os_fine_ns(void)
     return clock_ns(CLOCK_MONOTONIC);
 }
 
+void np_os_pause(void)
+{
+    struct timespec some = {.tv_nsec = 100000};
+    int saved_errno = errno;
+
+    (void)nanosleep(&some, NULL);
+    errno = saved_errno;
+}
+
 size_t np_os_resident_bytes(const void *address, size_t bytes)
 {
     size_t page = np_os_page_bytes();

@@ -70,6 +70,9 @@ uint64_t np_os_coarse_ns(void);
 /* The same in the finest steps there are, at several times the price: for measuring system calls. */
 uint64_t np_os_fine_ns(void);
 
+/* Lets other threads run for about 0.1 ms; errno stays. */
+void np_os_pause(void);
+
 /* How many bytes of a range of whole system pages, all mapped, have memory behind them; all, where the
  * kernel does not say. One system call a MiB. */
 size_t np_os_resident_bytes(const void *address, size_t bytes);

@@ -536,6 +536,11 @@ uint64_t np_os_fine_ns(void)
     return fake.coarse_ns + fake.fine_ns;
 }
 
+void np_os_pause(void)
+{
+    fake.fine_ns += 100000;
+}
+
 size_t np_os_resident_bytes(const void *address, size_t bytes)
 {
     require_range(address, bytes);
