@@ -139,6 +139,7 @@ static void detach(struct np_heap *heap)
     np_heap_fast = &np_empty_heap;
     own_heap = NULL;
     thread_state = THREAD_NEW;
+    np_return_note_threads(-1);
     np_heap_prepare_to_park(heap);
     if (!try_park(heap)) {
         np_heap_close_free(heap, NP_CLOSE_FREE);
@@ -163,6 +164,7 @@ static void attach(struct np_heap *heap)
 {
     own_heap = heap;
     thread_state = THREAD_ATTACHED;
+    np_return_note_threads(1);
     np_heap_apply_knobs(heap);
     np_thread_apply_knobs();
 }

@@ -56,6 +56,19 @@ size_t np_return_threshold_bytes(void)
 /* What heaps hold open beyond their limits: a part of the threshold that is lent to them. It comes out of the part that
  * does not follow what is live, and so does not shrink while a heap's thread sleeps. */
 static _Atomic size_t reserved_bytes;
+static _Atomic int thread_count;
+
+void np_return_note_threads(int more)
+{
+    atomic_fetch_add_explicit(&thread_count, more, memory_order_relaxed);
+}
+
+static unsigned reserved_quarters(void)
+{
+    int count = atomic_load_explicit(&thread_count, memory_order_relaxed);
+
+    return count <= 2 ? 3 : count <= 4 ? 2 : 0;
+}
 
 static size_t most_reserved_bytes(void)
 {
@@ -67,7 +80,7 @@ static size_t most_reserved_bytes(void)
         if (set_bytes >= 0 && set_bytes < bytes)
             bytes = set_bytes;
     }
-    return (size_t)bytes / 4 * 3;
+    return (size_t)bytes / 4 * reserved_quarters();
 }
 
 bool np_return_reserve(size_t bytes)
@@ -257,6 +270,7 @@ static void remember(struct round *round)
 
 void np_return_settle_in_child(void)
 {
+    atomic_store_explicit(&thread_count, 1, memory_order_relaxed);
     for (struct round *round = atomic_load_explicit(&newest_round, memory_order_acquire);
          round != NULL; round = round->next) {
         /* A handler forks, and our own visits go on when it returns. */

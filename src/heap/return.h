@@ -24,12 +24,16 @@ size_t np_return_threshold_bytes(void);
 void np_return_excess(void);
 
 /* A heap may hold so much more open than its own limit allows: what is reserved comes off the threshold, so the sum is
- * bounded as before. False: three quarters of the threshold's fixed part are reserved already. */
+ * bounded as before. False: there is no more to reserve. Three quarters of the threshold's fixed part may be while one
+ * or two threads have heaps, half of it up to four; with more of them each would gain little by it, and lose more. */
 bool np_return_reserve(size_t bytes);
 void np_return_give_reserve_back(size_t bytes);
 
-/* Whether more is reserved than may be, since the threshold has been set lower meanwhile. */
+/* Whether more is reserved than may be, since there are more threads or the threshold has been set lower. */
 bool np_return_is_reserve_too_large(void);
+
+/* So many more threads have a heap of their own now, or fewer. */
+void np_return_note_threads(int more);
 
 /* So many granules without memory are about to be used. Keeps account of what is taken back soon after it was returned
  * (arena/thrash.h). */
