@@ -185,16 +185,37 @@ static void visit_slab(struct round *round, struct np_window *window, unsigned u
     add_ranges(round, slab, np_slab_free_pages(slab));
 }
 
+/* Asks for what a visit reads of the slabs that one word of the map tells of: charged slabs lie far apart, and each
+ * would wait for memory three times. */
+static void prefetch_slabs(const struct np_window *window, unsigned number)
+{
+    uint64_t charged;
+
+    if (number >= NP_WINDOW_UNITS / 64)
+        return;
+    charged = atomic_load_explicit(&window->charged[number], memory_order_relaxed);
+    for (; charged != 0; charged &= charged - 1) {
+        size_t unit = number * (size_t)64 + (unsigned)__builtin_ctzll(charged);
+        const char *record = window->records + (unit << NP_SLAB_RECORD_SHIFT);
+
+        __builtin_prefetch(record);
+        __builtin_prefetch(record + NP_CACHE_LINE_BYTES);
+        __builtin_prefetch((const void *)(window->slot_bits + unit * NP_SLOT_BITS_WORDS));
+    }
+}
+
 /* Visits charged slabs of a window from a unit on until the round is full; returns the unit to go on from, or
  * NP_WINDOW_UNITS. */
 static unsigned visit_window(struct round *round, struct np_window *window, unsigned unit)
 {
+    prefetch_slabs(window, unit / 64);
     while (unit < NP_WINDOW_UNITS) {
         uint64_t charged = atomic_load_explicit(&window->charged[unit / 64], memory_order_relaxed) >>
                            unit % 64;
 
         if (charged == 0) {
             unit = (unit / 64 + 1) * 64;
+            prefetch_slabs(window, unit / 64 + 1);
             continue;
         }
         unit += (unsigned)__builtin_ctzll(charged);
@@ -357,6 +378,13 @@ size_t np_return_down_to(size_t retained_bytes, size_t most_bytes)
     return gone_bytes;
 }
 
+/* How far below the threshold to go: an eighth, or half where that is less than 512 KiB. Each call costs the program its
+ * cached translations, and of scattered pages an eighth of a MiB is few. */
+static size_t step_bytes(size_t threshold_bytes)
+{
+    return np_max(threshold_bytes / 8, np_min(threshold_bytes / 2, (size_t)512 << 10));
+}
+
 void np_return_excess(void)
 {
     size_t reserved = atomic_load_explicit(&reserved_bytes, memory_order_relaxed);
@@ -373,7 +401,7 @@ void np_return_excess(void)
     threshold_bytes = np_return_threshold_bytes();
     threshold_bytes -= np_min(threshold_bytes, reserved);
     if (retained_bytes > threshold_bytes) {
-        (void)np_return_down_to(threshold_bytes - threshold_bytes / 8, SIZE_MAX);
+        (void)np_return_down_to(threshold_bytes - step_bytes(threshold_bytes), SIZE_MAX);
         retained_bytes = np_return_retained_bytes();
     }
     np_returned_note_retained(retained_bytes);

@@ -2,8 +2,8 @@
  *
  * Retained are free runs with memory behind them (arena/), and in closed slabs the warm pages on which no slot is live,
  * which each slab is charged with when it closes (slab.h, S6). What heaps hold open is bounded by
- * their own limits. Whoever frees, and finds the sum above the threshold, returns memory until it is at 7/8 of it,
- * before free returns: no timer, no helper. Of runs and slabs, those that have more come first; runs by size, slabs
+ * their own limits. Whoever frees, and finds the sum above the threshold, returns memory until it is 512 KiB below it, or
+ * an eighth if that is more, before free returns: no timer, no helper. Of runs and slabs, those that have more come first; runs by size, slabs
  * in the order of their addresses, going round, so that what was visited last comes last.
  *
  * Nothing is purged twice: only warm pages are, and they are cold afterwards. No system call is made under a lock.
@@ -20,7 +20,8 @@ size_t np_return_retained_bytes(void);
 /* What may stay retained now: M_TRIM_THRESHOLD, or the built-in rule, max(1 MiB, live / 32) and the thrash allowance. */
 size_t np_return_threshold_bytes(void);
 
-/* Above the threshold, less what heaps have reserved of it, gives memory back until 7/8 of that is left. */
+/* Above the threshold, less what heaps have reserved of it, gives memory back until it is 512 KiB below
+ * that, or an eighth if that is more (or half, if that is less than 512 KiB). */
 void np_return_excess(void);
 
 /* A heap may hold so much more open than its own limit allows: what is reserved comes off the threshold, so the sum is

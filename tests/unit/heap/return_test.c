@@ -182,6 +182,24 @@ static void what_is_too_much_goes_down_to_seven_eighths(void **state)
         assert_int_equal(*(char *)pins[i], 1);
 }
 
+static void of_a_small_threshold_half_goes(void **state)
+{
+    enum { GRANULES = 5 * 64 };
+    struct np_arena *home = NULL;
+    struct np_run *run;
+
+    (void)state;
+    keep_everything();
+    run = np_run_take(&home, GRANULES, NP_GRANULE_BYTES, NP_RUN_MEDIUM, NP_MAY_GROW);
+    assert_non_null(run);
+    memset((void *)run->start, 1, GRANULES * NP_GRANULE_BYTES);
+    np_run_give(run);
+    assert_true(np_return_retained_bytes() >= GRANULES * NP_GRANULE_BYTES);
+    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, 1 << 20));
+    np_return_excess();
+    assert_in_range(np_return_retained_bytes(), MIB / 2 - 4 * PAGE, MIB / 2);
+}
+
 /* ---- in which order ---- */
 
 /* Slabs that had more than a page when they were looked at last and have none now. */
@@ -714,6 +732,7 @@ int main(void)
         cmocka_unit_test(the_knob_is_obeyed),
         cmocka_unit_test(nothing_stays_with_a_threshold_of_0),
         cmocka_unit_test(what_is_too_much_goes_down_to_seven_eighths),
+        cmocka_unit_test(of_a_small_threshold_half_goes),
         cmocka_unit_test(visits_go_round_all_windows),
         cmocka_unit_test(the_larger_of_runs_and_slabs_comes_first),
         cmocka_unit_test(scattered_pages_share_calls),
