@@ -185,7 +185,6 @@ static void what_is_too_much_goes_down_to_seven_eighths(void **state)
 static void of_a_small_threshold_half_goes(void **state)
 {
     enum { GRANULES = 5 * 64 };
-    struct np_arena *home = NULL;
     struct np_run *run;
 
     (void)state;
@@ -193,7 +192,7 @@ static void of_a_small_threshold_half_goes(void **state)
     run = np_run_take(&home, GRANULES, NP_GRANULE_BYTES, NP_RUN_MEDIUM, NP_MAY_GROW);
     assert_non_null(run);
     memset((void *)run->start, 1, GRANULES * NP_GRANULE_BYTES);
-    np_run_give(run);
+    np_run_give(run, GRANULES);
     assert_true(np_return_retained_bytes() >= GRANULES * NP_GRANULE_BYTES);
     assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, 1 << 20));
     np_return_excess();
