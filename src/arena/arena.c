@@ -22,29 +22,41 @@ static bool is_fork_under_way(void)
 }
 
 /* Those that M_ARENA_MAX limits. */
-static size_t count_arenas(void)
-{
-    size_t count = 0;
+/* Arenas that compete for runs, the main one and those in the making among them. */
+static _Atomic size_t arena_count = 1;
 
-    for (const struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next)
-        count += !arena->is_for_forks;
-    return count;
+static size_t most_arenas(size_t count)
+{
+    size_t most = (size_t)np_tune_get(NP_KNOB_ARENA_MAX);
+
+    if (most != 0)
+        return most;
+    if (count < (size_t)np_tune_get(NP_KNOB_ARENA_TEST))
+        return count + 1;
+    return (size_t)ARENAS_PER_CPU * np_os_cpu_count();
 }
 
-static bool may_add_arena(void)
+/* The break may be blocked for good; then one arena on mmap is needed even if the limit is 1. */
+enum need { IF_ALLOWED, IF_THERE_IS_NONE };
+
+/* One more arena, if that is allowed. It is counted before it is made: of threads that ask at once, only so many may. */
+static struct np_arena *add_arena(enum need need)
 {
-    size_t count = count_arenas();
-    size_t most = (size_t)np_tune_get(NP_KNOB_ARENA_MAX);
+    size_t count = atomic_load_explicit(&arena_count, memory_order_relaxed);
+    struct np_arena *arena;
 
     /* A child could not use it; there is one that serves during forks. */
     if (is_fork_under_way())
-        return false;
-    if (most == 0) {
-        if (count < (size_t)np_tune_get(NP_KNOB_ARENA_TEST))
-            return true;
-        most = (size_t)ARENAS_PER_CPU * np_os_cpu_count();
-    }
-    return count < most;
+        return NULL;
+    do {
+        if (count >= most_arenas(count) && !(need == IF_THERE_IS_NONE && count == 1))
+            return NULL;
+    } while (!atomic_compare_exchange_weak_explicit(&arena_count, &count, count + 1,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    arena = np_arena_make();
+    if (arena == NULL)
+        atomic_fetch_sub_explicit(&arena_count, 1, memory_order_relaxed);
+    return arena;
 }
 
 /* Carves from an arena whose lock is held; releases it. */
@@ -89,6 +101,7 @@ static struct np_run *grow_and_carve(struct np_arena *arena, size_t granule_coun
 static struct np_arena *lock_some(struct np_arena **home)
 {
     struct np_arena *arena = *home;
+    struct np_arena *fresh;
 
     if (arena == NULL || (arena->is_for_forks && !is_fork_under_way()))
         arena = np_arena_main();
@@ -98,12 +111,9 @@ static struct np_arena *lock_some(struct np_arena **home)
     for (struct np_arena *other = np_arena_list(); other != NULL; other = other->next)
         if (other != arena && !other->is_for_forks && np_lock_try(&other->lock))
             return *home = other;
-    if (may_add_arena()) {
-        struct np_arena *fresh = np_arena_make();
-
-        if (fresh != NULL && np_lock_acquire(&fresh->lock))
-            return *home = fresh;
-    }
+    fresh = add_arena(IF_ALLOWED);
+    if (fresh != NULL && np_lock_acquire(&fresh->lock))
+        return *home = fresh;
     if (np_lock_acquire(&arena->lock))
         return arena;
     arena = np_arena_for_forks();
@@ -114,6 +124,7 @@ static struct np_arena *lock_some(struct np_arena **home)
 static struct np_run *take_elsewhere(struct np_arena **home, size_t granule_count,
                                      size_t alignment_bytes, enum np_run_state state)
 {
+    struct np_arena *fresh;
     struct np_run *run;
 
     for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next) {
@@ -127,18 +138,13 @@ static struct np_run *take_elsewhere(struct np_arena **home, size_t granule_coun
             return run;
         }
     }
-    /* The break may be blocked for good; then one arena on mmap is needed even if the limit is 1. */
-    if (may_add_arena() || (count_arenas() == 1 && !is_fork_under_way())) {
-        struct np_arena *arena = np_arena_make();
-
-        if (arena != NULL) {
-            run = grow_and_carve(arena, granule_count, alignment_bytes, state);
-            if (run != NULL)
-                *home = arena;
-            return run;
-        }
-    }
-    return NULL;
+    fresh = add_arena(IF_THERE_IS_NONE);
+    if (fresh == NULL)
+        return NULL;
+    run = grow_and_carve(fresh, granule_count, alignment_bytes, state);
+    if (run != NULL)
+        *home = fresh;
+    return run;
 }
 
 struct np_run *np_run_take(struct np_arena **home, size_t granule_count, size_t alignment_bytes,

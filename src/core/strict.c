@@ -77,10 +77,13 @@ static enum np_form form_in(uint64_t trailer)
     return (enum np_form)((trailer & CONTENT_MASK) >> REQUESTED_BITS);
 }
 
-/* Of a slot; the same wherever it lies behind the block. */
+/* Of a slot; the same wherever it lies behind the block. One of 63 values that neither text nor zeros nor all ones are
+ * made of: those are what is written a byte too far. */
 static unsigned char canary_of(uint64_t trailer)
 {
-    return (unsigned char)(trailer >> 40 | 1);
+    unsigned char byte = (unsigned char)(0x81 | (trailer >> 40 & 0x7E));
+
+    return byte == 0xFF ? 0xA5 : byte;
 }
 
 static bool is_filled_with(const char *from, const char *to, unsigned char byte)

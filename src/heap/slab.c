@@ -281,7 +281,7 @@ bool np_slab_is_surely_free(const struct np_slab *slab, const void *memory)
     if (np_slab_is_free_bit(slab, (uintptr_t)memory))
         return true;
     /* In words of 32 bits what a program writes looks so once in a million. */
-    return sizeof next > sizeof(uint32_t) && np_slab_is_open(slab) &&
+    return UINTPTR_MAX > UINT32_MAX && np_slab_is_open(slab) &&
            (next == np_slab_end(slab) || np_slab_slot_index(slab, (uintptr_t)next) >= 0);
 }
 
