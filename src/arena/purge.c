@@ -18,7 +18,9 @@
 
 static struct np_thrash thrash;
 
-/* Runs that are being purged: free, and nobody can have them. */
+/* Runs that are being purged: free, and nobody can have them. Raised under the lock under which they are taken out, so
+ * whoever has looked for them in vain sees it; lowered, with release, after they are filed: whoever then reads less, with
+ * acquire, finds them. A child of fork may have it too high for ever, so nobody waits without an end. */
 static _Atomic size_t busy_count;
 static _Atomic size_t outstanding_granules; /* returned, and not taken back since */
 static _Atomic size_t mapped_bytes;         /* live in mappings of their own */
@@ -409,13 +411,13 @@ static bool purge_largest(struct np_arena *arena, size_t want, size_t top_keep_b
         else
             np_run_defer(runs[at], 0);
     }
-    atomic_fetch_sub_explicit(&busy_count, count, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&busy_count, count, memory_order_release);
     return true;
 }
 
 bool np_arena_wait_for_returns(void)
 {
-    if (atomic_load_explicit(&busy_count, memory_order_relaxed) == 0)
+    if (atomic_load_explicit(&busy_count, memory_order_acquire) == 0)
         return false;
     np_os_pause();
     return true;

@@ -187,9 +187,12 @@ static void *take(size_t size_bytes, size_t alignment_bytes, enum zeroing zeroin
     /* Or other threads are returning it at this moment. Not for ever: one of them may be stopped, or was left behind by
      * a fork. */
     for (unsigned tries = 0; NP_UNLIKELY(memory == NULL) && tries < RETURN_TRIES; tries++) {
-        if (!np_arena_wait_for_returns())
-            break;
+        bool is_any = np_arena_wait_for_returns();
+
+        /* None: the last may have been filed since we looked for memory. */
         memory = try_take(size_bytes, alignment_bytes, zeroing);
+        if (!is_any)
+            break;
     }
     return memory;
 }

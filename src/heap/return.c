@@ -54,7 +54,8 @@ size_t np_return_threshold_bytes(void)
 }
 
 /* What heaps hold open beyond their limits: a part of the threshold that is lent to them. It comes out of the part that
- * does not follow what is live, and so does not shrink while a heap's thread sleeps. */
+ * does not follow what is live, and so does not shrink while a heap's thread sleeps. Relaxed: it is a sum that is
+ * compared, no memory is reached by it; who reserves looks at what is retained afterwards (reserve_more in heap.c). */
 static _Atomic size_t reserved_bytes;
 static _Atomic int thread_count;
 
