@@ -122,16 +122,18 @@ static void give_reserve_back(struct np_heap *heap, size_t bytes)
     np_return_give_reserve_back(bytes);
 }
 
-/* What is reserved and not needed; a unit more may be kept, or each slab that goes and comes would change the sum. */
+/* What is reserved and not needed; a unit more may be kept, or each slab that goes and comes would change the sum. Where all
+ * have reserved too much, not even that; what is needed stays until the slabs that it is for are closed. */
 static void give_surplus_reserve_back(struct np_heap *heap)
 {
     size_t limit_bytes = (size_t)np_tune_get(NP_KNOB_OPEN_BYTES);
 
     while (NP_UNLIKELY(heap->reserved_bytes > 0) &&
-           (heap->open_bytes + 2 * NP_UNIT_BYTES <= limit_bytes + heap->reserved_bytes ||
-            np_return_is_reserve_too_large()))
+           heap->open_bytes + (np_return_is_reserve_too_large() ? 1 : 2) * NP_UNIT_BYTES <=
+               limit_bytes + heap->reserved_bytes)
         give_reserve_back(heap, NP_UNIT_BYTES);
 }
+
 
 /* Takes a slab out of the heap, which then holds it without owning it. */
 static void disown(struct np_heap *heap, struct np_slab *slab)
@@ -261,8 +263,17 @@ static bool reserve_more(struct np_heap *heap)
     return true;
 }
 
+/* What all have reserved too much goes back; whoever calls closes the slabs that it was for. During a fork none is closed. */
+static void give_excess_reserve_back(struct np_heap *heap)
+{
+    while (NP_UNLIKELY(heap->reserved_bytes > 0) && np_return_is_reserve_too_large() &&
+           most_open_bytes(heap) != SIZE_MAX)
+        give_reserve_back(heap, NP_UNIT_BYTES);
+}
+
 static void close_surplus(struct np_heap *heap, const struct np_slab *except)
 {
+    give_excess_reserve_back(heap);
     while (heap->open_count > 1 &&
            (heap->open_bytes > most_open_bytes(heap) || heap->open_count == NP_OPEN_MAX)) {
         struct np_slab *idle = find_idle(heap, except);

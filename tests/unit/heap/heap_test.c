@@ -674,6 +674,27 @@ static void more_is_open_at_the_price_of_the_threshold(void **state)
     np_heap_close_all(&heaps[1]);
 }
 
+/* There is a reserve for few threads only. A heap that has some of it when more come closes slabs for it
+ * when it grows; until then it may do without growing, whatever it frees. */
+static void what_was_reserved_before_more_threads_came_stays_until_its_slabs_close(void **state)
+{
+    enum { LIMIT = 960 * KIB, MORE_THREADS = 5 };
+
+    (void)state;
+    init_heaps();
+    work_with_classes(&heaps[0], CLASS, LIMIT + 384 * KIB);
+    assert_true(heaps[0].reserved_bytes > 0);
+    np_return_note_threads(MORE_THREADS);
+    assert_true(np_return_is_reserve_too_large());
+    while (block_count > 0) {
+        remove_block(&heaps[0], 0);
+        assert_true(heaps[0].open_bytes <= LIMIT + heaps[0].reserved_bytes);
+    }
+    work_with_classes(&heaps[0], CLASS, LIMIT - NP_UNIT_BYTES);
+    assert_int_equal(heaps[0].reserved_bytes, 0);
+    np_return_note_threads(-MORE_THREADS);
+}
+
 static void a_threshold_that_is_set_limits_what_is_reserved(void **state)
 {
     (void)state;
@@ -913,6 +934,7 @@ int main(void)
         cmocka_unit_test(a_push_into_a_held_slab_waits_for_its_holder),
         cmocka_unit_test(a_second_push_is_told),
         cmocka_unit_test(more_is_open_at_the_price_of_the_threshold),
+        cmocka_unit_test(what_was_reserved_before_more_threads_came_stays_until_its_slabs_close),
         cmocka_unit_test(a_threshold_that_is_set_limits_what_is_reserved),
         cmocka_unit_test(slots_are_lent_where_no_slab_can_be_opened),
         cmocka_unit_test(lent_slots_go_back),
