@@ -176,8 +176,8 @@ static void *take(size_t size_bytes, size_t alignment_bytes, enum zeroing zeroin
         return NULL;
     if (np_strict_is_on())
         np_thread_read_environment(); /* perhaps it is only not decided yet */
-    if (size_bytes == 0 && alignment_bytes <= NP_ALIGNMENT && np_tune_get(NP_KNOB_HARDENING) >= 1)
-        memory = np_none_take();
+    if (size_bytes == 0 && np_tune_get(NP_KNOB_HARDENING) >= 1)
+        memory = np_none_take(alignment_bytes);
     if (memory != NULL)
         return memory;
     memory = try_take(size_bytes, alignment_bytes, zeroing);
@@ -272,6 +272,15 @@ static void fill_given(void *memory, size_t bytes)
         memset(memory, (int)(perturb & 0xFF), bytes);
 }
 
+static void require_tail(const struct np_run *run)
+{
+    if (np_tune_get(NP_KNOB_HARDENING) >= 1 &&
+        NP_UNLIKELY(!np_tail_is_clear((void *)run->start, run->lent.requested_bytes,
+                                      run_bytes(run))))
+        np_die_of("overflow: a block was written beyond its end", run->start, "block",
+                  run->lent.requested_bytes);
+}
+
 /* A medium object. Whoever moves its state from NP_RUN_MEDIUM frees it: a second free finds it gone. */
 static bool give_run(void *memory)
 {
@@ -281,10 +290,7 @@ static bool give_run(void *memory)
     if (run == NULL ||
         !atomic_compare_exchange_strong(&run->state, &medium, (uint8_t)NP_RUN_BUSY))
         return false;
-    if (np_tune_get(NP_KNOB_HARDENING) >= 1 &&
-        NP_UNLIKELY(!np_tail_is_clear(memory, run->lent.requested_bytes, run_bytes(run))))
-        np_die_of("overflow: a block was written beyond its end", run->start, "block",
-                  run->lent.requested_bytes);
+    require_tail(run);
     fill_given(memory, run->lent.requested_bytes);
     np_returned_note_freed(run_bytes(run));
     np_run_give(run, run->granule_count);
@@ -325,6 +331,8 @@ void np_core_give_as(void *memory, enum np_form form)
         return;
     slab = slab_of_block(memory, "free of a pointer inside a block, or of none ever handed out");
     if (slab == NULL) {
+        if (np_strict_is_on())
+            np_strict_check_mapping(memory, form);
         if (!give_run(memory) && !np_large_give(memory))
             die_of_unknown(memory, "free of a pointer that neap did not allocate, or freed before",
                            "free of a pointer inside a block");
@@ -378,6 +386,8 @@ static size_t usable_bytes(const void *memory, enum np_form form, const char *cr
 
     if (slab != NULL && np_strict_is_on())
         return np_strict_requested_bytes(slab, memory, form, crime);
+    if (np_strict_is_on())
+        np_strict_check_mapping(memory, form);
     if (slab != NULL) {
         if (NP_UNLIKELY(np_heap_has_free(np_thread_heap_if_any(), slab, memory)))
             die_in_slab(slab, crime, memory);
@@ -430,6 +440,7 @@ static void *resize_in_place(void *memory, size_t old_bytes, size_t size_bytes)
     run = medium_run_of(memory);
     if (run == NULL)
         return np_large_resize(memory, size_bytes);
+    require_tail(run);
     if (granules_for(size_bytes) == run->granule_count ||
         (granules_for(size_bytes) < run->granule_count &&
          shrink(run, granules_for(size_bytes))) ||
@@ -587,8 +598,11 @@ void np_core_check_at_exit(void)
 
     if (heap != NULL && np_tune_get(NP_KNOB_HARDENING) >= 1)
         np_heap_check(heap);
-    if (np_strict_is_on())
+    if (np_strict_is_on()) {
         np_strict_check_quarantine();
+        if (heap != NULL)
+            np_strict_check_live(heap);
+    }
 }
 
 const char *np_core_audit(void)

@@ -5,6 +5,7 @@
 
 #include "bits.h"
 #include "check.h"
+#include "large.h"
 #include "meta.h"
 #include "tune.h"
 
@@ -101,36 +102,71 @@ static bool is_clear(const struct np_slab *slab, uintptr_t slot)
                           (const char *)slot + slab->slot_bytes, 0);
 }
 
+/* The canary, and then the trailer, of a block whose trailer says until then that it is on its
+ * way. */
+static void finish(const struct np_slab *slab, void *memory, uint64_t trailer)
+{
+    memset((char *)memory + requested_in(trailer), canary_of(trailer),
+           slab->slot_bytes - NP_STRICT_TRAILER_BYTES - requested_in(trailer));
+    /* release pairs with the acquire in is_block_whole: who sees it sees the canary. */
+    atomic_store_explicit(trailer_at(slab, (uintptr_t)memory), trailer, memory_order_release);
+}
+
 void np_strict_dress(void *memory, size_t requested_bytes)
 {
     const struct np_slab *slab = np_slab_find((uintptr_t)memory);
     uintptr_t slot = (uintptr_t)memory;
     uint64_t trailer = trailer_of(slot, content_of(requested_bytes, NP_FORM_MALLOC));
+    uint64_t coming = trailer_of(slot, content_of(requested_bytes, NP_FORM_ANY));
 
     if (atomic_load_explicit(&np_strict_state, memory_order_relaxed) == NP_STRICT_ON &&
         NP_UNLIKELY(!is_clear(slab, slot)))
         die_in(slab, written_when_free, slot);
     /* First, so that a neighbour who sees anything else of the block sees that it is not free. */
-    atomic_store_explicit(trailer_at(slab, slot), trailer, memory_order_relaxed);
+    atomic_store_explicit(trailer_at(slab, slot), coming, memory_order_relaxed);
     atomic_thread_fence(memory_order_release);
-    memset((char *)memory + requested_bytes, canary_of(trailer),
-           slab->slot_bytes - NP_STRICT_TRAILER_BYTES - requested_bytes);
+    finish(slab, memory, trailer);
 }
 
 void np_strict_set_form(void *memory, enum np_form form)
 {
     const struct np_slab *slab = np_slab_find((uintptr_t)memory);
     uintptr_t slot = (uintptr_t)memory;
-    uint64_t before;
-    uint64_t trailer;
+    size_t requested_bytes;
 
-    if (slab == NULL)
-        return; /* a mapping: it has no trailer */
-    before = atomic_load_explicit(trailer_at(slab, slot), memory_order_relaxed);
-    trailer = trailer_of(slot, content_of(requested_in(before), form));
-    memset((char *)memory + requested_in(before), canary_of(trailer),
-           slab->slot_bytes - NP_STRICT_TRAILER_BYTES - requested_in(before));
-    atomic_store_explicit(trailer_at(slab, slot), trailer, memory_order_relaxed);
+    if (slab == NULL) {
+        np_large_set_mark(memory, form);
+        return;
+    }
+    requested_bytes =
+        requested_in(atomic_load_explicit(trailer_at(slab, slot), memory_order_relaxed));
+    atomic_store_explicit(trailer_at(slab, slot),
+                          trailer_of(slot, content_of(requested_bytes, NP_FORM_ANY)),
+                          memory_order_relaxed);
+    atomic_thread_fence(memory_order_release);
+    finish(slab, memory, trailer_of(slot, content_of(requested_bytes, form)));
+}
+
+void np_strict_check_mapping(const void *memory, enum np_form form)
+{
+    int mark = np_large_mark(memory);
+
+    if (NP_UNLIKELY(mark >= 0 && form != NP_FORM_ANY && mark != (int)form))
+        np_die_of(other_form, (uintptr_t)memory, "mapping", np_large_requested_bytes(memory));
+}
+
+/* Just being taken, or freed. */
+static bool is_on_its_way(uintptr_t slot, uint64_t trailer)
+{
+    return is_sound(slot, trailer) && form_in(trailer) == NP_FORM_ANY;
+}
+
+static bool is_canary_whole(const struct np_slab *slab, uintptr_t slot, uint64_t trailer)
+{
+    return is_sound(slot, trailer) &&
+           is_filled_with((const char *)slot + requested_in(trailer),
+                          (const char *)slot + slab->slot_bytes - NP_STRICT_TRAILER_BYTES,
+                          canary_of(trailer));
 }
 
 /* The trailer of a block that should be live. Dies if it is not, or was written beyond, or taken by another form. */
@@ -138,16 +174,11 @@ static uint64_t checked_trailer(const struct np_slab *slab, uintptr_t slot, enum
                                 const char *crime)
 {
     uint64_t trailer = atomic_load_explicit(trailer_at(slab, slot), memory_order_acquire);
-    const char *end = (const char *)slot + slab->slot_bytes - NP_STRICT_TRAILER_BYTES;
 
-    if (NP_UNLIKELY(trailer == 0))
+    if (NP_UNLIKELY(trailer == 0 || is_on_its_way(slot, trailer)))
         die_in(slab, crime, slot);
-    if (NP_UNLIKELY(!is_sound(slot, trailer) ||
-                    !is_filled_with((const char *)slot + requested_in(trailer), end,
-                                    canary_of(trailer))))
+    if (NP_UNLIKELY(!is_canary_whole(slab, slot, trailer)))
         die_in(slab, overflowed, slot);
-    if (NP_UNLIKELY(form_in(trailer) == NP_FORM_ANY))
-        die_in(slab, crime, slot);
     if (NP_UNLIKELY(form != NP_FORM_ANY && form_in(trailer) != form))
         die_in(slab, other_form, slot);
     return trailer;
@@ -194,6 +225,33 @@ void np_strict_undress(const struct np_slab *slab, void *memory, enum np_form fo
     check_neighbour(slab, index + 1);
     memset(memory, 0, slab->slot_bytes - NP_STRICT_TRAILER_BYTES);
     atomic_store_explicit(trailer_at(slab, slot), 0, memory_order_release);
+}
+
+/* Of a slot that may be live, free, or just being taken or freed by another thread: then its
+ * trailer changes first. */
+static bool is_block_whole(const struct np_slab *slab, uintptr_t slot)
+{
+    uint64_t trailer = atomic_load_explicit(trailer_at(slab, slot), memory_order_acquire);
+
+    if (trailer == 0 || is_on_its_way(slot, trailer) || is_canary_whole(slab, slot, trailer))
+        return true;
+    atomic_thread_fence(memory_order_acquire);
+    return trailer != atomic_load_explicit(trailer_at(slab, slot), memory_order_relaxed);
+}
+
+void np_strict_check_live(const struct np_heap *heap)
+{
+    for (unsigned index = 0; index < heap->open_count; index++) {
+        const struct np_slab *slab = heap->open[index];
+        unsigned slot_count = 0;
+
+        /* The process may end in a signal handler that has interrupted the opening of a slab. */
+        if (atomic_load_explicit(&slab->owner, memory_order_relaxed) == heap)
+            slot_count = slab->slot_count;
+        for (unsigned at = 0; at < slot_count; at++)
+            if (NP_UNLIKELY(!is_block_whole(slab, np_slab_slot_at(slab, at))))
+                die_in(slab, overflowed, np_slab_slot_at(slab, at));
+    }
 }
 
 /* A slot that leaves the quarantine must be as it was when it came. */

@@ -25,7 +25,7 @@ enum { ENTRY_FREE = 0, ENTRY_BEING_FILLED = 1 };
 
 /* In requested_bytes, which is at most PTRDIFF_MAX: the object lies between guard pages. */
 #define GUARDED_BIT (~(SIZE_MAX >> 1))
-#define GUARDED_FILL 0xD7
+#define GUARDED_FILL 0xD0 /* and the object's mark in the lowest bits, in each byte behind it */
 
 /* A fault so near to an object is taken for one that was meant for it. */
 #define NEAR_BYTES ((size_t)4 << 20)
@@ -264,9 +264,16 @@ size_t np_large_requested_bytes(const void *memory)
     return entry == NULL ? 0 : requested_of(entry);
 }
 
-static void fill_behind(char *memory, size_t requested_bytes)
+static void fill_behind(char *memory, size_t requested_bytes, unsigned mark)
 {
-    memset(memory + requested_bytes, GUARDED_FILL, mapping_bytes(requested_bytes) - requested_bytes);
+    memset(memory + requested_bytes, (int)(GUARDED_FILL | mark),
+           mapping_bytes(requested_bytes) - requested_bytes);
+}
+
+/* With its mark. */
+static unsigned char last_byte(const struct entry *entry, const char *memory)
+{
+    return (unsigned char)memory[entry_bytes(entry) - 1];
 }
 
 /* Whether what lies behind the block, as far as its last page goes, is as it was left. */
@@ -275,9 +282,35 @@ static bool is_behind_whole(const struct entry *entry, const char *memory)
     if (!is_guarded(entry))
         return np_tail_is_clear(memory, requested_of(entry), entry_bytes(entry));
     for (size_t at = requested_of(entry); at < entry_bytes(entry); at++)
-        if ((unsigned char)memory[at] != GUARDED_FILL)
+        if ((unsigned char)memory[at] != last_byte(entry, memory))
             return false;
-    return true;
+    return (last_byte(entry, memory) & ~NP_LARGE_MARK_MAX) == GUARDED_FILL;
+}
+
+static void require_whole_behind(const struct entry *entry, const char *memory)
+{
+    if (np_tune_get(NP_KNOB_HARDENING) >= 1 && NP_UNLIKELY(!is_behind_whole(entry, memory)))
+        np_die_of("overflow: a block was written beyond its end", (uintptr_t)memory, "mapping",
+                  requested_of(entry));
+}
+
+void np_large_set_mark(void *memory, unsigned mark)
+{
+    unsigned index;
+    struct entry *entry = find((uintptr_t)memory, &index);
+
+    if (entry != NULL && is_guarded(entry))
+        fill_behind(memory, requested_of(entry), mark);
+}
+
+int np_large_mark(const void *memory)
+{
+    unsigned index;
+    struct entry *entry = find((uintptr_t)memory, &index);
+
+    return entry != NULL && is_guarded(entry) && is_behind_whole(entry, memory)
+               ? last_byte(entry, memory) & NP_LARGE_MARK_MAX
+               : -1;
 }
 
 /* A reservation with the block inside it, of which only the block can be used. */
@@ -308,7 +341,7 @@ void *np_large_take_guarded(size_t size_bytes, size_t alignment_bytes)
         return NULL;
     memory = map_guarded(bytes, alignment_bytes);
     if (memory != NULL && insert((uintptr_t)memory, requested_bytes | GUARDED_BIT)) {
-        fill_behind(memory, requested_bytes);
+        fill_behind(memory, requested_bytes, 0);
         count_bytes(requested_bytes, 0);
         return memory;
     }
@@ -331,9 +364,7 @@ bool np_large_give(void *memory)
         return false;
     requested_bytes = requested_of(entry);
     bytes = mapping_bytes(requested_bytes);
-    if (np_tune_get(NP_KNOB_HARDENING) >= 1 && NP_UNLIKELY(!is_behind_whole(entry, memory)))
-        np_die_of("overflow: a block was written beyond its end", (uintptr_t)memory, "mapping",
-                  requested_bytes);
+    require_whole_behind(entry, memory);
     is_between_guards = is_guarded(entry);
     /* First out of the table, then unmapped: the kernel may give the address to somebody at once. */
     remove_entry(entry, index);
@@ -378,15 +409,15 @@ void *np_large_resize(void *memory, size_t size_bytes)
     if (entry == NULL || mapping_bytes(requested_bytes) < size_bytes)
         return NULL;
     old_requested_bytes = requested_of(entry);
+    require_whole_behind(entry, memory);
     if (is_guarded(entry)) {
+        unsigned mark = last_byte(entry, memory) & NP_LARGE_MARK_MAX;
+
         if (mapping_bytes(requested_bytes) != mapping_bytes(old_requested_bytes))
             return NULL; /* its guard pages lie where they lie */
-        if (!is_behind_whole(entry, memory))
-            np_die_of("overflow: a block was written beyond its end", (uintptr_t)memory, "mapping",
-                      old_requested_bytes);
         atomic_store_explicit(&entry->requested_bytes, requested_bytes | GUARDED_BIT,
                               memory_order_relaxed);
-        fill_behind(memory, requested_bytes);
+        fill_behind(memory, requested_bytes, mark);
         count_bytes(requested_bytes, old_requested_bytes);
         return memory;
     }

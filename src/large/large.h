@@ -23,6 +23,12 @@ void *np_large_take(size_t size_bytes, size_t alignment_bytes);
  * is checked when it is freed; its addresses are not used again for a while then. */
 void *np_large_take_guarded(size_t size_bytes, size_t alignment_bytes);
 
+/* A number that stays with such an object, 0 at first; -1: there is none, or it was overwritten.
+ * For any address. */
+#define NP_LARGE_MARK_MAX 7
+void np_large_set_mark(void *memory, unsigned mark);
+int np_large_mark(const void *memory);
+
 /* What such objects have at an address: nothing; a guard page; or there was one that has been freed. *requested_bytes: how
  * large it is, or was. Reads the whole table. */
 enum np_guarded { NP_GUARDED_NONE, NP_GUARDED_BESIDE, NP_GUARDED_FREED };

@@ -1,6 +1,7 @@
 /* Blocks of no bytes. See none.h. */
 #include "none.h"
 
+#include "bits.h"
 #include "limits.h"
 #include "os.h"
 
@@ -28,13 +29,13 @@ static uintptr_t reservation(void)
     return known;
 }
 
-/* Claims a bit of the word that is clear; 64: there is none. */
-static unsigned claim(_Atomic uint64_t *word)
+/* Claims one of some bits of the word that is clear; 64: there is none. */
+static unsigned claim(_Atomic uint64_t *word, uint64_t wanted)
 {
     uint64_t bits = atomic_load_explicit(word, memory_order_relaxed);
 
-    while (bits != UINT64_MAX) {
-        unsigned bit = (unsigned)__builtin_ctzll(~bits);
+    while ((~bits & wanted) != 0) {
+        unsigned bit = (unsigned)__builtin_ctzll(~bits & wanted);
 
         if (atomic_compare_exchange_weak_explicit(word, &bits, bits | UINT64_C(1) << bit,
                                                   memory_order_acq_rel, memory_order_relaxed))
@@ -43,14 +44,27 @@ static unsigned claim(_Atomic uint64_t *word)
     return 64;
 }
 
-void *np_none_take(void)
+/* The bits of a word, of blocks that have an alignment. */
+static uint64_t aligned_bits(size_t word, size_t alignment_bytes)
 {
-    uintptr_t base = reservation();
+    size_t step = np_max(alignment_bytes / NONE_BYTES, 1);
+    uint64_t bits = 0;
+
+    if (step >= 64)
+        return word % (step / 64) == 0;
+    for (unsigned bit = 0; bit < 64; bit += (unsigned)step)
+        bits |= UINT64_C(1) << bit;
+    return bits;
+}
+
+void *np_none_take(size_t alignment_bytes)
+{
+    uintptr_t base = alignment_bytes <= NP_UNIT_BYTES ? reservation() : 0;
     size_t first = atomic_fetch_add_explicit(&next_word, 1, memory_order_relaxed);
 
     for (size_t i = 0; base != 0 && i < WORD_COUNT; i++) {
         size_t at = (first + i) % WORD_COUNT;
-        unsigned bit = claim(&lent[at]);
+        unsigned bit = claim(&lent[at], aligned_bits(at, alignment_bytes));
 
         if (bit < 64)
             return (void *)(base + (at * 64 + bit) * NONE_BYTES);

@@ -23,7 +23,7 @@ static size_t bytes_of(uint64_t word)
 void np_waiting_put(void *start, size_t bytes)
 {
     uint64_t page_count = bytes / np_os_page_bytes();
-    uint64_t word = (uintptr_t)start / np_os_page_bytes() << PAGES_BITS | page_count;
+    uint64_t word = (uint64_t)((uintptr_t)start / np_os_page_bytes()) << PAGES_BITS | page_count;
 
     /* Between the two steps another thread may get the addresses; then they do not wait. */
     if (!np_os_release(start, bytes) || page_count > PAGES_MASK ||

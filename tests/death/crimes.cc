@@ -8,104 +8,20 @@
 // if the process is ended by a signal, or if what the crime was for does not come about (old data are
 // gone, the block is not handed out again); it is *told* if something was said on standard error, too.
 // Everything else is silent. Owns nothing; compiled without optimisation, so that nothing is left out.
-#include <cstdint>
+#include <algorithm>
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
+#include <iterator>
 #include <new>
 #include <string>
 #include <vector>
 
-#include <malloc.h>
-#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern "C" {
-// C23's, which not every allocator has.
-[[gnu::weak]] void free_sized(void *block, std::size_t size_bytes);
-[[gnu::weak]] void free_aligned_sized(void *block, std::size_t alignment_bytes,
-                                      std::size_t size_bytes);
-}
+#include "crimes.h"
 
 namespace {
-
-constexpr std::size_t KIB = 1024;
-constexpr std::size_t MIB = 1024 * KIB;
-
-// A crime answers whether it has come about.
-using Act = bool (*)(std::size_t size_bytes, long distance_bytes);
-
-struct Crime {
-    const char *family;
-    const char *name;
-    Act act;
-    std::size_t size_bytes;
-    long distance_bytes; // how far beyond, or beside; for some, how many
-};
-
-char *volatile kept_blocks[64];
-char statics[256];
-
-// The compiler shall not know what a pointer points to.
-template <class T> T *hidden(T *pointer)
-{
-    T *volatile kept = pointer;
-
-    return kept;
-}
-
-char *block_of(std::size_t size_bytes)
-{
-    auto *block = static_cast<char *>(hidden(std::malloc(size_bytes)));
-
-    if (block == nullptr)
-        std::exit(99);
-    std::memset(block, 0x5A, size_bytes);
-    return block;
-}
-
-// A block among others of its size, as in a program that has been at work.
-char *block_among_others(std::size_t size_bytes)
-{
-    char *block;
-
-    for (int i = 0; i < 5; i++)
-        kept_blocks[i] = block_of(size_bytes);
-    block = block_of(size_bytes);
-    for (int i = 5; i < 10; i++)
-        kept_blocks[i] = block_of(size_bytes);
-    return block;
-}
-
-void *free_there(void *block)
-{
-    std::free(block);
-    return nullptr;
-}
-
-void free_elsewhere(char *block)
-{
-    pthread_t thread;
-
-    if (pthread_create(&thread, nullptr, free_there, block) == 0)
-        pthread_join(thread, nullptr);
-}
-
-// What a program does next: whoever looks at free memory has occasion to.
-void go_on(std::size_t size_bytes)
-{
-    for (int round = 0; round < 3; round++) {
-        char *blocks[200];
-        int count = size_bytes > 16 * KIB ? 8 : 200;
-
-        for (int i = 0; i < count; i++)
-            blocks[i] = block_of(size_bytes);
-        for (int i = 0; i < count; i++)
-            std::free(blocks[i]);
-    }
-}
 
 // --- double free
 
@@ -892,6 +808,20 @@ const Crime crimes[] = {
     {"malloc_usable_size", "more_than_asked.40000", size_invites_writes, 40000, 0},
 };
 
+// All there are, a class's behind each other.
+std::vector<Crime> all_crimes()
+{
+    std::vector<Crime> all(std::begin(crimes), std::end(crimes));
+
+    for (std::size_t i = 0; i < variant_count; i++) {
+        auto end = std::find_if(all.rbegin(), all.rend(), [i](const Crime &crime) {
+            return std::strcmp(crime.family, variants[i].family) == 0;
+        });
+        all.insert(end.base(), variants[i]);
+    }
+    return all;
+}
+
 enum Verdict { silent, stopped, told };
 const char *const verdict_names[] = {"silent", "stopped", "told"};
 
@@ -938,7 +868,7 @@ Outcome commit(const Crime &crime, const char *program)
 
 int commit_one(const std::string &name)
 {
-    for (const Crime &crime : crimes)
+    for (const Crime &crime : all_crimes())
         if (name == std::string(crime.family) + "/" + crime.name)
             return crime.act(crime.size_bytes, crime.distance_bytes) ? 0 : did_not_come_about;
     return 99;
@@ -954,7 +884,7 @@ void print_totals(const char *program)
                     counts[stopped] + counts[told], counts[told]);
     };
 
-    for (const Crime &crime : crimes) {
+    for (const Crime &crime : all_crimes()) {
         Verdict verdict = commit(crime, program).verdict;
 
         if (family != nullptr && std::strcmp(family, crime.family) != 0) {
@@ -981,7 +911,7 @@ int main(int argc, char **argv)
     }
     if (argc > 1)
         return commit_one(argv[1]);
-    for (const Crime &crime : crimes) {
+    for (const Crime &crime : all_crimes()) {
         Outcome outcome = commit(crime, program);
         std::size_t line = outcome.said.find('\n');
 

@@ -106,7 +106,9 @@ static void a_small_block_twice(void **state)
         assert_non_null(kept);
         api_free(block);
         expect_death_in(do_free, gone, freed_twice, "slot", slot);
-        expect_death_in(do_free_elsewhere, gone, freed_twice, "slot", slot);
+        /* Whose list a slot is on is told by what lies in it, for which 32 bits are too few. */
+        if (sizeof(void *) > 4)
+            expect_death_in(do_free_elsewhere, gone, freed_twice, "slot", slot);
         expect_death_in(do_realloc, gone, realloc_of_unknown, "slot", slot);
         expect_death_in(do_usable_size, gone, size_of_unknown, "slot", slot);
         api_free(other);
@@ -245,6 +247,19 @@ static void write_beyond_and_free(void *pointer)
     api_free(pointer);
 }
 
+static void write_beyond_and_resize(void *pointer)
+{
+    ((char *)pointer)[written_block_bytes] = 1;
+    api_free(api_realloc(pointer, written_block_bytes + 1000));
+}
+
+/* As a write before the block behind it is. */
+static void write_at_the_end_of_the_page_and_free(void *pointer)
+{
+    ((char *)pointer)[written_block_bytes / 4096 * 4096 + 4095] = 1;
+    api_free(pointer);
+}
+
 /* Where there is room behind what was asked for: in a run if it is no multiple of a page, in a
  * mapping always. */
 static void a_large_block_written_beyond(void **state)
@@ -261,6 +276,8 @@ static void a_large_block_written_beyond(void **state)
         memset(block, 1, sizes[i]);
         written_block_bytes = sizes[i];
         expect_death_in(write_beyond_and_free, block, overflowed, kind, sizes[i]);
+        expect_death_in(write_beyond_and_resize, block, overflowed, kind, sizes[i]);
+        expect_death_in(write_at_the_end_of_the_page_and_free, block, overflowed, kind, sizes[i]);
         block = api_realloc(block, sizes[i] - 5000);
         assert_non_null(block);
         written_block_bytes = sizes[i] - 5000;

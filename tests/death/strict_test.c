@@ -54,6 +54,12 @@ static void write_far_and_free(void *pointer)
     api_free(pointer);
 }
 
+static void write_at_end_and_exit(void *pointer)
+{
+    ((char *)pointer)[size_now] ^= 1;
+    exit(0);
+}
+
 static void any_byte_beyond_the_end(void **state)
 {
     (void)state;
@@ -64,6 +70,7 @@ static void any_byte_beyond_the_end(void **state)
         expect_death_in(write_at_end_and_free, block, overflowed, "slot", rows[i].slot);
         expect_death_in(write_zero_at_end_and_free, block, overflowed, "slot", rows[i].slot);
         expect_death_in(write_far_and_free, block, overflowed, "slot", rows[i].slot);
+        expect_death_in(write_at_end_and_exit, block, overflowed, "slot", rows[i].slot);
         api_free(block);
     }
 }

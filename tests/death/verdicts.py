@@ -4,8 +4,9 @@ each with what is promised.
 Usage: verdicts.py CRIMES LIBRARY LEVEL VERDICTS
 
 VERDICTS has a line for each crime: its name, a tab, and the least that happens at levels 1 and 2:
-silent, stopped or told. More is no fault, save that a crime which is always stopped should not be
-listed as silent: the list says what users can rely on.
+silent, stopped or told; and perhaps what happens at level 1 where words have 32 bits. More is no
+fault, save that a crime which is always stopped should not be listed as silent: the list says what
+users can rely on.
 """
 
 import os
@@ -15,12 +16,19 @@ import sys
 RANK = {"silent": 0, "stopped": 1, "told": 2}
 
 
+def has_words_of_32_bits(program):
+    with open(program, "rb") as file:
+        return file.read(5)[4] == 1  # the class of an ELF file
+
+
 def main(crimes, library, level, verdicts):
     promised = {}
     for line in open(verdicts, encoding="utf-8"):
         if not line.startswith("#"):
-            name, first, second = line.rstrip("\n").split("\t")
-            promised[name] = first if level == "1" else second
+            name, first, second, *narrow = line.rstrip("\n").split("\t")
+            promised[name] = second if level == "2" else first
+            if narrow and level == "1" and has_words_of_32_bits(crimes):
+                promised[name] = narrow[0]
     environment = dict(os.environ, LD_PRELOAD=library, NEAP_HARDENING=level)
     output = subprocess.run([crimes], env=environment, check=True, capture_output=True,
                             text=True).stdout

@@ -59,7 +59,8 @@ static void sizes_choose_the_layer(void **state)
 {
     (void)state;
     assert_int_equal(kind_of(np_core_take(0)), KIND_NONE);
-    assert_int_equal(kind_of(np_core_take_aligned(0, 64)), KIND_SLOT);
+    assert_int_equal(kind_of(np_core_take_aligned(0, 64)), KIND_NONE);
+    assert_int_equal(kind_of(np_core_take_aligned(0, 128 * KIB)), KIND_RUN);
     assert_int_equal(kind_of(np_core_take(16)), KIND_SLOT);
     assert_int_equal(kind_of(np_core_take(NP_SMALL_MAX_BYTES)), KIND_SLOT);
     assert_int_equal(kind_of(np_core_take(NP_SMALL_MAX_BYTES + 1)), KIND_RUN);

@@ -8,7 +8,7 @@
 #include "tune.h"
 #include "waiting.h"
 
-enum { ALL = 16384, PAGE = 4096 };
+enum { ALL = 16384, PAGE = 4096, NONE_ALIGNMENT = 16 };
 
 static void *blocks[ALL];
 
@@ -17,38 +17,55 @@ static void each_is_apart_and_has_no_memory(void **state)
     (void)state;
     assert_false(np_none_holds(0));
     for (size_t i = 0; i < ALL; i++) {
-        blocks[i] = np_none_take();
+        blocks[i] = np_none_take(NONE_ALIGNMENT);
         assert_non_null(blocks[i]);
         assert_int_equal((uintptr_t)blocks[i] % 16, 0);
         assert_true(np_none_holds((uintptr_t)blocks[i]));
         assert_true(np_none_is_lent((uintptr_t)blocks[i]));
         assert_false(np_none_is_lent((uintptr_t)blocks[i] + 1));
     }
-    assert_null(np_none_take());
+    assert_null(np_none_take(NONE_ALIGNMENT));
     assert_int_equal(os_fake_committed_bytes(), 0);
     for (size_t i = 0; i < ALL; i++) {
         assert_true(np_none_give(blocks[i])); /* so no two were the same */
         assert_false(np_none_is_lent((uintptr_t)blocks[i]));
         assert_false(np_none_give(blocks[i]));
     }
-    assert_non_null(np_none_take());
+    assert_non_null(np_none_take(NONE_ALIGNMENT));
+}
+
+static void each_has_its_alignment(void **state)
+{
+    (void)state;
+    for (size_t alignment = 1; alignment <= 16 * PAGE; alignment *= 2) {
+        size_t count = 0;
+
+        while (count < ALL && (blocks[count] = np_none_take(alignment)) != NULL) {
+            assert_int_equal((uintptr_t)blocks[count] % alignment, 0);
+            count++;
+        }
+        assert_int_equal(count, alignment < 16 ? ALL : ALL * 16 / alignment);
+        while (count > 0)
+            assert_true(np_none_give(blocks[--count]));
+    }
+    assert_null(np_none_take((size_t)32 * PAGE));
 }
 
 static void one_is_not_used_again_at_once(void **state)
 {
-    void *first = np_none_take();
+    void *first = np_none_take(NONE_ALIGNMENT);
 
     (void)state;
     assert_true(np_none_give(first));
     for (size_t i = 0; i < 200; i++)
-        assert_ptr_not_equal(np_none_take(), first);
+        assert_ptr_not_equal(np_none_take(NONE_ALIGNMENT), first);
 }
 
 static void without_addresses_there_are_none(void **state)
 {
     (void)state;
     os_fake_refuse(OS_FAKE_RESERVE);
-    assert_null(np_none_take());
+    assert_null(np_none_take(NONE_ALIGNMENT));
     assert_false(np_none_holds(4096));
     assert_false(np_none_give(&blocks));
 }
@@ -78,6 +95,29 @@ static void guarded_objects_keep_their_addresses_for_a_while(void **state)
     assert_false(np_waiting_holds((uintptr_t)object, &bytes));
 }
 
+/* A mark stays while the object does; what was written over it is none. */
+static void guarded_objects_have_marks(void **state)
+{
+    char *object = np_large_take_guarded(10000, 16);
+    char *plain = np_large_take(10000, 16);
+
+    (void)state;
+    assert_int_equal(np_large_mark(object), 0);
+    np_large_set_mark(object, NP_LARGE_MARK_MAX);
+    assert_int_equal(np_large_mark(object), NP_LARGE_MARK_MAX);
+    assert_ptr_equal(np_large_resize(object, 9000), object);
+    assert_int_equal(np_large_mark(object), NP_LARGE_MARK_MAX);
+    object[9000] ^= 1;
+    assert_int_equal(np_large_mark(object), -1);
+    object[9000] ^= 1;
+    np_large_set_mark(plain, 1);
+    assert_int_equal(np_large_mark(plain), -1);
+    np_large_set_mark(&blocks, 1);
+    assert_int_equal(np_large_mark(&blocks), -1);
+    assert_true(np_large_give(object));
+    assert_true(np_large_give(plain));
+}
+
 static void guarded_objects_are_aligned_and_resized_within_their_pages(void **state)
 {
     (void)state;
@@ -98,9 +138,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_is_apart_and_has_no_memory),
+        cmocka_unit_test(each_has_its_alignment),
         cmocka_unit_test(one_is_not_used_again_at_once),
         cmocka_unit_test(without_addresses_there_are_none),
         cmocka_unit_test(guarded_objects_keep_their_addresses_for_a_while),
+        cmocka_unit_test(guarded_objects_have_marks),
         cmocka_unit_test(guarded_objects_are_aligned_and_resized_within_their_pages),
     };
 
