@@ -1,7 +1,7 @@
 /* Arenas lend runs of granules and take them back.
  *
- * An *arena* is one or more stretches of address space with a lock. The main one grows with sbrk, the
- * others with mmap in steps of a window. A *run* is a stretch of granules lent out as one piece, or free.
+ * An *arena* is one or more stretches of address space with a lock. The main one grows with sbrk,
+ * unless other code does that too, the others with mmap in steps of a window. A *run* is a stretch of granules lent out as one piece, or free.
  * Free runs merge with their neighbours, resident or not, and are found best-fit by size, lowest address
  * first among equals; a free run with memory behind it is preferred among near fits. *Top* is the
  * free run that touches the end of the newest stretch: it is used last, and given back by sbrk.
@@ -75,7 +75,7 @@ _Static_assert(sizeof(struct np_run) <= NP_RUN_RECORD_BYTES, "a window's run rec
 struct np_stretch {
     uintptr_t start;
     uintptr_t end;   /* of what is usable */
-    uintptr_t limit; /* of what is reserved */
+    uintptr_t limit; /* of what is reserved; 0: got from the break */
     struct np_stretch *next; /* older */
 };
 

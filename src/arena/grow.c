@@ -1,6 +1,14 @@
 /* Where arenas get address space: the main one from the break, the others from windows reserved with mmap
  * and committed as they grow.
  *
+ * The break can have one user. libc's sbrk takes no lock: it reads its copy of the end, calls brk, and returns what it
+ * read, so that two threads in it are told the same old end, and two allocators that both grow by it then own the same
+ * memory. Nothing that is looked at afterwards shows that. So the break is left to the others for good, never raised
+ * and never lowered again, when one of them is seen: before our first growth, where np_os_is_break_used can tell, and
+ * later whenever the end is not where we left it. The main arena then grows as the others do. What remains is a
+ * second user whose first call of all coincides with one of ours, and, in static programs and where libc does not say
+ * who used it, one who has begun before us and calls sbrk during our first growth.
+ *
  * np_break_lock is held across the system calls here, so growing and shrinking are one at a time; the arena's
  * own lock is held only to append what was got. Others may lend from the arena meanwhile.
  */
@@ -44,7 +52,7 @@ struct np_arena *np_arena_main(void)
     return &main_arena;
 }
 
-bool np_arena_may_lower_break(void)
+bool np_arena_may_move_break(void)
 {
     return !atomic_load_explicit(&is_break_shared, memory_order_relaxed);
 }
@@ -88,7 +96,8 @@ static bool begin_stretch(struct np_arena *arena, uintptr_t start, uintptr_t lim
     }
     if (old_top != NULL)
         np_run_unfile(arena, old_top);
-    arena->has_odd_stretches |= arena->index != 0 && start % NP_WINDOW_BYTES != 0;
+    /* What touches a stretch of the break is mapped, and so is odd itself, or one of them begins at a window. */
+    arena->has_odd_stretches |= limit != 0 && start % NP_WINDOW_BYTES != 0;
     stretch->start = start;
     stretch->end = start;
     stretch->limit = limit;
@@ -141,9 +150,9 @@ static size_t missing_bytes(struct np_arena *arena, uintptr_t end, size_t granul
     return need_end > end ? need_end - end : 0;
 }
 
-/* Moves the break and says where the new memory lies. Where other code has moved it since, what it
- * took is a gap, and the new memory begins a stretch. */
-static bool move_break(uintptr_t expected_end, size_t bytes, size_t restart_bytes, uintptr_t *start,
+/* Moves the break and says where the new memory lies: by `bytes` from where it was left, or, the first time, by
+ * first_bytes from where a unit begins. */
+static bool move_break(uintptr_t expected_end, size_t bytes, size_t first_bytes, uintptr_t *start,
                        uintptr_t *end)
 {
     size_t page_bytes = np_os_page_bytes();
@@ -152,13 +161,13 @@ static bool move_break(uintptr_t expected_end, size_t bytes, size_t restart_byte
 
     if (old_end == NULL)
         return false;
-    if ((uintptr_t)old_end != expected_end) {
-        if (expected_end != 0)
-            np_arena_note_foreign_break();
+    *start = expected_end;
+    if (expected_end == 0) {
         *start = np_align_up((uintptr_t)old_end, NP_UNIT_BYTES);
-        bytes = restart_bytes + (*start - (uintptr_t)old_end);
-    } else {
-        *start = expected_end;
+        bytes = first_bytes + (*start - (uintptr_t)old_end);
+    } else if ((uintptr_t)old_end != expected_end) {
+        np_arena_note_foreign_break();
+        return false;
     }
     *end = np_align_up((uintptr_t)old_end + bytes, page_bytes);
     bytes = *end - (uintptr_t)old_end;
@@ -171,7 +180,7 @@ static bool move_break(uintptr_t expected_end, size_t bytes, size_t restart_byte
     return moved_from == old_end;
 }
 
-static bool grow_main(size_t granule_count, size_t alignment_bytes)
+static bool grow_by_break(size_t granule_count, size_t alignment_bytes)
 {
     size_t need_bytes = granule_count << NP_GRANULE_SHIFT;
     size_t slack_bytes = alignment_bytes > NP_UNIT_BYTES ? alignment_bytes : NP_UNIT_BYTES;
@@ -182,17 +191,17 @@ static bool grow_main(size_t granule_count, size_t alignment_bytes)
 
     if (need_bytes > (size_t)INTPTR_MAX - slack_bytes - pad_bytes)
         return false;
-    for (unsigned try = 0; try < 2; try++) {
+    for (unsigned try = 0; try < 2 && np_arena_may_move_break(); try++) {
         size_t bytes = missing_bytes(&main_arena, expected_end, granule_count, alignment_bytes);
 
         if (bytes == 0)
             return true; /* somebody has made room meanwhile */
         if (move_break(expected_end, bytes + pad_bytes, need_bytes + slack_bytes + pad_bytes, &start,
                        &end)) {
-            if (append(&main_arena, start, end, end))
+            if (append(&main_arena, start, end, 0))
                 return true;
             /* No memory for its bookkeeping: the addresses go back, if they still are the last ones. */
-            if (np_arena_may_lower_break() && (uintptr_t)np_os_break_end() == end)
+            if ((uintptr_t)np_os_break_end() == end)
                 (void)np_os_break_move(-(intptr_t)(end - start));
             else
                 np_arena_note_foreign_break();
@@ -210,7 +219,7 @@ static uintptr_t reserve_stretch(struct np_arena *arena, size_t need_bytes, size
     void *memory = NULL;
     size_t bytes = np_align_up(need_bytes, NP_WINDOW_BYTES);
 
-    if (arena->stretches != NULL)
+    if (arena->stretches != NULL && arena->stretches->limit != 0)
         memory = np_os_reserve_at((void *)arena->stretches->limit, bytes);
     if (memory == NULL)
         memory = np_os_reserve(bytes, NP_WINDOW_BYTES);
@@ -230,7 +239,7 @@ static bool grow_mapped(struct np_arena *arena, size_t granule_count, size_t ali
     uintptr_t limit;
     size_t bytes;
 
-    if (stretch != NULL) {
+    if (stretch != NULL && stretch->limit != 0) {
         bytes = missing_bytes(arena, stretch->end, granule_count, alignment_bytes);
         if (bytes == 0)
             return true; /* somebody has made room meanwhile */
@@ -261,6 +270,20 @@ static bool grow_mapped_alone(struct np_arena *arena, size_t granule_count, size
     is_done = grow_mapped(arena, granule_count, alignment_bytes);
     atomic_store_explicit(&arena->is_growing, false, memory_order_release);
     return is_done;
+}
+
+/* Under the break's lock. */
+static bool grow_main(size_t granule_count, size_t alignment_bytes)
+{
+    static bool has_looked; /* later it is our own calls that show */
+
+    if (!has_looked && np_os_is_break_used())
+        np_arena_note_foreign_break();
+    has_looked = true;
+    if (grow_by_break(granule_count, alignment_bytes))
+        return true;
+    return !np_arena_may_move_break() &&
+           grow_mapped_alone(&main_arena, granule_count, alignment_bytes);
 }
 
 bool np_arena_grow(struct np_arena *arena, size_t granule_count, size_t alignment_bytes)

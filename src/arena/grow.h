@@ -6,8 +6,8 @@
 
 struct np_arena *np_arena_main(void);
 
-/* Other code has moved the break: it is not lowered again, since libc does not lock it. */
-bool np_arena_may_lower_break(void);
+/* False for good from the moment that other code is seen to use the break, see grow.c. */
+bool np_arena_may_move_break(void);
 void np_arena_note_foreign_break(void);
 
 /* Counts address space got (or, negative, given back). */

@@ -474,7 +474,7 @@ static bool lower_break(struct np_arena *arena, size_t want, size_t keep_bytes, 
     uintptr_t cut;
     size_t bytes;
 
-    if (!np_arena_may_lower_break() || !np_lock_acquire(&arena->lock))
+    if (!np_arena_may_move_break() || !np_lock_acquire(&arena->lock))
         return false;
     old_end = arena->stretches->end;
     if (old_end == 0 || (uintptr_t)np_os_break_end() != old_end) {
@@ -496,7 +496,6 @@ static bool lower_break(struct np_arena *arena, size_t want, size_t keep_bytes, 
                                   memory_order_release);
         np_run_clear_resident(&whole, 0, whole.granule_count);
         arena->stretches->end = cut;
-        arena->stretches->limit = cut;
         np_run_file(arena, top);
     }
     np_lock_release(&arena->lock);
@@ -548,7 +547,7 @@ bool np_arena_return_some(size_t want_granules, size_t top_keep_bytes, size_t *g
     }
     if (largest == NULL)
         return false;
-    if (largest == np_arena_main() && np_arena_may_lower_break() && is_top_largest(largest) &&
+    if (largest == np_arena_main() && np_arena_may_move_break() && is_top_largest(largest) &&
         np_lock_acquire(&np_break_lock)) {
         bool is_lowered = lower_break(largest, want_granules, top_keep_bytes, gone);
 
@@ -570,7 +569,7 @@ bool np_arena_trim(size_t pad_bytes)
     bool is_any = false;
     size_t gone = 0;
 
-    if (np_arena_may_lower_break() && np_lock_acquire(&np_break_lock)) {
+    if (np_arena_may_move_break() && np_lock_acquire(&np_break_lock)) {
         is_any = lower_break(np_arena_main(), SIZE_MAX, pad_bytes, &gone);
         np_lock_release(&np_break_lock);
     }

@@ -165,6 +165,32 @@ void *np_os_remap(void *address, size_t old_bytes, size_t new_bytes, enum np_os_
     return memory == MAP_FAILED ? NULL : memory;
 }
 
+/* True also where the kernel does not say. */
+static bool may_be_mapped(uintptr_t address)
+{
+    void *page = (void *)np_align_down(address, np_os_page_bytes());
+    unsigned char state;
+    int saved_errno = errno;
+    bool is_mapped = mincore(page, 1, &state) == 0 || errno != ENOMEM;
+
+    errno = saved_errno;
+    return is_mapped;
+}
+
+/* glibc's own copy of where the break is, exported on every machine: NULL until brk or sbrk is
+ * called. musl has none, and an sbrk that moves nothing. */
+extern void *__curbrk __attribute__((weak));
+
+bool np_os_is_break_used(void)
+{
+    bool has_loader = getauxval(AT_BASE) != 0; /* 0 as well where the loader is run by hand */
+
+    if (!has_loader || &__curbrk == NULL || __curbrk == NULL)
+        return false;
+    /* It begins at random behind the program, so that nothing lies below it if it has not moved. */
+    return may_be_mapped((uintptr_t)__curbrk - 1);
+}
+
 void *np_os_break_move(intptr_t delta_bytes)
 {
     int saved_errno = errno;

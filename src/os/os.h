@@ -56,6 +56,12 @@ enum np_os_remap_way { NP_OS_REMAP_IN_PLACE, NP_OS_REMAP_ANYWHERE };
 /* Grows or shrinks a mapping, perhaps at another address; contents move along. NULL: unchanged. */
 void *np_os_remap(void *address, size_t old_bytes, size_t new_bytes, enum np_os_remap_way way);
 
+/* Whether other code of the process has memory from the break. Asked before the first call of the
+ * two below. False also where it cannot be told: in static programs, whose libc begins by taking
+ * some itself, and where libc does not say. True perhaps where others have only asked where it is,
+ * if addresses are not random. */
+bool np_os_is_break_used(void);
+
 /* The end of the process's data segment (sbrk(0)), or NULL where there is none to be had. */
 void *np_os_break_end(void);
 

@@ -28,6 +28,22 @@ static void *outlive_the_library(void *argument)
     return argument;
 }
 
+/* libc's malloc, which dlopen uses, has the break, and may move it while others look. */
+static void leave_the_break(void)
+{
+    void *end = sbrk(0);
+    void *blocks[100];
+
+    for (size_t i = 0; i < 100; i++) {
+        blocks[i] = neap_malloc_found(100000);
+        REQUIRE(blocks[i] != NULL);
+    }
+    REQUIRE(sbrk(0) == end);
+    for (size_t i = 0; i < 100; i++)
+        neap_free_found(blocks[i]);
+    REQUIRE(sbrk(0) == end);
+}
+
 static void *open_and_look_up(const char *path)
 {
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
@@ -54,6 +70,7 @@ int main(int argc, char **argv)
     block = neap_malloc_found(5000);
     REQUIRE(block != NULL);
     memset(block, 9, 5000);
+    leave_the_break();
     REQUIRE(pthread_barrier_init(&barrier, NULL, 5) == 0);
     for (size_t i = 0; i < 4; i++)
         REQUIRE(pthread_create(&threads[i], NULL, outlive_the_library, NULL) == 0);

@@ -45,6 +45,7 @@ static struct {
     uintptr_t break_start; /* 0: not made yet */
     uintptr_t break_end;
     size_t break_limit_bytes;
+    bool is_break_used;
     intptr_t foreign_delta;
     _Atomic uint64_t coarse_ns;
     uint64_t call_ns;         /* what a call takes by the fine clock */
@@ -268,6 +269,7 @@ void *np_os_reserve_at(void *address, size_t bytes)
     void *memory = NULL;
 
     if (begin(OS_FAKE_RESERVE_AT)) {
+        require(address != NULL, "reserving at no address");
         require_range(address, bytes);
         memory = real_map(address, bytes, PROT_NONE, MAP_FIXED_NOREPLACE);
         if (memory != NULL)
@@ -466,6 +468,11 @@ static bool move_break(intptr_t delta)
     return true;
 }
 
+bool np_os_is_break_used(void)
+{
+    return fake.is_break_used;
+}
+
 void *np_os_break_end(void)
 {
     void *end = NULL;
@@ -512,6 +519,12 @@ void *os_fake_foreign_sbrk(intptr_t delta_bytes)
     require(move_break(delta_bytes), "the foreign move does not fit");
     pthread_mutex_unlock(&fake.mutex);
     return old_end;
+}
+
+void os_fake_use_break(void)
+{
+    (void)os_fake_foreign_sbrk(12345);
+    fake.is_break_used = true;
 }
 
 void os_fake_foreign_sbrk_before_move(intptr_t delta_bytes)

@@ -81,6 +81,9 @@ void os_fake_lock_memory(const void *address, size_t bytes);
 uintptr_t os_fake_break(void);
 void *os_fake_foreign_sbrk(intptr_t delta_bytes);
 
+/* It has moved it before the first call of ours, and this libc can tell. */
+void os_fake_use_break(void);
+
 /* Other code moves the break by this just before the next np_os_break_move with a delta other
  * than 0. */
 void os_fake_foreign_sbrk_before_move(intptr_t delta_bytes);

@@ -91,9 +91,12 @@ static void expect_never_lent(uintptr_t start, size_t bytes)
                     lent[i].start >= start + bytes);
 }
 
+/* The first move of another ends it: what is needed then is mapped, by the same arena. */
 static void what_others_took_is_never_lent(void **state)
 {
     static const intptr_t moves[] = {4096, 1, 70000, 1 << 20, 65536, 12345};
+    uintptr_t start = os_fake_break();
+    uintptr_t end = 0;
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(moves); i++) {
@@ -109,7 +112,72 @@ static void what_others_took_is_never_lent(void **state)
         for (size_t byte = 0; byte < (size_t)moves[i]; byte++)
             assert_int_equal(foreign[byte], 0x33);
         assert_int_equal(home->index, 0);
+        if (i == 0)
+            end = (uintptr_t)foreign;
+        assert_int_equal(os_fake_break(), (uintptr_t)foreign + (size_t)moves[i]);
     }
+    assert_true(end > start);
+    for (size_t i = 0; i < lent_count; i++)
+        assert_true(lent[i].start + granules_bytes(lent[i].granule_count) <= end ||
+                    lent[i].start >= os_fake_break() || lent[i].start < start);
+    model_give_all();
+    expect_all_in_order();
+    expect_bounded();
+}
+
+/* Another malloc was there first. Its break is not even looked at. */
+static void the_break_of_others_is_left_to_them(void **state)
+{
+    size_t lent_bytes = 0;
+
+    (void)state;
+    os_fake_use_break();
+    for (unsigned i = 0; i < 40; i++) {
+        assert_non_null(model_take(WANTED, NP_GRANULE_BYTES, WANTED, NP_MAY_GROW));
+        assert_int_equal(home->index, 0);
+        lent_bytes += granules_bytes(WANTED);
+        assert_in_range(system_bytes(), lent_bytes, lent_bytes + 2 * MIB);
+    }
+    expect_all_in_order();
+    model_give_all();
+    (void)np_arena_trim(0);
+    assert_int_equal(np_arena_retained_bytes(), 0);
+    assert_int_equal(np_arena_list()->index, 0);
+    assert_int_equal(os_fake_calls(OS_FAKE_BREAK_MOVE), 0);
+    assert_int_equal(os_fake_calls(OS_FAKE_BREAK_END), 0);
+    expect_all_in_order();
+    expect_bounded();
+}
+
+/* Only what was there before our first call says so: sbrk(0) of ours does, too. */
+static void our_own_calls_are_not_taken_for_others(void **state)
+{
+    uintptr_t start = os_fake_break();
+
+    (void)state;
+    (void)model_take(WANTED, NP_GRANULE_BYTES, 0, NP_MAY_GROW);
+    os_fake_use_break();
+    (void)os_fake_foreign_sbrk(-12345);
+    while (os_fake_break() == start || lent_count < 20)
+        assert_non_null(model_take(WANTED, NP_GRANULE_BYTES, 0, NP_MAY_GROW));
+    assert_int_equal(os_fake_reserved_bytes(), 0);
+    expect_all_in_order();
+}
+
+/* Mapped stretches of the main arena that lie side by side, and where little could be reserved. */
+static void beside_others_less_than_a_window_will_do(void **state)
+{
+    (void)state;
+    os_fake_use_break();
+    for (unsigned nth = 1; nth < 12; nth++) {
+        os_fake_reset();
+        os_fake_fail_call(nth);
+        (void)model_take(WANTED * nth, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
+        expect_all_in_order();
+    }
+    os_fake_reset();
+    for (unsigned i = 0; i < 100; i++)
+        assert_non_null(model_take(MIB / NP_GRANULE_BYTES, NP_GRANULE_BYTES, 1, NP_MAY_GROW));
     model_give_all();
     expect_all_in_order();
     expect_bounded();
@@ -117,18 +185,22 @@ static void what_others_took_is_never_lent(void **state)
 
 static void a_foreign_move_between_two_calls_is_survived(void **state)
 {
+    uintptr_t end;
+
     (void)state;
     (void)model_take(WANTED, NP_GRANULE_BYTES, WANTED, NP_MAY_GROW);
-    for (unsigned round = 0; round < 8; round++) {
-        uintptr_t end = os_fake_break();
-
-        os_fake_foreign_sbrk_before_move(5000);
-        for (unsigned run = 0; run < 12; run++)
-            assert_non_null(model_take(WANTED / 4, NP_GRANULE_BYTES, WANTED / 4, NP_MAY_GROW));
-        expect_all_in_order();
-        if (os_fake_break() != end)
-            expect_never_lent(end, 5000);
-    }
+    end = os_fake_break();
+    os_fake_foreign_sbrk_before_move(5000);
+    while (os_fake_break() == end)
+        assert_non_null(model_take(WANTED / 4, NP_GRANULE_BYTES, WANTED / 4, NP_MAY_GROW));
+    assert_non_null(home);
+    assert_int_equal(home->index, 0);
+    expect_all_in_order();
+    expect_never_lent(end, os_fake_break() - end);
+    end = os_fake_break();
+    for (unsigned run = 0; run < 100; run++)
+        assert_non_null(model_take(WANTED, NP_GRANULE_BYTES, 1, NP_MAY_GROW));
+    assert_int_equal(os_fake_break(), end);
     model_give_all();
     expect_all_in_order();
 }
@@ -387,6 +459,9 @@ int main(void)
         cmocka_unit_test(without_a_pad_growth_is_what_is_missing),
         cmocka_unit_test(the_pad_is_done_without_where_there_is_no_room_for_it),
         cmocka_unit_test(what_others_took_is_never_lent),
+        cmocka_unit_test(the_break_of_others_is_left_to_them),
+        cmocka_unit_test(our_own_calls_are_not_taken_for_others),
+        cmocka_unit_test(beside_others_less_than_a_window_will_do),
         cmocka_unit_test(a_foreign_move_between_two_calls_is_survived),
         cmocka_unit_test(a_break_that_starts_inside_a_page_is_survived),
         cmocka_unit_test(without_a_break_there_are_mappings),
