@@ -244,9 +244,8 @@ static struct np_slab *find_idle(struct np_heap *heap, const struct np_slab *exc
 
 static size_t most_open_bytes(const struct np_heap *heap)
 {
-    /* While a fork has the depots' locks, a closed slab could not be used again: rather too many are kept. */
-    if (atomic_load_explicit(&np_is_fork_under_way, memory_order_relaxed))
-        return SIZE_MAX;
+    /* Also while a fork has the depots' locks and closed slabs wait for it: whoever held more open then, and sleeps
+     * afterwards, would go on holding it. */
     return np_min((size_t)np_tune_get(NP_KNOB_OPEN_BYTES), heap->open_max_bytes) +
            heap->reserved_bytes;
 }
@@ -263,11 +262,10 @@ static bool reserve_more(struct np_heap *heap)
     return true;
 }
 
-/* What all have reserved too much goes back; whoever calls closes the slabs that it was for. During a fork none is closed. */
+/* What all have reserved too much goes back; whoever calls closes the slabs that it was for. */
 static void give_excess_reserve_back(struct np_heap *heap)
 {
-    while (NP_UNLIKELY(heap->reserved_bytes > 0) && np_return_is_reserve_too_large() &&
-           most_open_bytes(heap) != SIZE_MAX)
+    while (NP_UNLIKELY(heap->reserved_bytes > 0) && np_return_is_reserve_too_large())
         give_reserve_back(heap, NP_UNIT_BYTES);
 }
 
@@ -400,10 +398,8 @@ bool np_heap_push(struct np_heap *heap, struct np_slab *slab, void *memory)
     enum np_push push;
 
     if (heap != NULL) {
-        /* The second free in a row into a closed slab: more will follow, and cost less if it is ours. Not while a fork
-         * lifts the limit of what may be open: nothing would close it if this thread sleeps afterwards. */
-        if (heap->last_pushed == slab &&
-            !atomic_load_explicit(&np_is_fork_under_way, memory_order_relaxed))
+        /* The second free in a row into a closed slab: more will follow, and cost less if it is ours. */
+        if (heap->last_pushed == slab)
             wish = NP_PUSH_AND_OPEN;
         heap->last_pushed = slab;
     }

@@ -695,6 +695,24 @@ static void what_was_reserved_before_more_threads_came_stays_until_its_slabs_clo
     np_return_note_threads(-MORE_THREADS);
 }
 
+/* Nothing would close what a thread has opened more than it may, if it sleeps after the fork. */
+static void a_fork_lifts_no_limit(void **state)
+{
+    (void)state;
+    init_heaps();
+    atomic_store(&np_is_fork_under_way, true);
+    np_depot_fork(NP_FORK_PREPARE);
+    work_with_classes(&heaps[0], CLASS, SIZE_MAX);
+    np_depot_fork(NP_FORK_PARENT);
+    atomic_store(&np_is_fork_under_way, false);
+    np_depot_settle_aside();
+    expect_sound(); /* the limit, too */
+    while (block_count > 0)
+        remove_block(&heaps[0], block_count - 1);
+    expect_sound();
+    expect_nothing_left();
+}
+
 static void a_threshold_that_is_set_limits_what_is_reserved(void **state)
 {
     (void)state;
@@ -935,6 +953,7 @@ int main(void)
         cmocka_unit_test(a_second_push_is_told),
         cmocka_unit_test(more_is_open_at_the_price_of_the_threshold),
         cmocka_unit_test(what_was_reserved_before_more_threads_came_stays_until_its_slabs_close),
+        cmocka_unit_test(a_fork_lifts_no_limit),
         cmocka_unit_test(a_threshold_that_is_set_limits_what_is_reserved),
         cmocka_unit_test(slots_are_lent_where_no_slab_can_be_opened),
         cmocka_unit_test(lent_slots_go_back),
