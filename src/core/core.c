@@ -491,12 +491,21 @@ static void close_idle_slabs(void)
     np_thread_trim_parked();
 }
 
+static uint64_t returned_bytes(void)
+{
+    struct np_returned_totals totals = np_returned_totals();
+
+    return totals.ways[NP_RETURN_BREAK].bytes + totals.ways[NP_RETURN_PURGE].bytes;
+}
+
 bool np_core_trim(size_t pad_bytes)
 {
+    uint64_t before_bytes = returned_bytes();
+
     np_depot_settle_aside();
-    close_idle_slabs();
+    close_idle_slabs(); /* what it closes may be too much to be retained, and go at once */
     np_depot_trim();
-    return np_return_all(pad_bytes);
+    return np_return_all(pad_bytes) || returned_bytes() != before_bytes;
 }
 
 size_t np_core_trim_some(size_t most_bytes, uint64_t most_ns)
