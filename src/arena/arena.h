@@ -162,6 +162,11 @@ bool np_arena_wait_for_returns(void);
  * made 0 bytes long. Returns the granules that went. */
 size_t np_arena_purge_ranges(struct np_range *ranges, size_t count);
 
+/* The same, and in the same call memory of small free runs, so that want_granules go together if there are so many: what
+ * slabs leave behind is as scattered as what they have. Behind the ranges is room for NP_RUN_RANGES more. */
+#define NP_RUN_RANGES 128
+size_t np_arena_purge_with_runs(struct np_range *ranges, size_t count, size_t want_granules);
+
 /* Gives back all memory of free runs, but for pad_bytes at the top of the main arena; true if any went. */
 bool np_arena_trim(size_t pad_bytes);
 

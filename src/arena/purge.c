@@ -224,42 +224,51 @@ static size_t skip_cold(const struct np_run *run, size_t floor, size_t to, size_
 /* Runs that are purged together: many small ones, such as slabs leave behind, cost one call. */
 #define BATCH_RUNS 64
 
-/* Stretches of busy runs on their way to the system, of each run from high ones to low ones. */
-#define BATCH_RANGES 128
+/* Stretches of busy runs on their way to the system, of each run from high ones to low ones. Ranges that are of no run may
+ * go in the same call; they come first. */
+#define BATCH_RANGES NP_RUN_RANGES
 
 struct batch {
     size_t gone; /* granules */
     size_t bytes;
     unsigned run_count;
     unsigned range_count;
+    unsigned foreign_count; /* ranges that are of no run */
+    unsigned range_max;
+    struct np_range *ranges;
     struct np_run *runs[BATCH_RUNS];
     size_t refused_end[BATCH_RUNS]; /* of the highest that was refused, in granules from the run's start; 0: none */
-    struct np_range ranges[BATCH_RANGES];
-    uint8_t owners[BATCH_RANGES]; /* the run of each range */
+    uint8_t owners[BATCH_RANGES]; /* the run of each range that is of one */
 };
 
 static void purge_batch(struct batch *batch)
 {
+    struct np_range *ranges = batch->ranges + batch->foreign_count;
+    unsigned count = batch->range_count - batch->foreign_count;
     size_t ends[BATCH_RANGES]; /* a refused range loses its length */
 
     if (batch->range_count == 0)
         return;
-    for (unsigned at = 0; at < batch->range_count; at++)
-        ends[at] = (uintptr_t)batch->ranges[at].address + batch->ranges[at].bytes;
+    for (unsigned at = 0; at < count; at++)
+        ends[at] = (uintptr_t)ranges[at].address + ranges[at].bytes;
     batch->gone += np_arena_purge_ranges(batch->ranges, batch->range_count);
-    for (unsigned at = 0; at < batch->range_count; at++) {
+    for (unsigned at = 0; at < count; at++) {
         struct np_run *run = batch->runs[batch->owners[at]];
         size_t *refused_end = &batch->refused_end[batch->owners[at]];
-        size_t from = ((uintptr_t)batch->ranges[at].address - run->start) >> NP_GRANULE_SHIFT;
+        size_t from = ((uintptr_t)ranges[at].address - run->start) >> NP_GRANULE_SHIFT;
         size_t end = (ends[at] - run->start) >> NP_GRANULE_SHIFT;
 
-        if (batch->ranges[at].bytes == 0) {
+        if (ranges[at].bytes == 0) {
             *refused_end = np_max(*refused_end, end);
             continue;
         }
         np_run_clear_resident(run, from, end);
         purge_records_around(run, from, end);
     }
+    /* What has become of others' ranges is for them to see. */
+    batch->ranges = ranges;
+    batch->range_max -= batch->foreign_count;
+    batch->foreign_count = 0;
     batch->range_count = 0;
     batch->bytes = 0;
 }
@@ -277,10 +286,10 @@ static void add_to_batch(struct batch *batch, size_t from, size_t to)
         size_t bytes = np_min(end - start, NP_PURGE_BATCH_BYTES - batch->bytes);
 
         end -= bytes;
-        batch->owners[batch->range_count] = (uint8_t)owner;
+        batch->owners[batch->range_count - batch->foreign_count] = (uint8_t)owner;
         batch->ranges[batch->range_count++] = (struct np_range){(void *)end, bytes};
         batch->bytes += bytes;
-        if (batch->range_count == BATCH_RANGES || batch->bytes == NP_PURGE_BATCH_BYTES)
+        if (batch->range_count == batch->range_max || batch->bytes >= NP_PURGE_BATCH_BYTES)
             purge_batch(batch);
     }
 }
@@ -313,30 +322,26 @@ static size_t add_resident(struct batch *batch, size_t want)
     return to;
 }
 
-/* Purges at least want granules of busy runs if they have them. Returns what went. The runs' resident fields are right
- * again afterwards. */
-static size_t purge_busy_runs(struct np_run **runs, unsigned count, size_t want)
+/* Purges what the batch has, and at least want granules with it of busy runs if they have them. The runs' resident fields
+ * are right again afterwards. */
+static void purge_busy_runs(struct batch *batch, struct np_run **runs, unsigned count, size_t want)
 {
-    struct batch batch;
     size_t stops[BATCH_RUNS];
 
-    batch.gone = batch.bytes = 0;
-    batch.run_count = batch.range_count = 0;
-    while (batch.run_count < count) {
-        unsigned at = batch.run_count++;
+    while (batch->run_count < count) {
+        unsigned at = batch->run_count++;
 
-        batch.runs[at] = runs[at];
-        batch.refused_end[at] = 0;
-        stops[at] = add_resident(&batch, want);
+        batch->runs[at] = runs[at];
+        batch->refused_end[at] = 0;
+        stops[at] = add_resident(batch, want);
     }
-    purge_batch(&batch);
+    purge_batch(batch);
     for (unsigned at = 0; at < count; at++) {
         size_t floor = runs[at]->resident_from;
 
-        runs[at]->is_refused = batch.refused_end[at] != 0 && stops[at] == floor;
-        np_run_recount(runs[at], floor, np_max(stops[at], batch.refused_end[at]));
+        runs[at]->is_refused = batch->refused_end[at] != 0 && stops[at] == floor;
+        np_run_recount(runs[at], floor, np_max(stops[at], batch->refused_end[at]));
     }
-    return batch.gone;
 }
 
 /* The largest run with memory that the system has not refused to take. */
@@ -390,10 +395,26 @@ static unsigned take_largest(struct np_arena *arena, size_t want, size_t top_kee
     return count;
 }
 
+/* Files runs again that were taken out of their arenas to be purged. */
+static void file_purged(struct np_run **runs, unsigned count)
+{
+    for (unsigned at = 0; at < count; at++) {
+        struct np_arena *arena = runs[at]->arena;
+
+        if (np_lock_acquire(&arena->lock))
+            np_run_file_and_release(arena, runs[at]);
+        else
+            np_run_defer(runs[at], 0);
+    }
+    atomic_fetch_sub_explicit(&busy_count, count, memory_order_release);
+}
+
 /* One round on an arena; adds what went to *gone. False: nothing there to purge. After true, there is
  * less to purge, or a run less to try. */
 static bool purge_largest(struct np_arena *arena, size_t want, size_t top_keep_bytes, size_t *gone)
 {
+    struct np_range ranges[BATCH_RANGES];
+    struct batch batch = {.ranges = ranges, .range_max = BATCH_RANGES};
     struct np_run *runs[BATCH_RUNS];
     unsigned count;
 
@@ -404,15 +425,63 @@ static bool purge_largest(struct np_arena *arena, size_t want, size_t top_keep_b
     np_lock_release(&arena->lock);
     if (count == 0)
         return false;
-    *gone += purge_busy_runs(runs, count, want);
-    for (unsigned at = 0; at < count; at++) {
-        if (np_lock_acquire(&arena->lock))
-            np_run_file_and_release(arena, runs[at]);
-        else
-            np_run_defer(runs[at], 0);
-    }
-    atomic_fetch_sub_explicit(&busy_count, count, memory_order_release);
+    purge_busy_runs(&batch, runs, count, want);
+    *gone += batch.gone;
+    file_purged(runs, count);
     return true;
+}
+
+/* A free run that a slab leaves behind has at most so many granules with memory, and mostly one or two. */
+#define SMALL_RUN_GRANULES NP_UNIT_GRANULES
+
+/* Small runs are not looked for further than this: the tree is in the order of what is free, not of what has memory. */
+#define LOOKED_AT_MAX (4 * BATCH_RUNS)
+
+/* Takes small runs with memory out of an arena, at most *granules together, and takes those off. Returns how many. */
+static unsigned take_small(struct np_arena *arena, struct np_run **runs, unsigned most, size_t *granules)
+{
+    struct np_tree_node *next;
+    unsigned count = 0;
+
+    if (most == 0 || *granules == 0 ||
+        atomic_load_explicit(&arena->retained_granules, memory_order_relaxed) == 0 ||
+        !np_lock_acquire(&arena->lock))
+        return 0;
+    next = np_tree_first_from(&arena->warm, 0);
+    for (unsigned looked_at = 0; next != NULL && count < most && looked_at < LOOKED_AT_MAX; looked_at++) {
+        struct np_run *run = (struct np_run *)next;
+
+        next = np_tree_first_from(&arena->warm, next->key + 1);
+        if (run->is_refused || run->resident_count > np_min(SMALL_RUN_GRANULES, *granules))
+            continue;
+        *granules -= run->resident_count;
+        np_run_unfile(arena, run);
+        set_busy(run);
+        runs[count++] = run;
+    }
+    atomic_fetch_add_explicit(&busy_count, count, memory_order_relaxed);
+    np_lock_release(&arena->lock);
+    return count;
+}
+
+size_t np_arena_purge_with_runs(struct np_range *ranges, size_t count, size_t want)
+{
+    struct batch batch = {.ranges = ranges,
+                          .range_count = (unsigned)count,
+                          .foreign_count = (unsigned)count,
+                          .range_max = (unsigned)count + BATCH_RANGES};
+    struct np_run *runs[BATCH_RUNS];
+    unsigned run_count = 0;
+    size_t granules = np_min(want, NP_PURGE_BATCH_BYTES >> NP_GRANULE_SHIFT);
+
+    for (size_t at = 0; at < count; at++)
+        batch.bytes += ranges[at].bytes;
+    granules -= np_min(granules, batch.bytes >> NP_GRANULE_SHIFT);
+    for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next)
+        run_count += take_small(arena, runs + run_count, BATCH_RUNS - run_count, &granules);
+    purge_busy_runs(&batch, runs, run_count, SIZE_MAX);
+    file_purged(runs, run_count);
+    return batch.gone;
 }
 
 bool np_arena_wait_for_returns(void)

@@ -147,7 +147,7 @@ static bool is_full(const struct round *round)
 {
     /* A slab may have two units, and need a range for every second page. */
     return round->slab_count == VISIT_SLABS ||
-           round->range_count + NP_UNIT_GRANULES > VISIT_RANGES ||
+           round->range_count + NP_UNIT_GRANULES + NP_RUN_RANGES > VISIT_RANGES ||
            round->granules >= round->want_granules ||
            (round->granules + 2 * NP_UNIT_GRANULES) << NP_GRANULE_SHIFT > NP_PURGE_BATCH_BYTES;
 }
@@ -322,7 +322,7 @@ static bool purge_slabs(size_t want_granules, size_t *gone)
     fill_round(round);
     is_any = round->slab_count > 0;
     if (round->range_count > 0) {
-        *gone += np_arena_purge_ranges(round->ranges, round->range_count);
+        *gone += np_arena_purge_with_runs(round->ranges, round->range_count, want_granules);
         note_purged(round);
     }
     for (unsigned at = 0; at < round->slab_count; at++) {

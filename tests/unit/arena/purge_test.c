@@ -186,6 +186,69 @@ static void ranges_are_purged_and_refused_ones_marked(void **state)
                      os_fake_calls(OS_FAKE_PURGE_RANGES));
 }
 
+/* Lent runs of so many granules with one granule between each and the next; the index of the first in lent. */
+static size_t take_apart(size_t granule_count, size_t count)
+{
+    size_t first = lent_count;
+
+    for (size_t i = 0; i < count; i++) {
+        (void)model_take(granule_count, NP_GRANULE_BYTES, granule_count, NP_MAY_GROW);
+        (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
+    }
+    return first;
+}
+
+/* With ranges of slabs go small free runs, in one call, as far as there is more wanted. Large ones stay, and so do refused
+ * ones, which are tried once. */
+static void small_runs_go_with_ranges(void **state)
+{
+    struct np_range ranges[1 + NP_RUN_RANGES];
+    uintptr_t start = model_take(100, NP_GRANULE_BYTES, 100, NP_MAY_GROW)->start;
+    size_t large = take_apart(17, 1);
+    size_t small = take_apart(3, 20);
+
+    (void)state;
+    retained_max_bytes = SIZE_MAX;
+    os_fake_lock_memory((void *)lent[small].start, granules_bytes(3));
+    for (size_t i = 19 * 2 + 1; i-- > 0;)
+        if (i % 2 == 0)
+            model_give(small + i);
+    model_give(large);
+    for (unsigned round = 0; round < 2; round++) {
+        size_t before = np_arena_retained_bytes() >> NP_GRANULE_SHIFT;
+
+        os_fake_reset();
+        ranges[0] = (struct np_range){(void *)(start + granules_bytes(10 * round)), granules_bytes(5)};
+        /* 5 and ten runs, of which the first is refused at first. */
+        assert_int_equal(np_arena_purge_with_runs(ranges, 1, 36), round == 0 ? 5 + 9 * 3 : 5 + 10 * 3);
+        assert_int_equal(ranges[0].bytes, granules_bytes(5));
+        assert_int_equal(before - (np_arena_retained_bytes() >> NP_GRANULE_SHIFT), 10 * 3);
+        assert_true(is_all_purged(start + granules_bytes(10 * round), 5));
+        if (round == 1)
+            assert_int_equal(os_fake_calls(OS_FAKE_PURGE_RANGES), 1);
+        assert_sound(np_arena_audit_all());
+    }
+    assert_int_equal(np_arena_retained_bytes(), granules_bytes(17));
+    assert_int_equal(np_arena_purge_with_runs(ranges, 0, 36), 0);
+    os_fake_lock_memory(NULL, 0);
+}
+
+/* The ranges alone may be all that is wanted. */
+static void small_runs_stay_where_enough_goes_without(void **state)
+{
+    struct np_range ranges[1 + NP_RUN_RANGES];
+    uintptr_t start = model_take(100, NP_GRANULE_BYTES, 100, NP_MAY_GROW)->start;
+    size_t small = take_apart(3, 2);
+
+    (void)state;
+    retained_max_bytes = SIZE_MAX;
+    model_give(small);
+    ranges[0] = (struct np_range){(void *)start, granules_bytes(5)};
+    assert_int_equal(np_arena_purge_with_runs(ranges, 1, 7), 5);
+    assert_int_equal(np_arena_retained_bytes(), granules_bytes(3));
+    expect_all_in_order();
+}
+
 static void trimming_lowers_the_break(void **state)
 {
     uintptr_t start = os_fake_break();
@@ -461,6 +524,8 @@ int main(void)
         cmocka_unit_test(the_largest_goes_first),
         cmocka_unit_test(the_top_keeps_its_pad),
         cmocka_unit_test(ranges_are_purged_and_refused_ones_marked),
+        cmocka_unit_test(small_runs_go_with_ranges),
+        cmocka_unit_test(small_runs_stay_where_enough_goes_without),
         cmocka_unit_test(trimming_lowers_the_break),
         cmocka_unit_test(trimming_answers_whether_anything_went),
         cmocka_unit_test(trimming_keeps_the_pad),

@@ -287,6 +287,26 @@ static void scattered_pages_share_calls(void **state)
     assert_in_range(purge_calls(), 1, 2000 / 200);
 }
 
+/* And with them what slabs have left behind, which is as scattered. */
+static void small_runs_go_in_the_same_call(void **state)
+{
+    struct np_run *runs[2 * 30];
+
+    (void)state;
+    keep_everything();
+    make_sparse_slabs(100, 2);
+    for (unsigned i = 0; i < COUNT_OF(runs); i++)
+        runs[i] = take_touched_run(i % 2 == 0 ? 3 : 1);
+    for (unsigned i = 0; i < COUNT_OF(runs); i += 2)
+        give_run(runs[i]);
+    assert_int_equal(np_return_retained_bytes(), (200 + 90) * PAGE);
+    os_fake_reset();
+    (void)np_return_down_to(np_return_retained_bytes() - 10 * PAGE, SIZE_MAX);
+    assert_int_equal(np_return_retained_bytes(), 0);
+    assert_int_equal(purge_calls(), 1);
+    expect_truth();
+}
+
 /* Nobody waits in free for more than one batch. */
 static void a_call_takes_a_batch_at_most(void **state)
 {
@@ -735,6 +755,7 @@ int main(void)
         cmocka_unit_test(visits_go_round_all_windows),
         cmocka_unit_test(the_larger_of_runs_and_slabs_comes_first),
         cmocka_unit_test(scattered_pages_share_calls),
+        cmocka_unit_test(small_runs_go_in_the_same_call),
         cmocka_unit_test(a_call_takes_a_batch_at_most),
         cmocka_unit_test(nothing_is_purged_twice_or_for_nothing),
         cmocka_unit_test(a_budget_is_kept_and_taken_up_again),
