@@ -7,6 +7,7 @@
 #include "bits.h"
 #include "check.h"
 #include "grow.h"
+#include "kept.h"
 #include "os.h"
 #include "returned.h"
 #include "run.h"
@@ -174,14 +175,19 @@ void np_run_give(struct np_run *run, size_t touched_count)
     struct np_arena *arena = run->arena;
 
     atomic_store_explicit(&run->state, NP_RUN_BUSY, memory_order_relaxed);
-    /* release: who audits and finds this run counted off finds it busy, too. */
-    atomic_fetch_sub_explicit(&arena->lent_granules, run->granule_count, memory_order_release);
+    run->is_in_flow = touched_count == 0;
     if (NP_UNLIKELY(!np_lock_acquire(&arena->lock))) {
         np_run_defer(run, touched_count);
         return;
     }
     np_run_collect_deferred(arena);
+    np_run_count_given(run);
     np_run_mark_touched(run, touched_count);
+    if (np_kept_try(arena, run)) {
+        np_lock_release(&arena->lock);
+        return;
+    }
+    np_kept_note_freed(run, touched_count);
     np_run_file_and_release(arena, run);
 }
 
@@ -261,7 +267,9 @@ bool np_run_try_shrink(struct np_run *run, size_t granule_count)
     tail->arena = run->arena;
     tail->resident_count = tail->resident_from = tail->resident_to = 0;
     tail->is_refused = false;
+    tail->is_counted = true;
     run->granule_count = (uint32_t)granule_count;
+    run->resident_count = (uint32_t)np_run_count_resident(run, 0, granule_count);
     np_run_map(run);
     np_run_map(tail);
     atomic_store_explicit(&tail->state, NP_RUN_BUSY, memory_order_relaxed);
@@ -289,7 +297,7 @@ static void move_start_up(struct np_run *run, size_t more, struct np_run *record
 static bool absorb(struct np_run *run, size_t more)
 {
     struct np_arena *arena = run->arena;
-    struct np_run *next = np_run_free_after(arena, np_run_end(run));
+    struct np_run *next = np_kept_free_after(arena, np_run_end(run));
     struct np_run *rest = NULL;
     size_t retained = atomic_load_explicit(&arena->retained_granules, memory_order_relaxed);
 
@@ -341,18 +349,30 @@ bool np_run_try_extend(struct np_run *run, size_t granule_count)
     return is_done;
 }
 
+/* The first granule in [from, to) that is resident, or that is not; to if there is none. */
+static size_t first_that_is(bool is_resident, const struct np_run *run, size_t from, size_t to)
+{
+    size_t of_64 = is_resident ? 0 : 64;
+
+    while (from + 64 <= to && np_run_count_resident(run, from, from + 64) == of_64)
+        from += 64;
+    while (from < to && (np_run_count_resident(run, from, from + 1) != 0) != is_resident)
+        from++;
+    return from;
+}
+
 void np_run_clear(struct np_run *run, size_t byte_count)
 {
     size_t granule_count = (byte_count + NP_GRANULE_BYTES - 1) >> NP_GRANULE_SHIFT;
-    char *memory = (char *)run->start;
+    size_t to = 0;
 
-    if (run->resident_count == 0)
-        return;
-    for (size_t granule = 0; granule < granule_count; granule++) {
-        size_t offset = granule << NP_GRANULE_SHIFT;
+    while (run->resident_count > 0 && to < granule_count) {
+        size_t from = first_that_is(true, run, to, granule_count);
+        size_t start = from << NP_GRANULE_SHIFT;
 
-        if (np_run_count_resident(run, granule, granule + 1) != 0)
-            memset(memory + offset, 0, np_min(NP_GRANULE_BYTES, byte_count - offset));
+        to = first_that_is(false, run, from, granule_count);
+        memset((char *)run->start + start, 0,
+               np_min(to << NP_GRANULE_SHIFT, byte_count) - np_min(start, byte_count));
     }
 }
 
@@ -400,6 +420,7 @@ bool np_arena_walk(struct np_arena *arena, void (*visit)(const struct np_run *ru
     if (!np_lock_acquire(&arena->lock))
         return false;
     np_run_collect_deferred(arena); /* they are free, and are to be seen so */
+    np_kept_file_all(arena);
     for (struct np_stretch *stretch = arena->stretches; stretch != NULL; stretch = stretch->next)
         (void)walk_stretch(stretch, visit, context);
     np_lock_release(&arena->lock);
@@ -531,6 +552,7 @@ const char *np_arena_audit(struct np_arena *arena)
 
     if (!np_lock_acquire(&arena->lock))
         return NULL;
+    np_kept_file_all(arena);
     fault = audit_locked(arena);
     np_lock_release(&arena->lock);
     return fault;

@@ -29,6 +29,9 @@
  *      goes back with the range; the others' come from a pool.
  * [R10] lent_granules is the sum of granule_count over its lent runs, perhaps with some that are just being given
  *      back, and lent_granules_max the most that it has been.
+ * [R11] A run that was given back may be *kept* as it is, for the next who wants one of its length: on the list of its
+ *      length, filed nowhere and joined to nothing, with memory behind it. It counts in R7 and R8 as free runs do. Whoever
+ *      looks at all free runs, or finds none that is warm and fits, files all kept ones first.
  *
  * Leaves out: what a borrower does with a run (heap/, core/), and mappings of single objects (large/).
  */
@@ -46,6 +49,7 @@ enum np_run_state {
     NP_RUN_TAIL, /* a unit's record that tells where the run begins whose last unit it is (R4) */
     NP_RUN_FREE,
     NP_RUN_BUSY, /* free, and somebody is purging it */
+    NP_RUN_KEPT, /* free, and not filed yet: R11 */
     NP_RUN_SLAB,
     NP_RUN_MEDIUM /* one object */
 };
@@ -68,6 +72,8 @@ struct np_run {
     uint32_t touched_count;    /* while deferred: the argument of np_run_give */
     _Atomic uint8_t state;     /* enum np_run_state */
     bool is_refused;           /* free: the system has refused to take all that is resident */
+    bool is_counted;           /* in R10 */
+    bool is_in_flow;           /* just lent, or kept: what became free when it was given back is noted (returned.h) */
 };
 
 _Static_assert(sizeof(struct np_run) <= NP_RUN_RECORD_BYTES, "a window's run records hold a run");
@@ -78,6 +84,9 @@ struct np_stretch {
     uintptr_t limit; /* of what is reserved; 0: got from the break */
     struct np_stretch *next; /* older */
 };
+
+/* Of 256 KiB, the largest that are kept. Larger ones are few, and what a program does with them takes longer. */
+#define NP_KEPT_MAX_GRANULES 64
 
 struct np_arena {
     struct np_lock lock;
@@ -97,6 +106,8 @@ struct np_arena {
     _Atomic size_t system_bytes_max;
     _Atomic bool is_growing;
     _Atomic(struct np_run *) deferred; /* given back while a fork held the lock */
+    size_t kept_granules;
+    struct np_run *kept[NP_KEPT_MAX_GRANULES + 1]; /* R11; by length */
 };
 
 extern struct np_lock np_break_lock;
@@ -108,15 +119,19 @@ enum np_growth { NP_EXISTING_ONLY, NP_MAY_GROW };
 
 /* A run of granule_count granules whose start is a multiple of alignment_bytes (a power of two, at least a
  * granule), state `state`. *home is the caller's arena, NULL at first: it is tried first, and changed
- * when it is contended or exhausted. NULL: no memory, or with NP_EXISTING_ONLY no free run that fits. */
+ * when it is contended or exhausted. NULL: no memory, or with NP_EXISTING_ONLY no free run that fits. Of one that is in the
+ * flow the taker notes that its memory is used again. */
 struct np_run *np_run_take(struct np_arena **home, size_t granule_count, size_t alignment_bytes,
                            enum np_run_state state, enum np_growth growth);
 
 /* Takes a lent run back. touched_count: granules from its start that may have been written; those
- * behind keep what they were when it was lent. Whoever calls looks whether too much is retained now (heap/return.h). */
+ * behind keep what they were when it was lent. Whoever calls looks whether too much is retained now (heap/return.h).
+ * The granules touched have become free now, and are noted (returned.h) unless the run is kept: if it is taken next as it
+ * is, neither that they became free nor that they were taken is ever noted. */
 void np_run_give(struct np_run *run, size_t touched_count);
 
-/* The same for a run of at most 32 granules at a unit, of which the borrower knows where memory is: a bit a granule. */
+/* The same for a run of at most 32 granules at a unit, of which the borrower knows where memory is: a bit a granule; he has
+ * noted what became free. */
 void np_run_give_masked(struct np_run *run, uint32_t resident_mask);
 
 /* Of such a run, just lent: the granules that had memory. */

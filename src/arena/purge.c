@@ -9,6 +9,7 @@
 #include "bits.h"
 #include "check.h"
 #include "grow.h"
+#include "kept.h"
 #include "os.h"
 #include "returned.h"
 #include "run.h"
@@ -421,6 +422,7 @@ static bool purge_largest(struct np_arena *arena, size_t want, size_t top_keep_b
     if (!np_lock_acquire(&arena->lock))
         return false;
     np_run_collect_deferred(arena);
+    np_kept_file_all(arena);
     count = take_largest(arena, want, top_keep_bytes, runs);
     np_lock_release(&arena->lock);
     if (count == 0)
@@ -588,12 +590,16 @@ static bool lower_break(struct np_arena *arena, size_t want, size_t keep_bytes, 
     return true;
 }
 
+/* Files what is kept, too. */
 static bool is_top_largest(struct np_arena *arena)
 {
     bool is_top = false;
 
     if (np_lock_acquire(&arena->lock)) {
-        struct np_run *run = largest_retained(arena, 0);
+        struct np_run *run;
+
+        np_kept_file_all(arena);
+        run = largest_retained(arena, 0);
 
         is_top = run != NULL && run == arena->top;
         np_lock_release(&arena->lock);
@@ -638,6 +644,7 @@ bool np_arena_trim(size_t pad_bytes)
     bool is_any = false;
     size_t gone = 0;
 
+    (void)is_top_largest(np_arena_main()); /* the top has all that is free before it then */
     if (np_arena_may_move_break() && np_lock_acquire(&np_break_lock)) {
         is_any = lower_break(np_arena_main(), SIZE_MAX, pad_bytes, &gone);
         np_lock_release(&np_break_lock);

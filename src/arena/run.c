@@ -4,6 +4,7 @@
 
 #include "bits.h"
 #include "check.h"
+#include "kept.h"
 #include "os.h"
 #include "window.h"
 
@@ -219,6 +220,12 @@ void np_run_mark_touched(struct np_run *run, size_t touched_count)
     size_t box_from = touched_count > 0 ? 0 : run->resident_from;
     size_t box_to = np_max(touched_count, run->resident_to);
 
+    if (NP_LIKELY(touched_count == run->granule_count && run->resident_count == touched_count &&
+                  np_os_page_bytes() == NP_GRANULE_BYTES)) {
+        run->resident_from = 0; /* all of it was resident when it was lent, and its bits say so still */
+        run->resident_to = run->granule_count;
+        return;
+    }
     np_run_set_resident(run, 0, touched_count);
     run->is_refused &= touched_count == 0;
     np_run_recount(run, box_from, np_min(box_to, run->granule_count));
@@ -235,6 +242,25 @@ static size_t retained_count(const struct np_run *run)
     return run->is_refused ? 0 : run->resident_count;
 }
 
+/* Of a count that others read and only the holder of the arena's lock changes. */
+static void add(_Atomic size_t *count, size_t delta)
+{
+    atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + delta,
+                          memory_order_relaxed);
+}
+
+void np_run_count_free(struct np_arena *arena, const struct np_run *run)
+{
+    add(&arena->retained_granules, retained_count(run));
+    add(&arena->free_granules, run->granule_count);
+}
+
+void np_run_uncount_free(struct np_arena *arena, const struct np_run *run)
+{
+    add(&arena->retained_granules, (size_t)0 - retained_count(run));
+    add(&arena->free_granules, (size_t)0 - run->granule_count);
+}
+
 static void file(struct np_arena *arena, struct np_run *run)
 {
     run->node.key = size_key(run->granule_count) | (run->start >> NP_GRANULE_SHIFT);
@@ -247,8 +273,7 @@ static void file(struct np_arena *arena, struct np_run *run)
         np_run_map(run);
         np_tree_insert(run->resident_count > 0 ? &arena->warm : &arena->cold, &run->node);
     }
-    atomic_fetch_add_explicit(&arena->retained_granules, retained_count(run), memory_order_relaxed);
-    atomic_fetch_add_explicit(&arena->free_granules, run->granule_count, memory_order_relaxed);
+    np_run_count_free(arena, run);
 }
 
 void np_run_unfile(struct np_arena *arena, struct np_run *run)
@@ -257,8 +282,7 @@ void np_run_unfile(struct np_arena *arena, struct np_run *run)
         arena->top = NULL;
     else
         np_tree_remove(run->resident_count > 0 ? &arena->warm : &arena->cold, &run->node);
-    atomic_fetch_sub_explicit(&arena->retained_granules, retained_count(run), memory_order_relaxed);
-    atomic_fetch_sub_explicit(&arena->free_granules, run->granule_count, memory_order_relaxed);
+    np_run_uncount_free(arena, run);
 }
 
 /* Stretches of an arena may touch by chance; runs do not join across. They begin at a window, except where so
@@ -351,11 +375,19 @@ struct np_run *np_run_file(struct np_arena *arena, struct np_run *run)
 
 void np_run_count_lent(struct np_arena *arena, size_t granule_count)
 {
-    size_t lent = atomic_fetch_add_explicit(&arena->lent_granules, granule_count,
-                                            memory_order_relaxed) + granule_count;
+    size_t lent;
 
+    add(&arena->lent_granules, granule_count);
+    lent = atomic_load_explicit(&arena->lent_granules, memory_order_relaxed);
     if (lent > atomic_load_explicit(&arena->lent_granules_max, memory_order_relaxed))
         atomic_store_explicit(&arena->lent_granules_max, lent, memory_order_relaxed);
+}
+
+void np_run_count_given(struct np_run *run)
+{
+    if (run->is_counted)
+        add(&run->arena->lent_granules, (size_t)0 - run->granule_count);
+    run->is_counted = false;
 }
 
 void np_run_append(struct np_arena *arena, uintptr_t start, uintptr_t end, struct np_run *record)
@@ -399,15 +431,23 @@ static struct np_run *best_fit(const struct np_tree *tree, size_t granule_count,
     return (struct np_run *)np_tree_first_from(tree, size_key(granule_count));
 }
 
-static struct np_run *choose(const struct np_arena *arena, size_t granule_count,
-                             size_t alignment_bytes)
+/* Memory that is there already is worth a quarter of slack, no more: larger pieces are kept whole. */
+static bool is_near(const struct np_run *run, size_t granule_count)
+{
+    return run != NULL && run->granule_count <= granule_count + granule_count / 4;
+}
+
+static struct np_run *choose(struct np_arena *arena, size_t granule_count, size_t alignment_bytes)
 {
     struct np_run *warm = best_fit(&arena->warm, granule_count, alignment_bytes);
-    struct np_run *cold = best_fit(&arena->cold, granule_count, alignment_bytes);
+    struct np_run *cold;
 
-    /* Memory that is there already is worth a quarter of slack, no more: larger pieces are kept whole. */
-    if (warm != NULL &&
-        (cold == NULL || warm->granule_count <= cold->granule_count + cold->granule_count / 4))
+    if (arena->kept_granules > 0 && !is_near(warm, granule_count)) {
+        np_kept_file_all(arena);
+        warm = best_fit(&arena->warm, granule_count, alignment_bytes);
+    }
+    cold = best_fit(&arena->cold, granule_count, alignment_bytes);
+    if (warm != NULL && (cold == NULL || is_near(warm, cold->granule_count)))
         return warm;
     if (cold != NULL)
         return cold;
@@ -449,15 +489,32 @@ static void cut(struct np_run *run, size_t granule_count, struct np_run *tail)
     np_run_recount(tail, 0, total - granule_count);
 }
 
+/* Makes a run that nobody has one that is lent. */
+static struct np_run *lend(struct np_arena *arena, struct np_run *run, enum np_run_state state)
+{
+    run->is_refused = false;
+    run->is_counted = true;
+    run->lent.requested_bytes = 0;
+    atomic_store_explicit(&run->state, (uint8_t)state, memory_order_relaxed);
+    np_run_count_lent(arena, run->granule_count);
+    return run;
+}
+
 struct np_run *np_run_carve(struct np_arena *arena, size_t granule_count, size_t alignment_bytes,
                             enum np_run_state state)
 {
-    struct np_run *run = choose(arena, granule_count, alignment_bytes);
+    struct np_run *run = np_kept_take(arena, granule_count, alignment_bytes);
     struct np_run *own = NULL;  /* the record of what is lent, if it does not begin where the free run does */
     struct np_run *rest = NULL; /* of what stays free behind it */
     uintptr_t start;
     uintptr_t end;
 
+    if (run != NULL) {
+        if (state == NP_RUN_SLAB)
+            np_kept_note_freed(run, granule_count); /* those who have slabs note in any case */
+        return lend(arena, run, state);            /* all of it is resident, and the map has it */
+    }
+    run = choose(arena, granule_count, alignment_bytes);
     if (run == NULL)
         return NULL;
     start = aligned_start(run, alignment_bytes);
@@ -485,12 +542,9 @@ struct np_run *np_run_carve(struct np_arena *arena, size_t granule_count, size_t
      * what tells zero memory from used. */
     run->resident_count = (uint32_t)np_run_count_resident(
         run, 0, np_os_page_bytes() > NP_GRANULE_BYTES ? granule_count : run->resident_to);
-    run->is_refused = false;
-    run->lent.requested_bytes = 0;
-    atomic_store_explicit(&run->state, (uint8_t)state, memory_order_relaxed);
+    run->is_in_flow = true;
     np_run_map(run);
-    np_run_count_lent(arena, granule_count);
-    return run;
+    return lend(arena, run, state);
 }
 
 void np_run_defer(struct np_run *run, size_t touched_count)
@@ -522,6 +576,9 @@ void np_run_collect_deferred(struct np_arena *arena)
     while (run != NULL) {
         struct np_run *next = (struct np_run *)run->node.left;
 
+        if (run->is_counted)
+            np_kept_note_freed(run, run->touched_count);
+        np_run_count_given(run);
         np_run_mark_touched(run, run->touched_count);
         np_run_file(arena, run);
         run = next;

@@ -40,8 +40,15 @@ void np_run_unfile(struct np_arena *arena, struct np_run *run);
 /* Sets a lent run's resident fields for filing: its first touched_count granules may be resident. */
 void np_run_mark_touched(struct np_run *run, size_t touched_count);
 
+/* Counts a run as free, in R7 and R8, or no more. Under the lock. */
+void np_run_count_free(struct np_arena *arena, const struct np_run *run);
+void np_run_uncount_free(struct np_arena *arena, const struct np_run *run);
+
 /* So many granules more are lent. Under the lock. */
 void np_run_count_lent(struct np_arena *arena, size_t granule_count);
+
+/* A run that was given back is lent no more, if it was. Under the lock. */
+void np_run_count_given(struct np_run *run);
 
 /* Granules in the whole system pages of [from, to) of the run that have a resident bit: what purging would return. */
 size_t np_run_count_returnable(const struct np_run *run, size_t from, size_t to);

@@ -143,6 +143,9 @@ static void raise_allowance(struct np_thrash *thrash, size_t pages)
                              &thrash->allowance_pages, &old, old + np_min(pages, peak - old),
                              memory_order_relaxed, memory_order_relaxed))
         ;
+    /* Before this thread looks whether the helper runs, which looks at the allowance after it has said that it does not
+     * (core/helper.c): one of the two sees the other's. */
+    atomic_thread_fence(memory_order_seq_cst);
 }
 
 /* What lay there for a whole epoch was not needed. But less than an eighth is left alone: a purge

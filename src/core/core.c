@@ -77,14 +77,16 @@ static void *take_run(size_t size_bytes, size_t alignment_bytes, enum np_growth 
 
     if (run == NULL)
         return NULL;
-    set_requested(run, size_bytes);
-    np_returned_note_reused((size_t)run->resident_count << NP_GRANULE_SHIFT);
-    np_return_note_taken(run->granule_count - run->resident_count);
+    if (run->is_in_flow)
+        np_returned_note_reused((size_t)run->resident_count << NP_GRANULE_SHIFT);
+    if (run->resident_count < run->granule_count)
+        np_return_note_taken(run->granule_count - run->resident_count);
     /* Where blocks come and go so fast that there is an allowance, those within it are better off in an arena than in
      * mappings, without waiting for one of each size to be freed. */
     np_tune_raise_mmap_threshold((int64_t)np_arena_allowance_bytes());
     if (zeroing == ZEROED)
         np_run_clear(run, size_bytes);
+    set_requested(run, size_bytes);
     return (void *)run->start;
 }
 
@@ -292,7 +294,6 @@ static bool give_run(void *memory)
         return false;
     require_tail(run);
     fill_given(memory, run->lent.requested_bytes);
-    np_returned_note_freed(run_bytes(run));
     np_run_give(run, run->granule_count);
     np_return_excess();
     return true;
@@ -411,73 +412,130 @@ size_t np_core_usable_bytes(const void *memory)
 
 static bool shrink(struct np_run *run, size_t granule_count)
 {
-    size_t bytes = run_bytes(run) - (granule_count << NP_GRANULE_SHIFT);
-    bool is_done;
-
-    np_returned_note_freed(bytes);
-    is_done = np_run_try_shrink(run, granule_count);
-    if (!is_done)
-        np_returned_note_reused(bytes);
+    if (!np_run_try_shrink(run, granule_count))
+        return false;
     np_return_excess();
-    return is_done;
-}
-
-/* Resizes without moving the contents by hand, where the layer can. NULL: it cannot. */
-static void *resize_in_place(void *memory, size_t old_bytes, size_t size_bytes)
-{
-    struct np_run *run;
-
-    if (size_bytes == old_bytes)
-        return memory;
-    if (np_none_holds((uintptr_t)memory) ||
-        (np_strict_is_on() && np_slab_find((uintptr_t)memory) != NULL))
-        return NULL;
-    if (np_slab_find((uintptr_t)memory) != NULL)
-        /* A slot that would be more than half empty is exchanged for a smaller one. */
-        return size_bytes <= old_bytes && size_bytes >= old_bytes / 2 ? memory : NULL;
-    if (size_bytes <= NP_SMALL_MAX_BYTES)
-        return NULL;
-    run = medium_run_of(memory);
-    if (run == NULL)
-        return np_large_resize(memory, size_bytes);
-    require_tail(run);
-    if (granules_for(size_bytes) == run->granule_count ||
-        (granules_for(size_bytes) < run->granule_count &&
-         shrink(run, granules_for(size_bytes))) ||
-        (granules_for(size_bytes) > run->granule_count && !is_from_mmap_threshold(size_bytes) &&
-         np_run_try_extend(run, granules_for(size_bytes)))) {
-        set_requested(run, size_bytes);
-        return memory;
-    }
-    return NULL;
+    return true;
 }
 
 /* Some have been shrunk and were left as they were, so their sizes are not known. */
 static _Atomic bool are_blocks_too_large;
 
-void *np_core_resize(void *memory, size_t size_bytes)
+#define REALLOC_CRIME "realloc of a pointer that neap did not allocate, or freed before"
+#define REALLOC_INTERIOR_CRIME "realloc of a pointer inside a block"
+
+/* A block of another place with the same contents. NULL: no memory, the block is as it was. */
+static void *move(void *memory, size_t old_bytes, size_t size_bytes)
 {
-    size_t old_bytes = usable_bytes(
-        memory, NP_FORM_MALLOC, "realloc of a pointer that neap did not allocate, or freed before",
-        "realloc of a pointer inside a block");
+    void *moved = np_core_take(size_bytes);
+
+    if (moved != NULL) {
+        memcpy(moved, memory, np_min(old_bytes, size_bytes));
+        np_core_give(memory);
+        return moved;
+    }
+    /* Shrinking cannot fail for want of memory: the block serves as it is. */
+    if (size_bytes > old_bytes)
+        return NULL;
+    atomic_store_explicit(&are_blocks_too_large, true, memory_order_relaxed);
+    return memory;
+}
+
+/* Where the fast path of malloc serves, and the heap has the slab open. NULL: it is not so. */
+static void *try_move_fast(struct np_slab *slab, void *memory, size_t size_bytes)
+{
+    struct np_heap *heap = np_heap_fast;
     void *moved;
 
-    if (size_bytes > NP_REQUEST_MAX_BYTES)
+    if (size_bytes > NP_DIRECT_MAX_BYTES ||
+        atomic_load_explicit(&slab->owner, memory_order_relaxed) != heap)
         return NULL;
-    moved = resize_in_place(memory, old_bytes, size_bytes);
-    if (moved != NULL)
-        return moved;
-    moved = np_core_take(size_bytes);
-    if (moved == NULL) {
-        /* Shrinking cannot fail for want of memory: the block serves as it is. */
-        if (size_bytes > old_bytes)
-            return NULL;
-        atomic_store_explicit(&are_blocks_too_large, true, memory_order_relaxed);
-        return memory;
-    }
-    memcpy(moved, memory, np_min(old_bytes, size_bytes));
-    np_core_give(memory);
+    moved = np_heap_try_take(heap, size_bytes);
+    if (moved == NULL)
+        return NULL;
+    memcpy(moved, memory, np_min(slab->slot_bytes, size_bytes));
+    if (np_slab_give(slab, memory))
+        np_heap_notice(heap, slab);
     return moved;
+}
+
+/* At the strictest level each has a trailer that lies where the request ended. */
+static void *resize_strict_slot(const struct np_slab *slab, void *memory, size_t size_bytes)
+{
+    size_t old_bytes = np_strict_requested_bytes(slab, memory, NP_FORM_MALLOC, REALLOC_CRIME);
+
+    return size_bytes == old_bytes ? memory : move(memory, old_bytes, size_bytes);
+}
+
+static void *resize_slot(struct np_slab *slab, void *memory, size_t size_bytes)
+{
+    void *moved;
+
+    if (np_strict_is_on())
+        return resize_strict_slot(slab, memory, size_bytes);
+    if (NP_UNLIKELY(np_heap_has_free(np_thread_heap_if_any(), slab, memory)))
+        die_in_slab(slab, REALLOC_CRIME, memory);
+    /* A slot that would be more than half empty is exchanged for a smaller one. */
+    if (size_bytes <= slab->slot_bytes && size_bytes >= slab->slot_bytes / 2U)
+        return memory;
+    moved = try_move_fast(slab, memory, size_bytes);
+    return moved != NULL ? moved : move(memory, slab->slot_bytes, size_bytes);
+}
+
+/* Changes a run where it lies. False: it is as it was. */
+static bool try_resize_run(struct np_run *run, size_t size_bytes)
+{
+    size_t granule_count = granules_for(size_bytes);
+
+    if (size_bytes <= NP_SMALL_MAX_BYTES || size_bytes > NP_REQUEST_MAX_BYTES)
+        return false;
+    require_tail(run);
+    if (granule_count < run->granule_count)
+        return shrink(run, granule_count);
+    return granule_count == run->granule_count ||
+           (!is_from_mmap_threshold(size_bytes) && np_run_try_extend(run, granule_count));
+}
+
+static void *resize_run(struct np_run *run, void *memory, size_t size_bytes)
+{
+    size_t old_bytes = run->lent.requested_bytes;
+
+    if (size_bytes == old_bytes)
+        return memory;
+    if (!try_resize_run(run, size_bytes))
+        return move(memory, old_bytes, size_bytes);
+    set_requested(run, size_bytes);
+    return memory;
+}
+
+/* A mapping, or a block of no bytes. */
+static void *resize_other(void *memory, size_t size_bytes)
+{
+    size_t old_bytes = np_large_requested_bytes(memory);
+    void *resized;
+
+    if (old_bytes == 0 && !np_none_is_lent((uintptr_t)memory))
+        die_of_unknown(memory, REALLOC_CRIME, REALLOC_INTERIOR_CRIME);
+    if (size_bytes == old_bytes)
+        return memory;
+    resized = old_bytes != 0 && size_bytes > NP_SMALL_MAX_BYTES &&
+                      size_bytes <= NP_REQUEST_MAX_BYTES
+                  ? np_large_resize(memory, size_bytes)
+                  : NULL;
+    return resized != NULL ? resized : move(memory, old_bytes, size_bytes);
+}
+
+void *np_core_resize(void *memory, size_t size_bytes)
+{
+    struct np_slab *slab = slab_of_block(memory, REALLOC_INTERIOR_CRIME);
+    struct np_run *run;
+
+    if (slab != NULL)
+        return resize_slot(slab, memory, size_bytes);
+    if (np_strict_is_on())
+        np_strict_check_mapping(memory, NP_FORM_MALLOC);
+    run = medium_run_of(memory);
+    return run != NULL ? resize_run(run, memory, size_bytes) : resize_other(memory, size_bytes);
 }
 
 /* What this thread and those that have ended hold open. A bounded number of slabs: heaps see to that. */

@@ -228,7 +228,8 @@ static void *help(void *unused)
         watch_allowance();
         atomic_store(&is_running, false);
         /* An allowance that was raised after we looked has found us running: it is looked at again
-         * after saying that we are not. The fence is the partner of the one in np_helper_want. */
+         * after saying that we are not. The fence is the partner of the one in raise_allowance
+         * (arena/thrash.c). */
         atomic_thread_fence(memory_order_seq_cst);
     } while (is_allowed() && np_arena_allowance_bytes() >= NP_HELPER_FROM_BYTES && try_run());
     return NULL;
@@ -271,8 +272,7 @@ static bool try_create(void)
 
 void np_helper_want(const void *caller)
 {
-    /* Between raising the allowance and this look: see help. */
-    atomic_thread_fence(memory_order_seq_cst);
+    /* The thread that raises the allowance comes by here afterwards: see help. */
     if (atomic_load_explicit(&is_running, memory_order_relaxed) || !may_start((uintptr_t)caller))
         return;
     /* Creating a thread allocates, which comes back here and finds it running. */

@@ -1,0 +1,29 @@
+/* Runs that were given back and are kept as they are for the next taker of their length (R11 in arena.h), so that blocks
+ * which come and go cost neither a search nor joining and cutting. Inside the arena layer, all under arena->lock.
+ *
+ * Kept are at most 512 KiB an arena, of runs of up to 256 KiB all of which is resident. They are retained as free runs
+ * are, and are returned as soon as the threshold says so: whoever returns memory files them first.
+ *
+ * Leaves out: when a kept run will do, and when all have to be filed (run.c, arena.c, purge.c).
+ */
+#ifndef NP_ARENA_KEPT_H
+#define NP_ARENA_KEPT_H
+
+#include "arena.h"
+
+/* Keeps a run that was given back, whose resident fields are set; false: it is to be filed. */
+bool np_kept_try(struct np_arena *arena, struct np_run *run);
+
+/* The run of this length that was kept last; it is nobody's now. NULL: there is none, or it is not aligned. */
+struct np_run *np_kept_take(struct np_arena *arena, size_t granule_count, size_t alignment_bytes);
+
+/* Files all runs that are kept. */
+void np_kept_file_all(struct np_arena *arena);
+
+/* As np_run_free_after; a kept run that starts there is filed first. */
+struct np_run *np_kept_free_after(struct np_arena *arena, uintptr_t address);
+
+/* So many of the granules of a run that was given back have become free: notes it if that was put off (is_in_flow). */
+void np_kept_note_freed(struct np_run *run, size_t granule_count);
+
+#endif

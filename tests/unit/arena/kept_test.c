@@ -1,0 +1,259 @@
+/* Runs that wait for the next taker of their length. The model's own look at everything files them all, so here it looks
+ * rarely. */
+#include "kept.h"
+#include "os.h"
+#include "returned.h"
+#include "run.h"
+#include "run_model.h"
+
+/* Runs of these lengths with a live one between each two; all written. */
+static void make_runs(const size_t *lengths, struct np_run **runs, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        runs[i] = np_run_take(&home, lengths[i], NP_GRANULE_BYTES, NP_RUN_MEDIUM, NP_MAY_GROW);
+        assert_non_null(runs[i]);
+        memset((void *)runs[i]->start, 1, granules_bytes(lengths[i]));
+        (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
+    }
+}
+
+static void give_all(struct np_run **runs, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        np_run_give(runs[i], runs[i]->granule_count);
+}
+
+static struct np_run *take(size_t granule_count)
+{
+    return np_run_take(&home, granule_count, NP_GRANULE_BYTES, NP_RUN_MEDIUM, NP_EXISTING_ONLY);
+}
+
+static void the_last_of_its_length_is_taken_as_it_is(void **state)
+{
+    static const size_t lengths[] = {7, 7, 8};
+    struct np_run *runs[COUNT_OF(lengths)];
+
+    (void)state;
+    make_runs(lengths, runs, COUNT_OF(lengths));
+    give_all(runs, COUNT_OF(lengths));
+    assert_int_equal(np_arena_retained_bytes(), granules_bytes(7 + 7 + 8));
+    assert_ptr_equal(take(7), runs[1]);
+    assert_int_equal(runs[1]->resident_count, 7);
+    assert_ptr_equal(take(7), runs[0]);
+    assert_int_equal(np_arena_retained_bytes(), granules_bytes(8));
+    np_run_clear(runs[0], granules_bytes(7));
+    expect_zero((void *)runs[0]->start, granules_bytes(7));
+}
+
+/* A slab finds its run by its first unit. */
+static void a_kept_run_has_to_be_aligned(void **state)
+{
+    static const size_t lengths[] = {1, NP_UNIT_GRANULES};
+    struct np_run *runs[COUNT_OF(lengths)];
+    struct np_run *run;
+
+    (void)state;
+    make_runs(lengths, runs, COUNT_OF(lengths));
+    assert_int_not_equal(runs[1]->start % NP_UNIT_BYTES, 0);
+    np_run_give(runs[1], NP_UNIT_GRANULES);
+    run = np_run_take(&home, NP_UNIT_GRANULES, NP_UNIT_BYTES, NP_RUN_SLAB, NP_MAY_GROW);
+    assert_int_equal(run->start % NP_UNIT_BYTES, 0);
+}
+
+static void what_is_kept_is_joined_where_something_longer_is_wanted(void **state)
+{
+    struct np_run *first;
+    struct np_run *second;
+
+    (void)state;
+    first = np_run_take(&home, 20, NP_GRANULE_BYTES, NP_RUN_MEDIUM, NP_MAY_GROW);
+    second = np_run_take(&home, 20, NP_GRANULE_BYTES, NP_RUN_MEDIUM, NP_MAY_GROW);
+    (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
+    assert_int_equal(second->start, np_run_end(first));
+    np_run_give(first, 20);
+    np_run_give(second, 20);
+    assert_int_equal(take(40)->start, first->start);
+}
+
+static void growing_takes_a_kept_neighbour(void **state)
+{
+    struct np_run *first;
+    struct np_run *second;
+
+    (void)state;
+    first = np_run_take(&home, 20, NP_GRANULE_BYTES, NP_RUN_MEDIUM, NP_MAY_GROW);
+    second = np_run_take(&home, 20, NP_GRANULE_BYTES, NP_RUN_MEDIUM, NP_MAY_GROW);
+    (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
+    np_run_give(second, 20);
+    assert_true(np_run_try_extend(first, 30));
+    assert_int_equal(np_arena_retained_bytes(), granules_bytes(10));
+    assert_sound(np_arena_audit_all());
+}
+
+static void little_is_kept(void **state)
+{
+    static const size_t lengths[] = {40, 40, 40, 40, 65, 8, 1};
+    struct np_run *runs[COUNT_OF(lengths)];
+    struct np_arena *arena = np_arena_list();
+
+    (void)state;
+    make_runs(lengths, runs, COUNT_OF(lengths));
+    np_run_give(runs[4], 65); /* too long */
+    assert_int_equal(arena->kept_granules, 0);
+    np_run_give(runs[6], 0); /* never written */
+    assert_int_equal(arena->kept_granules, 0);
+    for (size_t i = 0; i < 4; i++)
+        np_run_give(runs[i], 40);
+    assert_int_equal(arena->kept_granules, 3 * 40);
+    np_run_give(runs[5], 8);
+    assert_int_equal(arena->kept_granules, 128);
+    assert_int_equal(np_arena_retained_bytes(), granules_bytes(4 * 40 + 65 + 8));
+}
+
+static void what_is_kept_is_returned_as_all_else(void **state)
+{
+    static const size_t lengths[] = {3, 16, 64};
+    struct np_run *runs[COUNT_OF(lengths)];
+
+    (void)state;
+    make_runs(lengths, runs, COUNT_OF(lengths));
+    give_all(runs, COUNT_OF(lengths));
+    return_down_to(0);
+    assert_int_equal(np_arena_retained_bytes(), 0);
+    for (size_t i = 0; i < COUNT_OF(lengths); i++)
+        assert_int_equal(os_fake_resident_bytes((void *)runs[i]->start, granules_bytes(lengths[i])), 0);
+    expect_all_in_order();
+}
+
+static void so_it_is_in_other_arenas(void **state)
+{
+    os_fake_refuse(OS_FAKE_BREAK_MOVE);
+    what_is_kept_is_returned_as_all_else(state);
+    assert_int_not_equal(home->index, 0);
+}
+
+/* As many granules as there are had memory when it was lent, but others. */
+static void what_was_resident_is_counted_anew_after_shrinking(void **state)
+{
+    struct np_run *cold;
+    struct np_run *warm;
+
+    (void)state;
+    cold = np_run_take(&home, 5, NP_GRANULE_BYTES, NP_RUN_MEDIUM, NP_MAY_GROW);
+    warm = np_run_take(&home, 5, NP_GRANULE_BYTES, NP_RUN_MEDIUM, NP_MAY_GROW);
+    (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
+    np_run_give(warm, 5);
+    np_run_give(cold, 0);
+    assert_sound(np_arena_audit_all());
+    assert_ptr_equal(take(10), cold);
+    assert_int_equal(cold->resident_count, 5);
+    assert_true(np_run_try_shrink(cold, 5));
+    np_run_give(cold, 5);
+    expect_all_in_order();
+    assert_int_equal(np_arena_retained_bytes(), granules_bytes(10));
+}
+
+/* The end of the arena is where the last live run ends, kept ones or not. */
+static void trimming_once_is_enough(void **state)
+{
+    struct np_run *runs[3];
+    size_t moves;
+
+    (void)state;
+    (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
+    for (size_t i = 0; i < COUNT_OF(runs); i++)
+        runs[i] = np_run_take(&home, 30, NP_GRANULE_BYTES, NP_RUN_MEDIUM, NP_MAY_GROW);
+    give_all(runs, COUNT_OF(runs));
+    assert_true(np_arena_trim(0));
+    moves = os_fake_calls(OS_FAKE_BREAK_MOVE);
+    assert_false(np_arena_trim(0));
+    assert_int_equal(os_fake_calls(OS_FAKE_BREAK_MOVE), moves);
+    expect_all_in_order();
+}
+
+/* What is taken as it was given has never been free, to the account of what goes back. */
+static void the_account_has_only_what_is_filed(void **state)
+{
+    static const size_t lengths[] = {10, 10};
+    struct np_run *runs[COUNT_OF(lengths)];
+
+    (void)state;
+    make_runs(lengths, runs, COUNT_OF(lengths));
+    for (unsigned turn = 0; turn < 100; turn++) {
+        np_run_give(runs[0], 10);
+        assert_ptr_equal(take(10), runs[0]);
+        assert_false(runs[0]->is_in_flow);
+    }
+    assert_int_equal(np_returned_totals().joined_bytes, 0);
+    give_all(runs, COUNT_OF(lengths));
+    assert_non_null(np_run_around(runs[0]->start)); /* looks at all free runs */
+    assert_int_equal(np_returned_totals().joined_bytes, granules_bytes(20));
+    assert_true(take(10)->is_in_flow);
+}
+
+/* ---- a random life ---- */
+
+enum { STEPS = 6000, STEPS_TO_A_LOOK = 40 };
+
+/* least: of the runs taken, how many must have been kept ones. */
+static void live(size_t least)
+{
+    size_t taken_as_it_was = 0;
+
+    for (unsigned step = 0; step < STEPS; step++) {
+        size_t granule_count = 1 + random_below(random_below(4) == 0 ? 100 : 8);
+        bool is_unit = random_below(6) == 0;
+
+        if (lent_count < 60 && random_below(2) == 0) {
+            const struct lent *block =
+                model_take(is_unit ? NP_UNIT_GRANULES : granule_count,
+                           is_unit ? NP_UNIT_BYTES : NP_GRANULE_BYTES,
+                           is_unit ? NP_UNIT_GRANULES : random_below(granule_count + 1), NP_MAY_GROW);
+
+            taken_as_it_was += block != NULL && !block->run->is_in_flow;
+        } else if (lent_count > 0 && random_below(8) != 0) {
+            model_give(random_below(lent_count));
+        } else if (lent_count > 0) {
+            (void)model_resize(random_below(lent_count), granule_count);
+        }
+        expect_bounded();
+        if (step % STEPS_TO_A_LOOK == 0)
+            expect_all_in_order();
+    }
+    assert_true(taken_as_it_was >= least);
+    model_give_all();
+    expect_all_in_order();
+}
+
+static void random_life_with_4k_pages(void **state)
+{
+    (void)state;
+    live(STEPS / 100);
+}
+
+static void random_life_with_16k_pages(void **state)
+{
+    (void)state;
+    os_fake_set_page_bytes(16384);
+    live(1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_last_of_its_length_is_taken_as_it_is),
+        cmocka_unit_test(a_kept_run_has_to_be_aligned),
+        cmocka_unit_test(what_is_kept_is_joined_where_something_longer_is_wanted),
+        cmocka_unit_test(growing_takes_a_kept_neighbour),
+        cmocka_unit_test(little_is_kept),
+        cmocka_unit_test(what_is_kept_is_returned_as_all_else),
+        cmocka_unit_test(so_it_is_in_other_arenas),
+        cmocka_unit_test(what_was_resident_is_counted_anew_after_shrinking),
+        cmocka_unit_test(trimming_once_is_enough),
+        cmocka_unit_test(the_account_has_only_what_is_filed),
+        cmocka_unit_test(random_life_with_4k_pages),
+        cmocka_unit_test(random_life_with_16k_pages),
+    };
+
+    return run_isolated(tests, COUNT_OF(tests));
+}
