@@ -58,8 +58,9 @@ struct np_run {
     union { /* first member */
         struct np_tree_node node; /* free; node.left links deferred runs */
         struct {
-            uintptr_t unused[2];
-            size_t requested_bytes; /* a medium object's request */
+            uintptr_t unused;
+            size_t is_zeroed;       /* a medium object was handed out zero, 0 or 1 */
+            size_t requested_bytes; /* its request */
         } lent;
         struct np_run *head; /* NP_RUN_TAIL */
     };
@@ -136,6 +137,9 @@ void np_run_give_masked(struct np_run *run, uint32_t resident_mask);
 
 /* Of such a run, just lent: the granules that had memory. */
 uint32_t np_run_resident_mask(const struct np_run *run);
+
+/* As np_run_give, for a run of which perhaps much was never touched: asks the kernel. */
+void np_run_give_sparse(struct np_run *run);
 
 /* Grows a lent run in place to granule_count granules, or leaves it and answers false. */
 bool np_run_try_extend(struct np_run *run, size_t granule_count);

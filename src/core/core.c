@@ -84,8 +84,10 @@ static void *take_run(size_t size_bytes, size_t alignment_bytes, enum np_growth 
     /* Where blocks come and go so fast that there is an allowance, those within it are better off in an arena than in
      * mappings, without waiting for one of each size to be freed. */
     np_tune_raise_mmap_threshold((int64_t)np_arena_allowance_bytes());
-    if (zeroing == ZEROED)
+    if (zeroing == ZEROED) {
         np_run_clear(run, size_bytes);
+        run->lent.is_zeroed = 1;
+    }
     set_requested(run, size_bytes);
     return (void *)run->start;
 }
@@ -294,7 +296,11 @@ static bool give_run(void *memory)
         return false;
     require_tail(run);
     fill_given(memory, run->lent.requested_bytes);
-    np_run_give(run, run->granule_count);
+    /* What calloc hands out is often hardly touched; what is short may be kept as it is. */
+    if (run->lent.is_zeroed != 0 && run->granule_count > NP_KEPT_MAX_GRANULES)
+        np_run_give_sparse(run);
+    else
+        np_run_give(run, run->granule_count);
     np_return_excess();
     return true;
 }

@@ -254,6 +254,15 @@ size_t np_os_resident_bytes(const void *address, size_t bytes)
     return resident_bytes;
 }
 
+bool np_os_residency(const void *address, size_t bytes, unsigned char *pages)
+{
+    int saved_errno = errno;
+    bool is_done = FAKE_PAGE_BYTES == 0 && mincore((void *)address, bytes, pages) == 0;
+
+    errno = saved_errno;
+    return is_done;
+}
+
 unsigned np_os_cpu_count(void)
 {
     int saved_errno = errno;

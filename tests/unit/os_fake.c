@@ -560,6 +560,15 @@ size_t np_os_resident_bytes(const void *address, size_t bytes)
     return os_fake_resident_bytes(address, bytes);
 }
 
+bool np_os_residency(const void *address, size_t bytes, unsigned char *pages)
+{
+    require_range(address, bytes);
+    for (size_t page = 0; page < bytes / fake.page_bytes; page++)
+        pages[page] = os_fake_resident_bytes((const char *)address + page * fake.page_bytes,
+                                             fake.page_bytes) != 0;
+    return true;
+}
+
 unsigned np_os_cpu_count(void)
 {
     return fake.cpu_count;

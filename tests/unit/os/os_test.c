@@ -68,6 +68,24 @@ static void resident_bytes_are_those_touched(void **state)
     assert_int_equal(errno, ERANGE);
 }
 
+static void the_same_page_by_page(void **state)
+{
+    size_t page = np_os_page_bytes();
+    char *memory = np_os_map(10 * page);
+    unsigned char pages[10];
+
+    (void)state;
+    assert_non_null(memory);
+    memory[0] = memory[4 * page] = memory[10 * page - 1] = 1;
+    errno = ERANGE;
+    assert_true(np_os_residency(memory, 10 * page, pages));
+    for (size_t index = 0; index < 10; index++)
+        assert_int_equal(pages[index] & 1, index == 0 || index == 4 || index == 9);
+    assert_true(np_os_release(memory, 10 * page));
+    assert_false(np_os_residency(memory, 10 * page, pages));
+    assert_int_equal(errno, ERANGE);
+}
+
 static void coarse_time_leaves_errno(void **state)
 {
     (void)state;
@@ -83,6 +101,7 @@ int main(void)
         cmocka_unit_test(coarse_time_leaves_errno),
         cmocka_unit_test(fine_time_is_the_exact_clock),
         cmocka_unit_test(resident_bytes_are_those_touched),
+        cmocka_unit_test(the_same_page_by_page),
     };
 
     return run_isolated(tests, COUNT_OF(tests));
