@@ -186,13 +186,14 @@ static void ranges_are_purged_and_refused_ones_marked(void **state)
                      os_fake_calls(OS_FAKE_PURGE_RANGES));
 }
 
-/* Lent runs of so many granules with one granule between each and the next; the index of the first in lent. */
-static size_t take_apart(size_t granule_count, size_t count)
+/* Lent runs in which so many granules are touched, and one is not, with one granule between each and the next; the index of
+ * the first in lent. */
+static size_t take_apart(size_t touched_count, size_t count)
 {
     size_t first = lent_count;
 
     for (size_t i = 0; i < count; i++) {
-        (void)model_take(granule_count, NP_GRANULE_BYTES, granule_count, NP_MAY_GROW);
+        (void)model_take(touched_count + 1, NP_GRANULE_BYTES, touched_count, NP_MAY_GROW);
         (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
     }
     return first;

@@ -295,10 +295,12 @@ static void small_runs_go_in_the_same_call(void **state)
     (void)state;
     keep_everything();
     make_sparse_slabs(100, 2);
-    for (unsigned i = 0; i < COUNT_OF(runs); i++)
-        runs[i] = take_touched_run(i % 2 == 0 ? 3 : 1);
+    for (unsigned i = 0; i < COUNT_OF(runs); i++) {
+        runs[i] = np_run_take(&home, 4, NP_GRANULE_BYTES, NP_RUN_MEDIUM, NP_MAY_GROW);
+        memset((void *)runs[i]->start, 1, 3 * PAGE);
+    }
     for (unsigned i = 0; i < COUNT_OF(runs); i += 2)
-        give_run(runs[i]);
+        np_run_give(runs[i], 3);
     assert_int_equal(np_return_retained_bytes(), (200 + 90) * PAGE);
     os_fake_reset();
     (void)np_return_down_to(np_return_retained_bytes() - 10 * PAGE, SIZE_MAX);
