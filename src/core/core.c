@@ -17,6 +17,7 @@
 #include "tail.h"
 #include "thread.h"
 #include "tune.h"
+#include "waiting.h"
 #include "window.h"
 
 static bool is_from_mmap_threshold(size_t size_bytes)
@@ -187,6 +188,9 @@ static void *take(size_t size_bytes, size_t alignment_bytes, enum zeroing zeroin
     memory = try_take(size_bytes, alignment_bytes, zeroing);
     /* Memory is short: what is free but in another shape may be what is missing. */
     if (NP_UNLIKELY(memory == NULL) && np_core_trim(0))
+        memory = try_take(size_bytes, alignment_bytes, zeroing);
+    /* Or the addresses that it had. */
+    if (NP_UNLIKELY(memory == NULL) && np_waiting_end())
         memory = try_take(size_bytes, alignment_bytes, zeroing);
     /* Or other threads are returning it at this moment. Not for ever: one of them may be stopped, or was left behind by
      * a fork. */

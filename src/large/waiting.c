@@ -34,6 +34,19 @@ void np_waiting_put(void *start, size_t bytes)
         (void)np_os_release((void *)start_of(word), bytes_of(word));
 }
 
+bool np_waiting_end(void)
+{
+    bool is_any = false;
+
+    for (unsigned at = 0; at < WAITING_COUNT; at++) {
+        uint64_t word = atomic_exchange(&waiting[at], 0);
+
+        if (word != 0)
+            is_any |= np_os_release((void *)start_of(word), bytes_of(word));
+    }
+    return is_any;
+}
+
 bool np_waiting_holds(uintptr_t address, size_t *bytes)
 {
     for (unsigned at = 0; at < WAITING_COUNT; at++) {

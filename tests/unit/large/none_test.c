@@ -93,6 +93,12 @@ static void guarded_objects_keep_their_addresses_for_a_while(void **state)
         assert_true(np_large_give(np_large_take_guarded(PAGE, 16)));
     }
     assert_false(np_waiting_holds((uintptr_t)object, &bytes));
+    object = np_large_take_guarded(PAGE, 16);
+    assert_true(np_large_give(object));
+    assert_true(np_waiting_holds((uintptr_t)object, &bytes));
+    assert_true(np_waiting_end());
+    assert_false(np_waiting_holds((uintptr_t)object, &bytes));
+    assert_false(np_waiting_end());
 }
 
 /* A mark stays while the object does; what was written over it is none. */
