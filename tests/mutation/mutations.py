@@ -50,7 +50,7 @@ MUTATIONS = [
      "large.large"),
     ("a slot may be nearly empty after realloc",
      "src/core/core.c",
-     "        return size_bytes <= old_bytes && size_bytes >= old_bytes / 2 ? memory : NULL;",
-     "        return size_bytes <= old_bytes ? memory : NULL;",
+     "    if (size_bytes <= slab->slot_bytes && size_bytes >= slab->slot_bytes / 2U)",
+     "    if (size_bytes <= slab->slot_bytes)",
      "core.core"),
 ]
