@@ -198,10 +198,12 @@ static void prefetch_slabs(const struct np_window *window, unsigned number)
     for (; charged != 0; charged &= charged - 1) {
         size_t unit = number * (size_t)64 + (unsigned)__builtin_ctzll(charged);
         const char *record = window->records + (unit << NP_SLAB_RECORD_SHIFT);
+        const char *bits = (const char *)(window->slot_bits + unit * NP_SLOT_BITS_WORDS);
 
         __builtin_prefetch(record);
         __builtin_prefetch(record + NP_CACHE_LINE_BYTES);
-        __builtin_prefetch((const void *)(window->slot_bits + unit * NP_SLOT_BITS_WORDS));
+        __builtin_prefetch(bits);
+        __builtin_prefetch(bits + NP_CACHE_LINE_BYTES);
     }
 }
 

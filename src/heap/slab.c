@@ -802,21 +802,23 @@ static uint32_t free_single(const struct np_slab *slab, uint32_t warm)
     return free_pages;
 }
 
+/* By live slots, of which there are few where pages become free. */
 static uint32_t free_loose(const struct np_slab *slab, uint32_t warm)
 {
-    const uint64_t bits[LOOSE_WORDS] = {load_bits(slab, 0),
-                                        slab->slot_count > 64 ? load_bits(slab, 1) : 0};
-    uint32_t free_pages = 0;
+    uint32_t busy = 0;
 
-    for (; warm != 0; warm &= warm - 1) {
-        unsigned page = (unsigned)__builtin_ctz(warm);
-        uint64_t mask[LOOSE_WORDS];
+    for (unsigned number = 0; number < LOOSE_WORDS && number * 64U < slab->slot_count; number++) {
+        uint64_t live = ~load_bits(slab, number) & word_mask(slab->slot_count, number);
 
-        mask_page(slab, page, mask);
-        if ((bits[0] & mask[0]) == mask[0] && (bits[1] & mask[1]) == mask[1])
-            free_pages |= UINT32_C(1) << page;
+        for (; live != 0; live &= live - 1) {
+            unsigned offset = (number * 64 + (unsigned)__builtin_ctzll(live)) * slab->slot_bytes;
+            unsigned first = offset / NP_GRANULE_BYTES;
+            unsigned last = (offset + slab->slot_bytes - 1) / NP_GRANULE_BYTES;
+
+            busy |= (UINT32_C(2) << last) - (UINT32_C(1) << first);
+        }
     }
-    return free_pages;
+    return warm & ~busy;
 }
 
 static uint32_t free_several(const struct np_slab *slab, uint32_t warm)
