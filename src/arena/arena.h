@@ -203,6 +203,9 @@ bool np_arena_walk(struct np_arena *arena, void (*visit)(const struct np_run *ru
 /* Live blocks in mappings of their own have become so much more, or less: a peak of the program has them in it. */
 void np_arena_note_mapped(size_t more_bytes, size_t less_bytes);
 
+/* A mapping was given back, of a size that would be a run if the program took much of that back (thrash.h). */
+void np_arena_note_unmapped(size_t bytes);
+
 /* So many granules without memory are about to be used. If memory had been returned before, that much of it is taken
  * back, and the thrash allowance may rise (thrash.h). It makes no difference which addresses they have: had nothing
  * been returned, that memory would serve. live_bytes: in use; retained_bytes: resident and free. */

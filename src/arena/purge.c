@@ -60,6 +60,13 @@ void np_arena_note_mapped(size_t more_bytes, size_t less_bytes)
     atomic_fetch_add_explicit(&mapped_bytes, more_bytes - less_bytes, memory_order_relaxed);
 }
 
+void np_arena_note_unmapped(size_t bytes)
+{
+    if (np_tune_is_dynamic()) /* otherwise it will be a mapping again, allowance or not */
+        atomic_fetch_add_explicit(&outstanding_granules, bytes >> NP_GRANULE_SHIFT,
+                                  memory_order_relaxed);
+}
+
 static size_t with_mapped(size_t live_bytes)
 {
     return live_bytes + atomic_load_explicit(&mapped_bytes, memory_order_relaxed);

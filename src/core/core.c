@@ -93,6 +93,19 @@ static void *take_run(size_t size_bytes, size_t alignment_bytes, enum np_growth 
     return (void *)run->start;
 }
 
+/* A mapping. What of its size has been returned, in mappings or else, is taken back; and where that happens so often that
+ * there is an allowance, the next ones of such a size are runs. */
+static void *take_large(size_t size_bytes, size_t alignment_bytes)
+{
+    void *memory = np_large_take(size_bytes, alignment_bytes);
+
+    if (memory != NULL && size_bytes <= NP_MMAP_THRESHOLD_DYNAMIC_MAX_BYTES) {
+        np_return_note_taken(granules_for(size_bytes));
+        np_tune_raise_mmap_threshold((int64_t)np_arena_allowance_bytes());
+    }
+    return memory;
+}
+
 static bool is_slot_sized(size_t size_bytes, size_t alignment_bytes)
 {
     return size_bytes <= NP_SMALL_MAX_BYTES && alignment_bytes <= NP_GRANULE_BYTES;
@@ -149,7 +162,7 @@ static void *try_take_strict(size_t size_bytes, size_t alignment_bytes)
     }
     if (memory == NULL)
         memory = take_run(size_bytes, alignment_bytes, NP_MAY_GROW, ZEROED);
-    return memory != NULL ? memory : np_large_take(size_bytes, alignment_bytes);
+    return memory != NULL ? memory : take_large(size_bytes, alignment_bytes);
 }
 
 static void *try_take(size_t size_bytes, size_t alignment_bytes, enum zeroing zeroing)
@@ -160,11 +173,11 @@ static void *try_take(size_t size_bytes, size_t alignment_bytes, enum zeroing ze
         return try_take_strict(size_bytes, alignment_bytes);
     if (NP_LIKELY(!is_from_mmap_threshold(size_bytes))) {
         memory = take_grown(size_bytes, alignment_bytes, NP_MAY_GROW, zeroing);
-        return memory != NULL ? memory : np_large_take(size_bytes, alignment_bytes);
+        return memory != NULL ? memory : take_large(size_bytes, alignment_bytes);
     }
     memory = take_grown(size_bytes, alignment_bytes, NP_EXISTING_ONLY, zeroing);
     if (memory == NULL)
-        memory = np_large_take(size_bytes, alignment_bytes);
+        memory = take_large(size_bytes, alignment_bytes);
     if (memory == NULL)
         memory = take_grown(size_bytes, alignment_bytes, NP_MAY_GROW, zeroing);
     return memory;

@@ -377,10 +377,12 @@ bool np_large_give(void *memory)
         (void)np_os_release(memory, bytes);
     count_unmapping(bytes, start_ns);
     /* As ptmalloc: what is larger than the rule's limit says nothing about where blocks come and go. */
-    if (bytes <= NP_MMAP_THRESHOLD_DYNAMIC_MAX_BYTES)
+    if (bytes <= NP_MMAP_THRESHOLD_DYNAMIC_MAX_BYTES) {
         /* so that the next one of its size is no mapping */
         np_tune_raise_mmap_threshold(
             (int64_t)np_align_up(requested_bytes, np_os_page_bytes()) + 1);
+        np_arena_note_unmapped(bytes);
+    }
     return true;
 }
 

@@ -249,6 +249,40 @@ static void a_mapping_is_remapped_not_copied(void **state)
     expect_sound();
 }
 
+/* Each a little larger than all before, which the rule of the largest one freed never sees coming. How many are mappings. */
+static unsigned blocks_that_come_and_go(void)
+{
+    void *other = np_core_take(8 << 20);
+    unsigned mapping_count = 0;
+
+    for (size_t mib = 4; mib < 30; mib++) {
+        void *block = np_core_take(mib << 20);
+
+        mapping_count += np_large_bytes(block) != 0;
+        np_core_give(block);
+    }
+    np_core_give(other);
+    return mapping_count;
+}
+
+static void mappings_that_come_and_go_become_runs(void **state)
+{
+    (void)state;
+    /* A program pays for 10 ms of faults, 32 MiB, before it has an allowance. */
+    assert_in_range(blocks_that_come_and_go(), 7, 13);
+    assert_true(np_arena_allowance_bytes() >= 16 << 20);
+    expect_sound();
+}
+
+/* Then there is nothing that an allowance would be good for. */
+static void where_the_threshold_is_set_they_do_not(void **state)
+{
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_MMAP_THRESHOLD, 1 << 20));
+    assert_int_equal(blocks_that_come_and_go(), 26);
+    assert_int_equal(np_arena_allowance_bytes(), 0);
+}
+
 static void resizing_goes_between_all_layers(void **state)
 {
     static const size_t sizes[] = {10,  3000,   50,     16384, 16385,  100,
@@ -515,6 +549,8 @@ int main(void)
         cmocka_unit_test(a_slot_stays_while_half_of_it_is_used),
         cmocka_unit_test(a_run_grows_and_shrinks_where_it_is),
         cmocka_unit_test(a_mapping_is_remapped_not_copied),
+        cmocka_unit_test(mappings_that_come_and_go_become_runs),
+        cmocka_unit_test(where_the_threshold_is_set_they_do_not),
         cmocka_unit_test(resizing_goes_between_all_layers),
         cmocka_unit_test(resizing_without_memory_leaves_the_block),
         cmocka_unit_test(what_is_free_in_another_shape_is_used),
