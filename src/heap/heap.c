@@ -343,6 +343,18 @@ static void close_empty_surplus(struct np_heap *heap, const struct np_slab *exce
     }
 }
 
+#define CHECKS_IN_A_ROW 16
+
+/* Whether a slab of which nothing is live is looked through, and what a program has done to it shows; other slabs are as they
+ * close. Ever more seldom: threads that come and go with all they have spent a tenth of their time on it. */
+static bool is_time_to_check(struct np_heap *heap)
+{
+    uint32_t count = ++heap->emptied_count;
+
+    return np_tune_get(NP_KNOB_HARDENING) >= 1 &&
+           (count <= CHECKS_IN_A_ROW || np_is_power_of_two(count));
+}
+
 void np_heap_notice(struct np_heap *heap, struct np_slab *slab)
 {
     if (!is_empty(slab))
@@ -353,8 +365,7 @@ void np_heap_notice(struct np_heap *heap, struct np_slab *slab)
         return;
     }
     if (heap->current[slab->class_index] == slab) {
-        /* Once in a while, and what a program has done to it shows; other slabs are looked through as they close. */
-        if (np_tune_get(NP_KNOB_HARDENING) >= 1)
+        if (is_time_to_check(heap))
             np_slab_check(slab);
         np_slab_set_notice(slab, false);
         close_empty_surplus(heap, slab);

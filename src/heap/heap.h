@@ -52,6 +52,7 @@ struct np_heap {
     struct np_heap *next;        /* of all heaps; fixed */
     struct np_heap *next_parked; /* core's, under its lock */
     _Atomic uint32_t is_parked;
+    uint32_t emptied_count; /* how often nothing of a current slab was live */
 };
 
 /* Stands in where there is no slab: always without a free slot. "No heap yet", "no slab yet" and "slab exhausted"
