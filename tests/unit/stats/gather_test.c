@@ -503,7 +503,8 @@ static void threads_are_counted(void **state)
         pthread_join(threads[i], NULL);
     assert_int_equal(np_stats_process().heap_count, 1);
     assert_int_equal(np_stats_process().parked_heap_count, 3);
-    assert_int_equal(np_stats_process().arena_count, 1);
+    /* Threads that were in each other's way may have made arenas. */
+    assert_in_range(np_stats_process().arena_count, 1, COUNT_OF(threads) + 1);
 }
 
 /* In a run that was used before, what no slot reaches may be resident. */
