@@ -96,11 +96,19 @@ static void print_summary_line(const struct np_knob_row *row)
     printf(" |\n");
 }
 
-static void print_section(const struct np_knob_row *row)
+#define HELP(ID, INITIAL, TEXT, ...) [NP_KNOB_##ID] = TEXT,
+static const char *const helps[] = {NP_KNOBS(HELP)};
+#undef HELP
+
+#define DIFFERENCE(ID, INITIAL, HELP, TEXT, ...) [NP_KNOB_##ID] = TEXT,
+static const char *const glibc_differences[] = {NP_KNOBS(DIFFERENCE)};
+#undef DIFFERENCE
+
+static void print_section(unsigned knob)
 {
-    printf("\n## %s\n\n%s\n", row->name, row->help);
-    if (row->glibc_difference[0] != '\0')
-        printf("\n*glibc:* %s\n", row->glibc_difference);
+    printf("\n## %s\n\n%s\n", np_knob_rows[knob].name, helps[knob]);
+    if (glibc_differences[knob][0] != '\0')
+        printf("\n*glibc:* %s\n", glibc_differences[knob]);
 }
 
 static void print_effective(void)
@@ -114,7 +122,7 @@ static void print_effective(void)
     }
     for (unsigned knob = 0; knob < NP_KNOB_COUNT; knob++) {
         if (np_knob_has_effect(&np_knob_rows[knob]))
-            print_section(&np_knob_rows[knob]);
+            print_section(knob);
     }
 }
 
@@ -131,7 +139,7 @@ static void print_ineffective(void)
         printf("|");
         print_code_cell(row->variable);
         print_code_cell(row->tunable);
-        printf(" %s |\n", row->help);
+        printf(" %s |\n", helps[knob]);
     }
 }
 

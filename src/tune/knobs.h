@@ -28,137 +28,143 @@ struct np_knob_row {
     char tunable[40];           /* whole name in GLIBC_TUNABLES */
     char neap_variable[24];
     char initial_rule[32];      /* in force until it is set, where that is no plain number */
-    char help[480];             /* what it does, for the manual; whole sentences */
-    char glibc_difference[320]; /* where and why glibc's default or range is another */
 };
 
-/* ROW(ID, initial value, the rest of struct np_knob_row as designated initialisers). */
+/* ROW(ID, initial value, what it does, where and why glibc's default or range is another, the rest of
+ * struct np_knob_row as designated initialisers). The two texts are whole sentences and for the manual
+ * only, so they are not in the rows: the library does without 13 KiB. */
 #define NP_KNOBS(ROW)                                                                              \
     ROW(MXFAST, 0,                                                                                 \
+        "Freed blocks of requests up to this size are held and not given back to the system "      \
+        "until a trim, as the fast bins of glibc hold theirs. 0 holds none.",                      \
+        "glibc's default is 128, which holds requests up to 120 bytes, and is why a program "      \
+        "that frees all its small blocks can stay as big as ever; neap holds them only where "     \
+        "it is asked to.",                                                                         \
         .name = "mxfast", .unit = "bytes", .least = 0, .most = 160,                                \
         .mallopt_number = 1, .mallopt_name = "M_MXFAST",                                           \
-        .tunable = "glibc.malloc.mxfast", .neap_variable = "NEAP_MXFAST",                          \
-        .help = "Freed blocks of requests up to this size are held and not given back to the "     \
-                "system until a trim, as the fast bins of glibc hold theirs. 0 holds none.",       \
-        .glibc_difference = "glibc's default is 128, which holds requests up to 120 bytes, and "   \
-                            "is why a program that frees all its small blocks can stay as big "    \
-                            "as ever; neap holds them only where it is asked to.")                 \
+        .tunable = "glibc.malloc.mxfast", .neap_variable = "NEAP_MXFAST")                          \
     ROW(TRIM_THRESHOLD, INT64_C(1) << 20,                                                          \
+        "Free memory that may stay resident, wherever it lies: freeing gives back at once "        \
+        "what is above it. 0 keeps nothing, -1 gives nothing back. Setting it freezes "            \
+        "mmap_threshold.",                                                                         \
+        "glibc's default is 131072, rises to twice the dynamic mmap_threshold, and counts "        \
+        "only the free memory at the top of an arena. neap counts all of it, so the default "      \
+        "leaves a program that grows and shrinks a share of its size.",                            \
         .name = "trim_threshold", .unit = "bytes", .least = -1, .most = INT64_MAX,                 \
         .mallopt_number = -1, .mallopt_name = "M_TRIM_THRESHOLD",                                  \
         .variable = "MALLOC_TRIM_THRESHOLD_", .tunable = "glibc.malloc.trim_threshold",            \
-        .neap_variable = "NEAP_TRIM_THRESHOLD", .initial_rule = "max(1 MiB, live / 32)",           \
-        .help = "Free memory that may stay resident, wherever it lies: freeing gives back at "     \
-                "once what is above it. 0 keeps nothing, -1 gives nothing back. Setting it "       \
-                "freezes mmap_threshold.",                                                         \
-        .glibc_difference = "glibc's default is 131072, rises to twice the dynamic "               \
-                            "mmap_threshold, and counts only the free memory at the top of an "    \
-                            "arena. neap counts all of it, so the default leaves a program that "  \
-                            "grows and shrinks a share of its size.")                              \
+        .neap_variable = "NEAP_TRIM_THRESHOLD", .initial_rule = "max(1 MiB, live / 32)")           \
     ROW(TOP_PAD, INT64_C(128) << 10,                                                               \
+        "Asked for beyond the need whenever an arena grows, and kept at its top when it is "       \
+        "trimmed. Setting it freezes mmap_threshold.",                                             \
+        "glibc sets no upper limit, and a pad near the size of the address space makes every "     \
+        "growth fail there.",                                                                      \
         .name = "top_pad", .unit = "bytes", .least = 0, .most = INT64_C(1) << 40,                  \
         .mallopt_number = -2, .mallopt_name = "M_TOP_PAD",                                         \
         .variable = "MALLOC_TOP_PAD_", .tunable = "glibc.malloc.top_pad",                          \
-        .neap_variable = "NEAP_TOP_PAD",                                                           \
-        .help = "Asked for beyond the need whenever an arena grows, and kept at its top when it "  \
-                "is trimmed. Setting it freezes mmap_threshold.",                                  \
-        .glibc_difference = "glibc sets no upper limit, and a pad near the size of the address "   \
-                            "space makes every growth fail there.")                                \
+        .neap_variable = "NEAP_TOP_PAD")                                                           \
     ROW(MMAP_THRESHOLD, INT64_C(128) << 10,                                                        \
+        "Requests of at least this size that no free memory satisfies get a mapping of their "     \
+        "own, which is unmapped when they are freed. Until it or one of trim_threshold, "          \
+        "top_pad and mmap_max is set, freeing a mapped block of a larger size raises it to "       \
+        "that size, up to 33554432.",                                                              \
+        "The manual page of mallopt names 33554432 as the largest value; glibc 2.36 accepts "      \
+        "any, and so does neap. Below zero, which glibc takes for a very large number, is "        \
+        "refused.",                                                                                \
         .name = "mmap_threshold", .unit = "bytes", .least = 0, .most = INT64_MAX,                  \
         .mallopt_number = -3, .mallopt_name = "M_MMAP_THRESHOLD",                                  \
         .variable = "MALLOC_MMAP_THRESHOLD_", .tunable = "glibc.malloc.mmap_threshold",            \
-        .neap_variable = "NEAP_MMAP_THRESHOLD",                                                    \
-        .help = "Requests of at least this size that no free memory satisfies get a mapping of "   \
-                "their own, which is unmapped when they are freed. Until it or one of "            \
-                "trim_threshold, top_pad and mmap_max is set, freeing a mapped block of a "        \
-                "larger size raises it to that size, up to 33554432.",                             \
-        .glibc_difference = "The manual page of mallopt names 33554432 as the largest value; "     \
-                            "glibc 2.36 accepts any, and so does neap. Below zero, which glibc "   \
-                            "takes for a very large number, is refused.")                          \
+        .neap_variable = "NEAP_MMAP_THRESHOLD")                                                    \
     ROW(MMAP_MAX, 65536,                                                                           \
+        "Blocks that may have a mapping of their own at one time. 0 allows none. Setting it "      \
+        "freezes mmap_threshold.",                                                                 \
+        "",                                                                                        \
         .name = "mmap_max", .unit = "mappings", .least = 0, .most = INT32_MAX,                     \
         .mallopt_number = -4, .mallopt_name = "M_MMAP_MAX",                                        \
         .variable = "MALLOC_MMAP_MAX_", .tunable = "glibc.malloc.mmap_max",                        \
-        .neap_variable = "NEAP_MMAP_MAX",                                                          \
-        .help = "Blocks that may have a mapping of their own at one time. 0 allows none. "         \
-                "Setting it freezes mmap_threshold.")                                              \
+        .neap_variable = "NEAP_MMAP_MAX")                                                          \
     ROW(PERTURB, 0,                                                                                \
+        "Freed memory is filled with this byte, fresh memory with its complement, except by "      \
+        "calloc. 0 fills nothing. mallopt takes the lowest byte of its argument.",                 \
+        "",                                                                                        \
         .name = "perturb", .least = 0, .most = 255,                                                \
         .mallopt_number = -6, .mallopt_name = "M_PERTURB",                                         \
         .variable = "MALLOC_PERTURB_", .tunable = "glibc.malloc.perturb",                          \
-        .neap_variable = "NEAP_PERTURB",                                                           \
-        .help = "Freed memory is filled with this byte, fresh memory with its complement, "        \
-                "except by calloc. 0 fills nothing. mallopt takes the lowest byte of its "         \
-                "argument.")                                                                       \
+        .neap_variable = "NEAP_PERTURB")                                                           \
     ROW(ARENA_TEST, 8,                                                                             \
+        "Arenas that are made on demand before the processors are counted and the limit of "       \
+        "arena_max's default is worked out.",                                                      \
+        "The tunable's range begins at 1 in glibc; its mallopt takes 0 as neap does.",             \
         .name = "arena_test", .unit = "arenas", .least = 0, .most = INT32_MAX,                     \
         .mallopt_number = -7, .mallopt_name = "M_ARENA_TEST",                                      \
         .variable = "MALLOC_ARENA_TEST", .tunable = "glibc.malloc.arena_test",                     \
-        .neap_variable = "NEAP_ARENA_TEST",                                                        \
-        .help = "Arenas that are made on demand before the processors are counted and the limit "  \
-                "of arena_max's default is worked out.",                                           \
-        .glibc_difference = "The tunable's range begins at 1 in glibc; its mallopt takes 0 as "    \
-                            "neap does.")                                                          \
+        .neap_variable = "NEAP_ARENA_TEST")                                                        \
     ROW(ARENA_MAX, 0,                                                                              \
+        "Arenas at most. 0 stands for eight times the processors.",                                \
+        "The tunable's range begins at 1 in glibc, where leaving it alone is the only way to "     \
+        "say 0.",                                                                                  \
         .name = "arena_max", .unit = "arenas", .least = 0, .most = INT32_MAX,                      \
         .mallopt_number = -8, .mallopt_name = "M_ARENA_MAX",                                       \
         .variable = "MALLOC_ARENA_MAX", .tunable = "glibc.malloc.arena_max",                       \
-        .neap_variable = "NEAP_ARENA_MAX", .initial_rule = "8 x processors",                       \
-        .help = "Arenas at most. 0 stands for eight times the processors.",                        \
-        .glibc_difference = "The tunable's range begins at 1 in glibc, where leaving it alone "    \
-                            "is the only way to say 0.")                                           \
-    ROW(OPEN_BYTES, INT64_C(960) << 10,                                                              \
+        .neap_variable = "NEAP_ARENA_MAX", .initial_rule = "8 x processors")                       \
+    ROW(OPEN_BYTES, INT64_C(960) << 10,                                                            \
+        "Slabs of small blocks that one thread may hold open, and so withhold from the others"     \
+        " and from the system while it sleeps. More is faster where a thread frees into many "     \
+        "slabs in turn.",                                                                          \
+        "",                                                                                        \
         .name = "open_bytes", .unit = "bytes", .least = INT64_C(64) << 10,                         \
-        .most = INT64_C(1) << 30, .neap_variable = "NEAP_OPEN_BYTES",                              \
-        .help = "Slabs of small blocks that one thread may hold open, and so withhold from the "   \
-                "others and from the system while it sleeps. More is faster where a thread "       \
-                "frees into many slabs in turn.")                                                  \
+        .most = INT64_C(1) << 30, .neap_variable = "NEAP_OPEN_BYTES")                              \
     ROW(POPULATE, 1,                                                                               \
+        "1 asks the kernel for the pages of a fresh slab many at a time, once the program "        \
+        "holds much of that size; 0 lets the program fault them in one by one.",                   \
+        "",                                                                                        \
         .name = "populate", .least = 0, .most = 1,                                                 \
-        .neap_variable = "NEAP_POPULATE",                                                          \
-        .help = "1 asks the kernel for the pages of a fresh slab many at a time, once the "        \
-                "program holds much of that size; 0 lets the program fault them in one by one.")   \
+        .neap_variable = "NEAP_POPULATE")                                                          \
     ROW(HELPER, 2,                                                                                 \
+        "A thread that returns what is left when a program that kept freeing much and taking "     \
+        "it back goes idle. It is started when such a program makes the trim threshold rise, "     \
+        "and ends with that. 0: never; 1: in any process; 2: only in one that has several "        \
+        "threads already. Not with trim_threshold set, which then does not rise.",                 \
+        "",                                                                                        \
         .name = "helper", .least = 0, .most = 2,                                                   \
-        .neap_variable = "NEAP_HELPER", .initial_rule = "2 (auto)",                                \
-        .help = "A thread that returns what is left when a program that kept freeing much and "    \
-                "taking it back goes idle. It is started when such a program makes the trim "      \
-                "threshold rise, and ends with that. 0: never; 1: in any process; 2: only in one " \
-                "that has several threads already. Not with trim_threshold set, which then "       \
-                "does not rise.")                                                                  \
+        .neap_variable = "NEAP_HELPER", .initial_rule = "2 (auto)")                                \
     ROW(HARDENING, 1,                                                                              \
+        "How much misuse of the heap is looked for. 0: what free must know anyway. 1: also "       \
+        "sizes that sized frees name, writes behind large blocks, accesses to blocks of no "       \
+        "bytes, and damaged free memory when a thread or the process ends. 2: also every byte"     \
+        " around and in freed blocks, at some price; docs/hardening.md lists it. Can be set "      \
+        "by the environment only, since it decides how blocks are laid out.",                      \
+        "",                                                                                        \
         .name = "hardening", .least = 0, .most = 2,                                                \
-        .neap_variable = "NEAP_HARDENING",                                                         \
-        .help = "How much misuse of the heap is looked for. 0: what free must know anyway. 1: "    \
-                "also sizes that sized frees name, writes behind large blocks, accesses to "       \
-                "blocks of no bytes, and damaged free memory when a thread or the process ends. "  \
-                "2: also every byte around and in freed blocks, at some price; docs/hardening.md " \
-                "lists it. Can be set by the environment only, since it decides how blocks are "   \
-                "laid out.")                                                                       \
+        .neap_variable = "NEAP_HARDENING")                                                         \
     ROW(CHECK, 0,                                                                                  \
+        "glibc's checks of its heap, in its debugging library only. neap's own checks are "        \
+        "always on.",                                                                              \
+        "",                                                                                        \
         .name = "check", .least = 0, .most = 3,                                                    \
-        .variable = "MALLOC_CHECK_", .tunable = "glibc.malloc.check",                              \
-        .help = "glibc's checks of its heap, in its debugging library only. neap's own checks "    \
-                "are always on.")                                                                  \
+        .variable = "MALLOC_CHECK_", .tunable = "glibc.malloc.check")                              \
     ROW(TCACHE_MAX, 0,                                                                             \
+        "Largest block in glibc's thread caches. neap has none.",                                  \
+        "",                                                                                        \
         .name = "tcache_max", .unit = "bytes", .least = 0, .most = INT64_MAX,                      \
-        .tunable = "glibc.malloc.tcache_max",                                                      \
-        .help = "Largest block in glibc's thread caches. neap has none.")                          \
+        .tunable = "glibc.malloc.tcache_max")                                                      \
     ROW(TCACHE_COUNT, 0,                                                                           \
+        "Blocks of one size in glibc's thread caches. neap has none.",                             \
+        "",                                                                                        \
         .name = "tcache_count", .unit = "blocks", .least = 0, .most = INT64_MAX,                   \
-        .tunable = "glibc.malloc.tcache_count",                                                    \
-        .help = "Blocks of one size in glibc's thread caches. neap has none.")                     \
+        .tunable = "glibc.malloc.tcache_count")                                                    \
     ROW(TCACHE_UNSORTED_LIMIT, 0,                                                                  \
+        "Blocks that glibc looks at to fill its thread caches. neap has none.",                    \
+        "",                                                                                        \
         .name = "tcache_unsorted_limit", .unit = "blocks", .least = 0, .most = INT64_MAX,          \
-        .tunable = "glibc.malloc.tcache_unsorted_limit",                                           \
-        .help = "Blocks that glibc looks at to fill its thread caches. neap has none.")            \
+        .tunable = "glibc.malloc.tcache_unsorted_limit")                                           \
     ROW(HUGETLB, 0,                                                                                \
+        "glibc's use of huge pages. neap leaves that to the kernel's settings.",                   \
+        "",                                                                                        \
         .name = "hugetlb", .least = 0, .most = INT64_MAX,                                          \
-        .tunable = "glibc.malloc.hugetlb",                                                         \
-        .help = "glibc's use of huge pages. neap leaves that to the kernel's settings.")
+        .tunable = "glibc.malloc.hugetlb")
 
-#define NP_KNOB_ENUMERATOR(ID, INITIAL, ...) NP_KNOB_##ID,
+#define NP_KNOB_ENUMERATOR(ID, ...) NP_KNOB_##ID,
 enum np_knob { NP_KNOBS(NP_KNOB_ENUMERATOR) NP_KNOB_COUNT };
 #undef NP_KNOB_ENUMERATOR
 

@@ -1,7 +1,8 @@
 /* The values of the knobs: see tune.h for the contract. */
 #include "tune.h"
 
-#define ROW(ID, INITIAL, ...) [NP_KNOB_##ID] = {.initial = (INITIAL), __VA_ARGS__},
+#define ROW(ID, INITIAL, HELP, DIFFERENCE, ...) \
+    [NP_KNOB_##ID] = {.initial = (INITIAL), __VA_ARGS__},
 const struct np_knob_row np_knob_rows[NP_KNOB_COUNT] = {NP_KNOBS(ROW)};
 #undef ROW
 
