@@ -77,7 +77,7 @@ static bool ensure_windows(uintptr_t start, uintptr_t end)
 
     /* By number: the address behind the last window of a 32-bit machine is 0. */
     for (uintptr_t number = start >> NP_WINDOW_SHIFT; number <= last; number++)
-        if (np_window_ensure(number << NP_WINDOW_SHIFT) == NULL)
+        if (np_window_ensure(np_max(start, number << NP_WINDOW_SHIFT)) == NULL)
             return false;
     return true;
 }

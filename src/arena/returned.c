@@ -30,7 +30,7 @@ struct sample {
     _Atomic uint64_t returned_before; /* bytes returned when it left */
 };
 
-static struct sample samples[SAMPLE_COUNT];
+static NP_SPARSE_ZERO struct sample samples[SAMPLE_COUNT];
 
 /* Read and written by every thread that frees much; the counters below only when memory goes. */
 static _Alignas(NP_CACHE_LINE_BYTES) _Atomic uint64_t joined_bytes;

@@ -19,11 +19,9 @@ struct np_pool np_run_pool = NP_POOL_INIT(struct np_run);
 #define ALIGNED_TRIES 8
 
 /* The record of the unit at this address of a window (R9). */
-static struct np_run *unit_record(const struct np_window *window, uintptr_t address)
+static struct np_run *unit_record(struct np_window *window, uintptr_t address)
 {
-    return (struct np_run *)(void *)(window->run_records +
-                                     (((address - window->base) >> NP_UNIT_SHIFT)
-                                      << NP_RUN_RECORD_SHIFT));
+    return np_window_run_record(window, address);
 }
 
 struct np_run *np_run_record_take(uintptr_t start)
@@ -50,9 +48,7 @@ static uint64_t size_key(size_t granule_count)
 
 _Atomic(struct np_run *) *np_run_map_entry(uintptr_t address)
 {
-    struct np_window *window = np_window_find(address);
-
-    return &window->runs[(address - window->base) >> NP_GRANULE_SHIFT];
+    return np_window_run_entry(np_window_find(address), address);
 }
 
 static bool is_in_use(const struct np_run *run)
@@ -62,10 +58,9 @@ static bool is_in_use(const struct np_run *run)
     return state != NP_RUN_NONE && state != NP_RUN_TAIL;
 }
 
-static struct np_run *map_entry(const struct np_window *window, uintptr_t address)
+static struct np_run *map_entry(struct np_window *window, uintptr_t address)
 {
-    return atomic_load_explicit(&window->runs[(address - window->base) >> NP_GRANULE_SHIFT],
-                                memory_order_acquire);
+    return atomic_load_explicit(np_window_run_entry(window, address), memory_order_acquire);
 }
 
 struct np_run *np_run_at_start(uintptr_t address)

@@ -18,6 +18,13 @@
 #define NP_INLINE static inline __attribute__((always_inline))
 #define NP_CACHE_LINE_BYTES 64
 
+/* Large static objects of which a small program touches little or nothing. The library's link sorts sections by name,
+ * which puts these behind all others, and so those on few pages. Zeros; or with an initial value. */
+#define NP_SPARSE_ZERO __attribute__((section(".bss.sparse")))
+#define NP_SPARSE_DATA __attribute__((section(".data.sparse")))
+/* The same where what is touched is its beginning. */
+#define NP_SPARSE_TAIL_DATA __attribute__((section(".data.rel.sparse_tail")))
+
 /* Debug builds (1) check our own invariants at every slow step; release builds (0) do not. */
 #ifndef NP_DEBUG_LEVEL
 #define NP_DEBUG_LEVEL 0

@@ -27,8 +27,8 @@ static const char other_form[] = "free in another way than the block was asked f
 
 _Atomic uint8_t np_strict_state;
 
-static _Atomic(void *) small_ring[SMALL_COUNT];
-static _Atomic(void *) large_ring[LARGE_COUNT];
+static NP_SPARSE_ZERO _Atomic(void *) small_ring[SMALL_COUNT];
+static NP_SPARSE_ZERO _Atomic(void *) large_ring[LARGE_COUNT];
 static _Atomic unsigned small_next;
 static _Atomic unsigned large_next;
 

@@ -24,7 +24,7 @@ static struct np_heap *parked_heaps;
 static size_t parked_bytes;
 /* Those that were to be parked while a fork held the lock. Pushed to, and taken whole. */
 static _Atomic(struct np_heap *) heaps_aside;
-static struct np_heap homeless_heap;
+static NP_SPARSE_ZERO struct np_heap homeless_heap;
 static bool is_homeless_ready;
 
 static struct np_pool heap_pool = NP_POOL_INIT(struct np_heap);

@@ -19,7 +19,7 @@ struct depot {
 #define LOCKS_4 {.lock = NP_LOCK_INIT(NP_RANK_DEPOT)}, {.lock = NP_LOCK_INIT(NP_RANK_DEPOT)}, \
                 {.lock = NP_LOCK_INIT(NP_RANK_DEPOT)}, {.lock = NP_LOCK_INIT(NP_RANK_DEPOT)}
 #define LOCKS_16 LOCKS_4, LOCKS_4, LOCKS_4, LOCKS_4
-static struct depot depots[NP_CLASS_TABLE_COUNT + 1] = {LOCKS_16, LOCKS_16, LOCKS_16, LOCKS_16};
+static NP_SPARSE_DATA struct depot depots[NP_CLASS_TABLE_COUNT + 1] = {LOCKS_16, LOCKS_16, LOCKS_16, LOCKS_16};
 /* clang-format on */
 _Static_assert(NP_CLASS_TABLE_COUNT + 1 == 64, "every depot's lock has its rank");
 

@@ -188,7 +188,7 @@ static void visit_slab(struct round *round, struct np_window *window, unsigned u
 
 /* Asks for what a visit reads of the slabs that one word of the map tells of: charged slabs lie far apart, and each
  * would wait for memory three times. */
-static void prefetch_slabs(const struct np_window *window, unsigned number)
+static void prefetch_slabs(struct np_window *window, unsigned number)
 {
     uint64_t charged;
 

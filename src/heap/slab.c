@@ -71,6 +71,12 @@ struct place {
     unsigned number; /* of the word, among those of its page or of the loose slab */
 };
 
+/* Of a paged slab: the word with this number of those of a page. */
+static size_t word_of_page(const struct np_slab *slab, unsigned page, unsigned number)
+{
+    return page + (size_t)number * slab->plane_words;
+}
+
 /* False: no slot begins at this address of the slab. */
 static bool find_place(const struct np_slab *slab, uintptr_t address, struct place *place)
 {
@@ -80,8 +86,8 @@ static bool find_place(const struct np_slab *slab, uintptr_t address, struct pla
 
     place->number = index / 64;
     place->bit = UINT64_C(1) << index % 64;
-    place->word_at = is_paged(slab) ? offset / NP_GRANULE_BYTES +
-                                          (size_t)place->number * NP_SLOT_BITS_PLANE_WORDS
+    place->word_at = is_paged(slab) ? word_of_page(slab, (unsigned)(offset / NP_GRANULE_BYTES),
+                                                   place->number)
                                     : place->number;
     return index * (uintptr_t)slab->slot_bytes == within &&
            index < (is_paged(slab) ? slab->slots_per_page : slab->slot_count);
@@ -145,7 +151,7 @@ static bool is_page_free(const struct np_slab *slab, unsigned page)
 
     if (is_paged(slab)) {
         for (unsigned number = 0; number < words_per_page(slab); number++)
-            if (load_bits(slab, page + (size_t)number * NP_SLOT_BITS_PLANE_WORDS) !=
+            if (load_bits(slab, word_of_page(slab, page, number)) !=
                 word_mask(slab->slots_per_page, number))
                 return false;
         return true;
@@ -472,7 +478,7 @@ static void take_from_page(struct np_slab *slab, unsigned page, struct chain *ch
     uintptr_t start = slab->start + ((uintptr_t)page << NP_GRANULE_SHIFT);
 
     for (unsigned number = 0; number < words_per_page(slab) && chain->count < REFILL_COUNT; number++)
-        take_bits(slab, page + (size_t)number * NP_SLOT_BITS_PLANE_WORDS, UINT64_MAX,
+        take_bits(slab, word_of_page(slab, page, number), UINT64_MAX,
                   start + (uintptr_t)number * 64 * slab->slot_bytes, chain);
 }
 
@@ -561,7 +567,7 @@ static unsigned page_to_lend(const struct np_slab *slab)
 
         for (unsigned number = 0; number < words_per_page(slab); number++)
             count += np_bit_count(atomic_load_explicit(
-                &slab->bits[page + (size_t)number * NP_SLOT_BITS_PLANE_WORDS],
+                &slab->bits[word_of_page(slab, page, number)],
                 memory_order_relaxed));
         if (count > most) {
             most = count;
@@ -612,7 +618,7 @@ unsigned np_slab_lend(struct np_slab *slab, uint64_t *word, struct np_shelf *she
         unsigned page = page_to_lend(slab);
 
         for (unsigned number = 0; page < page_count(slab) && number < words_per_page(slab); number++)
-            take_bits(slab, page + (size_t)number * NP_SLOT_BITS_PLANE_WORDS, UINT64_MAX,
+            take_bits(slab, word_of_page(slab, page, number), UINT64_MAX,
                       slab->start + ((uintptr_t)page << NP_GRANULE_SHIFT) +
                           (uintptr_t)number * 64 * slab->slot_bytes,
                       &chain);
@@ -695,8 +701,8 @@ bool np_slab_extend(struct np_slab *slab, unsigned granule_count)
 
 static _Noreturn void die_of_two_lists(const struct np_slab *slab, size_t word_at, uint64_t bits)
 {
-    size_t number = is_paged(slab) ? word_at / NP_SLOT_BITS_PLANE_WORDS : word_at;
-    uintptr_t page = is_paged(slab) ? word_at % NP_SLOT_BITS_PLANE_WORDS : 0;
+    size_t number = is_paged(slab) ? word_at / slab->plane_words : word_at;
+    uintptr_t page = is_paged(slab) ? word_at % slab->plane_words : 0;
     uintptr_t index = number * 64 + (unsigned)__builtin_ctzll(bits);
 
     np_die_of(FREED_TWICE, slab->start + (page << NP_GRANULE_SHIFT) + index * slab->slot_bytes,
@@ -947,7 +953,7 @@ static void set_all_bits(struct np_slab *slab)
     for (unsigned number = 0; number < words_per_page(slab); number++)
         for (unsigned page = 0; page < page_count(slab); page++)
             atomic_store_explicit(
-                &slab->bits[page + (size_t)number * NP_SLOT_BITS_PLANE_WORDS],
+                &slab->bits[word_of_page(slab, page, number)],
                 word_mask(slab->slots_per_page, number), memory_order_relaxed);
 }
 
@@ -970,8 +976,8 @@ struct np_slab *np_slab_make(struct np_arena **home, unsigned class_index, unsig
     if (np_tune_get(NP_KNOB_HARDENING) == 2) /* links of what was here before would look like writes after free */
         np_run_clear(run, (size_t)run->granule_count << NP_GRANULE_SHIFT);
     slab->free_slots = np_slab_end(slab);
-    slab->bits = np_window_slot_bits(run->start);
     set_shape(slab, class_index, slot_class);
+    slab->bits = np_window_slot_bits(run->start, words_per_page(slab), &slab->plane_words);
     NP_OWNER_SET(slab->cold_pages, all_pages(slab) & ~np_run_resident_mask(run));
     np_returned_note_reused((size_t)run->resident_count << NP_GRANULE_SHIFT);
     set_all_bits(slab);

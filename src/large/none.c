@@ -9,7 +9,7 @@
 #define NONE_COUNT ((size_t)16384)
 #define WORD_COUNT (NONE_COUNT / 64)
 
-static _Atomic uint64_t lent[WORD_COUNT];
+static NP_SPARSE_ZERO _Atomic uint64_t lent[WORD_COUNT];
 static _Atomic size_t next_word; /* where the search begins */
 static _Atomic uintptr_t start;  /* 0: not reserved yet */
 

@@ -7,7 +7,7 @@
 #define PAGES_BITS 16 /* larger ones do not wait */
 #define PAGES_MASK ((UINT64_C(1) << PAGES_BITS) - 1)
 
-static _Atomic uint64_t waiting[WAITING_COUNT]; /* the number of the first page, and how many; 0: none */
+static NP_SPARSE_ZERO _Atomic uint64_t waiting[WAITING_COUNT]; /* the number of the first page, and how many; 0: none */
 static _Atomic unsigned next;
 
 static uintptr_t start_of(uint64_t word)

@@ -1,14 +1,21 @@
 /* Pools: chunks from the kernel, carved front to back, and a list of records given back. A chunk's
- * pages are touched as records are handed out, so a pool that is hardly used costs one page. */
+ * pages are touched as records are handed out. The first records of all pools share a piece of the library's own data,
+ * so that a process that needs few takes no chunk and no page for each pool. */
 #include "meta.h"
 
 #include "bits.h"
 #include "check.h"
+#include "limits.h"
 #include "os.h"
 
 /* Address space asked for at a time; the kernel backs what is touched only. */
 #define CHUNK_BYTES ((size_t)256 << 10)
 
+/* The first thread's heap and a few dozen records of runs. */
+#define SHARED_BYTES ((size_t)6 << 10)
+
+static NP_SPARSE_ZERO _Alignas(NP_ALIGNMENT) char shared[SHARED_BYTES];
+static _Atomic size_t shared_used_bytes;
 static _Atomic size_t mapped_bytes;
 static _Atomic size_t used_bytes;
 
@@ -32,6 +39,34 @@ static bool take_chunk(struct np_pool_part *part, size_t record_bytes)
     return true;
 }
 
+/* A record of the shared piece, or NULL: what is left is too small for it. Several pools may ask at once. */
+static void *take_shared(size_t record_bytes)
+{
+    size_t used = atomic_load_explicit(&shared_used_bytes, memory_order_relaxed);
+
+    do
+        if (SHARED_BYTES - used < record_bytes)
+            return NULL;
+    while (!atomic_compare_exchange_weak_explicit(&shared_used_bytes, &used, used + record_bytes,
+                                                  memory_order_relaxed, memory_order_relaxed));
+    return shared + used;
+}
+
+/* A record that was never used. */
+static void *take_fresh(struct np_pool *pool, struct np_pool_part *part)
+{
+    void *record;
+
+    if ((size_t)(part->fresh_end - part->fresh) < pool->record_bytes) {
+        record = take_shared(pool->record_bytes);
+        if (record != NULL || !take_chunk(part, pool->record_bytes))
+            return record;
+    }
+    record = part->fresh;
+    part->fresh += pool->record_bytes;
+    return record;
+}
+
 static void *take_locked(struct np_pool *pool, struct np_pool_part *part)
 {
     void *record = part->free_records;
@@ -40,12 +75,9 @@ static void *take_locked(struct np_pool *pool, struct np_pool_part *part)
         part->free_records = *(void **)record;
         return record;
     }
-    if ((size_t)(part->fresh_end - part->fresh) < pool->record_bytes &&
-        !take_chunk(part, pool->record_bytes))
-        return NULL;
-    record = part->fresh;
-    part->fresh += pool->record_bytes;
-    atomic_fetch_add_explicit(&used_bytes, pool->record_bytes, memory_order_relaxed);
+    record = take_fresh(pool, part);
+    if (record != NULL)
+        atomic_fetch_add_explicit(&used_bytes, pool->record_bytes, memory_order_relaxed);
     return record;
 }
 

@@ -39,7 +39,8 @@ void np_pool_give(struct np_pool *pool, void *record);
 
 void np_pool_fork(struct np_pool *pool, enum np_fork_phase phase);
 
-/* Of all pools together: bytes mapped, and of these the ones that records have been made of, which stay. */
+/* Of all pools together: bytes mapped; and those that records have been made of, which stay: of these and of 6 KiB of the
+ * library's own data. */
 size_t np_pool_mapped_bytes(void);
 size_t np_pool_used_bytes(void);
 

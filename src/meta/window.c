@@ -1,5 +1,5 @@
-/* The window table and its slow paths. Layout of a window's mapping: header and bitmap, then the run map,
- * then the slab records, the run records and the planes of slot bits, each from a page of its own so that they can be
+/* The window table and its slow paths. Layout of a window's mapping: header, bitmap and young units, then the slab records,
+ * the run map, the run records and the planes of slot bits, each from a page of its own so that they can be
  * purged apart. */
 #include "window.h"
 
@@ -8,7 +8,7 @@
 #include "os.h"
 
 /* An empty entry has base 0, which is that of window 0: the first entry gets the base of a window that is not its own. */
-struct np_window_table np_window_table = {.entries = {{.base = NP_WINDOW_BYTES}}};
+NP_SPARSE_DATA struct np_window_table np_window_table = {.entries = {{.base = NP_WINDOW_BYTES}}};
 
 static _Atomic(struct np_window *) windows_aside;
 static _Atomic(struct np_window *) newest_window;
@@ -21,7 +21,9 @@ static _Atomic size_t mapped_bytes;
 #define UNIT_BITS_BYTES (NP_SLOT_BITS_WORDS * sizeof(uint64_t))
 
 /* So that planes are whole system pages of every size, and pieces of np_window_share_bytes are. */
-_Static_assert(PLANE_BYTES % NP_UNIT_BYTES == 0, "planes can be purged apart");
+_Static_assert(PLANE_BYTES % NP_UNIT_BYTES == 0 && RECORDS_BYTES % NP_UNIT_BYTES == 0 &&
+                   RUN_RECORDS_BYTES % NP_UNIT_BYTES == 0 && RUNS_BYTES % NP_UNIT_BYTES == 0,
+               "parts can be purged apart");
 _Static_assert(UNIT_BITS_BYTES >= NP_RUN_RECORD_BYTES, "a share's bits fill whole pages");
 
 struct np_window *np_window_find(uintptr_t address)
@@ -32,7 +34,9 @@ struct np_window *np_window_find(uintptr_t address)
         atomic_load_explicit(&np_window_table.entries[index].base, memory_order_acquire);
 
     if (NP_LIKELY(address - base < NP_WINDOW_BYTES))
-        return atomic_load_explicit(&np_window_table.windows[index], memory_order_relaxed);
+        return (struct np_window *)(atomic_load_explicit(&np_window_table.entries[index].records,
+                                                         memory_order_relaxed) -
+                                    NP_WINDOW_HEADER_BYTES);
     /* acquire pairs with the release of the push in publish(). */
     for (struct np_window *window = atomic_load_explicit(&windows_aside, memory_order_acquire);
          window != NULL; window = window->next_aside)
@@ -55,25 +59,22 @@ void *np_window_record(uintptr_t address)
            (((address - window->base) >> NP_UNIT_SHIFT) << NP_SLAB_RECORD_SHIFT);
 }
 
-static struct np_window *make(uintptr_t base)
+/* The window of an address that is about to be used, from there on. */
+static struct np_window *make(uintptr_t address)
 {
-    size_t page_bytes = np_os_page_bytes();
-    size_t header_bytes = np_align_up(sizeof(struct np_window), page_bytes);
-    size_t runs_bytes = np_align_up(RUNS_BYTES, page_bytes);
-    size_t records_bytes = np_align_up(RECORDS_BYTES, page_bytes);
-    size_t run_records_bytes = np_align_up(RUN_RECORDS_BYTES, page_bytes);
-    size_t bytes = header_bytes + runs_bytes + records_bytes + run_records_bytes +
+    size_t bytes = NP_WINDOW_HEADER_BYTES + RECORDS_BYTES + RUNS_BYTES + RUN_RECORDS_BYTES +
                    NP_SLOT_BITS_PLANES * PLANE_BYTES;
     struct np_window *window = np_os_map(bytes);
 
     if (window == NULL)
         return NULL;
-    window->base = base;
+    window->base = np_align_down(address, NP_WINDOW_BYTES);
     window->mapped_bytes = bytes;
-    window->runs = (void *)((char *)window + header_bytes);
-    window->records = (char *)window + header_bytes + runs_bytes;
-    window->run_records = window->records + records_bytes;
-    window->slot_bits = (void *)(window->run_records + run_records_bytes);
+    window->records = (char *)window + NP_WINDOW_HEADER_BYTES;
+    window->runs = (void *)(window->records + RECORDS_BYTES);
+    window->run_records = (char *)window->runs + RUNS_BYTES;
+    window->slot_bits = (void *)(window->run_records + RUN_RECORDS_BYTES);
+    window->young_from = (address - window->base) >> NP_UNIT_SHIFT;
     atomic_fetch_add_explicit(&mapped_bytes, bytes, memory_order_relaxed);
     return window;
 }
@@ -103,28 +104,32 @@ struct np_window *np_window_list(void)
     return atomic_load_explicit(&newest_window, memory_order_acquire);
 }
 
-_Atomic uint64_t *np_window_slot_bits(uintptr_t address)
+_Atomic uint64_t *np_window_slot_bits(uintptr_t address, unsigned plane_count,
+                                      uint16_t *plane_words)
 {
     struct np_window *window = np_window_find(address);
+    size_t unit = (address - window->base) >> NP_UNIT_SHIFT;
+    struct np_young_unit *young = np_window_young(window, unit);
 
-    return window->slot_bits +
-           ((address - window->base) >> NP_UNIT_SHIFT) * NP_SLOT_BITS_WORDS;
+    if (young != NULL && plane_count <= NP_YOUNG_PLANES) {
+        *plane_words = NP_SLOT_BITS_WORDS;
+        return young->slot_bits[0];
+    }
+    *plane_words = NP_SLOT_BITS_PLANE_WORDS;
+    return window->slot_bits + unit * NP_SLOT_BITS_WORDS;
 }
 
-/* The table's three words of an entry are written by one thread: the one that moved `windows` from NULL.
- * The base is written last, with release, so whoever reads it sees the other two. Until then the
+/* The table's two words of an entry are written by one thread: the one that moved `records` from 0.
+ * The base is written last, with release, so whoever reads it sees the other one. Until then the
  * window is not found; its maker has not lent any of its memory yet, so nobody asks. */
 static struct np_window *publish(struct np_window *window)
 {
     uintptr_t number = window->base >> NP_WINDOW_SHIFT;
-    size_t index = number % NP_WINDOW_TABLE_COUNT;
-    struct np_window *occupant = NULL;
+    struct np_window_entry *entry = &np_window_table.entries[number % NP_WINDOW_TABLE_COUNT];
+    uintptr_t occupant = 0;
 
-    if (number != 0 && atomic_compare_exchange_strong(&np_window_table.windows[index], &occupant,
-                                                      window)) {
-        struct np_window_entry *entry = &np_window_table.entries[index];
-
-        atomic_store_explicit(&entry->records, (uintptr_t)window->records, memory_order_relaxed);
+    if (number != 0 && atomic_compare_exchange_strong(&entry->records, &occupant,
+                                                      (uintptr_t)window->records)) {
         atomic_store_explicit(&entry->base, window->base, memory_order_release);
         return window;
     }
@@ -140,7 +145,7 @@ struct np_window *np_window_ensure(uintptr_t address)
 
     if (window != NULL)
         return window;
-    window = make(np_align_down(address, NP_WINDOW_BYTES));
+    window = make(address);
     if (window == NULL)
         return NULL;
     put_in_list(window);

@@ -103,12 +103,24 @@ static void a_record_of_no_slab_does_not_open(void **state)
 /* Of the slab's unit and its two neighbours: the bits of every plane. */
 static unsigned raw_bits(const struct np_slab *slab, int unit)
 {
+    static const unsigned plane_counts[] = {NP_SLOT_BITS_PLANES, NP_YOUNG_PLANES};
+    const _Atomic uint64_t *seen = NULL;
     unsigned count = 0;
 
-    for (unsigned plane = 0; plane < NP_SLOT_BITS_PLANES; plane++)
-        for (unsigned word = 0; word < NP_SLOT_BITS_WORDS; word++)
-            count += np_bit_count(atomic_load(slab->bits + plane * NP_SLOT_BITS_PLANE_WORDS + word +
-                                              unit * (int)NP_SLOT_BITS_WORDS));
+    /* A young unit's have one of two places. */
+    for (size_t i = 0; i < COUNT_OF(plane_counts); i++) {
+        uint16_t plane_words;
+        const _Atomic uint64_t *bits =
+            np_window_slot_bits(slab->start + (uintptr_t)unit * NP_UNIT_BYTES, plane_counts[i],
+                                &plane_words);
+
+        if (bits == seen)
+            break;
+        seen = bits;
+        for (unsigned plane = 0; plane < plane_counts[i]; plane++)
+            for (unsigned word = 0; word < NP_SLOT_BITS_WORDS; word++)
+                count += np_bit_count(atomic_load(bits + plane * (size_t)plane_words + word));
+    }
     return count;
 }
 
@@ -467,7 +479,7 @@ static void the_audit_sees_wrong_bits(void **state)
 
     (void)state;
     assert_null(np_slab_audit(paged));
-    atomic_fetch_and(&paged->bits[5 + 3 * NP_SLOT_BITS_PLANE_WORDS], ~(UINT64_C(1) << 63));
+    atomic_fetch_and(&paged->bits[5 + 3 * (size_t)paged->plane_words], ~(UINT64_C(1) << 63));
     expect_fault(paged, "S1");
     assert_null(np_slab_audit(loose));
     atomic_fetch_or(&loose->bits[1], UINT64_C(1) << 63);

@@ -65,9 +65,44 @@ static void a_record_given_back_keeps_all_but_its_first_word(void **state)
         assert_true(record->words[word] == UINT64_C(0x5A5A5A5A5A5A5A5A));
 }
 
+/* Takes records until a chunk was needed for one. */
+static void use_up_what_pools_share(void)
+{
+    while (os_fake_committed_bytes() == 0)
+        assert_non_null(np_pool_take(&pool));
+}
+
+/* Takes what is left of the pool's chunk. */
+static void use_up_chunk(void)
+{
+    while (pool.usual.fresh_end - pool.usual.fresh >= 48)
+        assert_non_null(np_pool_take(&pool));
+}
+
+static void the_first_records_of_all_pools_lie_together(void **state)
+{
+    static struct np_pool others[] = {NP_POOL_INIT(uint64_t[2]), NP_POOL_INIT(uint64_t[400])};
+    const struct record *record = np_pool_take(&pool);
+    const char *small = np_pool_take(&others[0]);
+    const char *large = np_pool_take(&others[1]);
+
+    (void)state;
+    assert_int_equal(small - (const char *)record, 48);
+    assert_int_equal(large - small, 16);
+    assert_int_equal(os_fake_committed_bytes(), 0);
+    assert_int_equal(np_pool_mapped_bytes(), 0);
+    assert_int_equal(np_pool_used_bytes(), 48 + 16 + 3200);
+    /* No second one fits, which leaves the rest to smaller ones. */
+    assert_non_null(np_pool_take(&others[1]));
+    assert_true(os_fake_committed_bytes() > 0);
+    assert_int_equal((const char *)np_pool_take(&others[0]) - large, 3200);
+}
+
 static void no_memory_is_null_and_passes(void **state)
 {
     (void)state;
+    use_up_what_pools_share();
+    use_up_chunk();
     os_fake_fail_from(1);
     assert_null(np_pool_take(&pool));
     assert_true(os_fake_has_failed());
@@ -78,9 +113,12 @@ static void no_memory_is_null_and_passes(void **state)
 /* Under a limit there may be room for a page where there is none for a chunk. */
 static void little_memory_is_enough_for_a_record(void **state)
 {
-    size_t before = np_pool_mapped_bytes();
+    size_t before;
 
     (void)state;
+    use_up_what_pools_share();
+    use_up_chunk();
+    before = np_pool_mapped_bytes();
     os_fake_fail_call(1);
     assert_non_null(np_pool_take(&pool));
     assert_true(os_fake_has_failed());
@@ -189,9 +227,11 @@ static void a_fork_inside_the_pool_leaves_it_alone(void **state)
 
 static void pools_touch_what_they_hand_out(void **state)
 {
-    struct record *first = np_pool_take(&pool);
+    struct record *first;
 
     (void)state;
+    use_up_what_pools_share();
+    first = np_pool_take(&pool);
     memset(first, 1, sizeof *first);
     assert_true(np_pool_mapped_bytes() >= (size_t)256 << 10);
     assert_int_equal(os_fake_resident_bytes((void *)((uintptr_t)first & ~(uintptr_t)4095),
@@ -215,6 +255,7 @@ int main(void)
         cmocka_unit_test(records_are_zero_aligned_and_apart),
         cmocka_unit_test(records_come_back),
         cmocka_unit_test(a_record_given_back_keeps_all_but_its_first_word),
+        cmocka_unit_test(the_first_records_of_all_pools_lie_together),
         cmocka_unit_test(no_memory_is_null_and_passes),
         cmocka_unit_test(little_memory_is_enough_for_a_record),
         cmocka_unit_test(a_fork_is_not_waited_for),
