@@ -4,6 +4,20 @@
  * of these sentences. */
 #include "classes.h"
 
+/* Where groups end. In 30 small programs, of whose requests a record was made, these touch fewer pages than ends at each
+ * power of two, and than fewer groups: a large slot for a small request fills the page soon. */
+static const uint16_t group_end_bytes[] = {64, 128, 512, 1024, 2048};
+
+unsigned np_class_group_top(unsigned class_index)
+{
+    unsigned slot_bytes = np_classes[class_index].slot_bytes;
+
+    for (size_t group = 0; group < sizeof group_end_bytes / sizeof group_end_bytes[0]; group++)
+        if (slot_bytes <= group_end_bytes[group])
+            return np_class_of(group_end_bytes[group]);
+    return class_index;
+}
+
 /* clang-format off */
 const struct np_class np_classes[NP_CLASS_COUNT] = {
     /* bytes, a page, a slab, units */

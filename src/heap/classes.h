@@ -5,8 +5,8 @@
  * many fit and its slots are laid so that none straddles a page (*fitted*): a page then empties sooner. The
  * sizes between such ones are packed.
  *
- * The classes up to NP_PAIRED_CLASS_COUNT come in pairs of neighbours; a heap uses the larger of a pair for both
- * until it wants a second page of it, so that a program that allocates little touches half the pages.
+ * The classes up to 2 KiB come in *groups* of neighbours; a heap uses the largest of a group for all of it until it wants a
+ * second page of that, and then halves the group, so that a program that allocates little touches few pages.
  *
  * One class more, the *twin*, holds slots of a size that a further class has too: with M_MXFAST = 120 the
  * requests to 120 bytes are kept and those of 121 to 128 are not, and both need 128-byte slots.
@@ -23,11 +23,11 @@
 #define NP_CLASS_COUNT 62
 #define NP_TWIN_CLASS NP_CLASS_COUNT
 #define NP_CLASS_TABLE_COUNT (NP_CLASS_COUNT + 1)
-#define NP_PAIRED_CLASS_COUNT 30
 
-/* Requests up to this find their class by one table look-up on the fast path. */
+/* Requests up to this, and so many classes, are found by one table look-up on the fast path. */
 #define NP_DIRECT_MAX_BYTES ((size_t)1024)
 #define NP_DIRECT_COUNT (NP_DIRECT_MAX_BYTES / NP_ALIGNMENT + 1)
+#define NP_DIRECT_CLASS_COUNT 30
 
 struct np_class {
     uint16_t slot_bytes;
@@ -41,6 +41,9 @@ extern const struct np_class np_classes[NP_CLASS_COUNT];
 /* The class of requests of (index * 16 - 15) to (index * 16) bytes; index 0 is the request of no bytes. */
 extern const uint8_t np_class_by_granule[NP_DIRECT_COUNT];
 
+/* The largest class of the group that a class is in at first, which may be itself. */
+unsigned np_class_group_top(unsigned class_index);
+
 /* size_bytes <= NP_SMALL_MAX_BYTES. */
 NP_INLINE unsigned np_class_of(size_t size_bytes)
 {
@@ -50,7 +53,7 @@ NP_INLINE unsigned np_class_of(size_t size_bytes)
     /* Eight classes a doubling: the three bits below the highest one of size - 1 tell which. */
     unsigned doubling = np_log2_floor(size_bytes - 1);
 
-    return NP_PAIRED_CLASS_COUNT + (doubling - 10) * 8 +
+    return NP_DIRECT_CLASS_COUNT + (doubling - 10) * 8 +
            (unsigned)(((size_bytes - 1) >> (doubling - 3)) & 7);
 }
 

@@ -20,7 +20,7 @@ struct np_slab np_empty_slab = {.shelf = {.free_slots = NP_NO_SLOT}};
 /* clang-format off */
 #define EMPTY_4 EMPTY_SHELF, EMPTY_SHELF, EMPTY_SHELF, EMPTY_SHELF
 #define EMPTY_16 EMPTY_4, EMPTY_4, EMPTY_4, EMPTY_4
-struct np_heap np_empty_heap = {
+NP_SPARSE_TAIL_DATA struct np_heap np_empty_heap = {
     .direct = {EMPTY_16, EMPTY_16, EMPTY_16, EMPTY_16, EMPTY_SHELF},
 };
 /* clang-format on */
@@ -33,12 +33,6 @@ NP_THREAD_LOCAL struct np_heap *np_heap_fast = &np_empty_heap;
 #define POPULATE_FROM_COUNT 4
 #define POPULATE_GRANULES 4
 
-static bool is_pair_split(const struct np_heap *heap, unsigned class_index)
-{
-    return class_index >= NP_PAIRED_CLASS_COUNT ||
-           (heap->split_pairs >> (class_index / 2) & 1) != 0;
-}
-
 /* The class that serves a request in this heap now. */
 static unsigned class_of_request(const struct np_heap *heap, size_t size_bytes)
 {
@@ -48,7 +42,7 @@ static unsigned class_of_request(const struct np_heap *heap, size_t size_bytes)
         return size_bytes <= heap->held_bytes && class_index == np_class_of(heap->held_bytes)
                    ? NP_TWIN_CLASS
                    : class_index;
-    return is_pair_split(heap, class_index) ? class_index : class_index | 1;
+    return heap->served_by[class_index];
 }
 
 /* The class whose slot size a class has. The twin's follows from the limit. */
@@ -65,6 +59,16 @@ static struct np_shelf *shelf_of(struct np_heap *heap, unsigned class_index)
     return slab != &np_empty_slab ? &slab->shelf : &heap->shelves[class_index];
 }
 
+/* The smallest class of the group that this one, its largest, serves. */
+static unsigned first_served(const struct np_heap *heap, unsigned class_index)
+{
+    unsigned first = class_index;
+
+    while (first > 0 && heap->served_by[first - 1] == class_index)
+        first--;
+    return first;
+}
+
 static void rebuild_direct(struct np_heap *heap)
 {
     heap->direct[0] = EMPTY_SHELF; /* core decides what a block of no bytes is */
@@ -78,24 +82,24 @@ static void rebuild_direct(struct np_heap *heap)
 /* The part of rebuild_direct that a change of one current slab needs. */
 static void rebuild_direct_of(struct np_heap *heap, unsigned class_index)
 {
-    size_t last;
+    struct np_shelf *shelf = shelf_of(heap, class_index);
+    unsigned first;
     size_t granule;
+    size_t last;
 
     if (NP_UNLIKELY(heap->held_bytes != 0)) {
         rebuild_direct(heap);
         return;
     }
-    if (class_index >= NP_PAIRED_CLASS_COUNT ||
-        (!is_pair_split(heap, class_index) && (class_index & 1) == 0))
+    if (heap->served_by[class_index] != class_index)
         return;
-    last = np_classes[class_index].slot_bytes / NP_ALIGNMENT;
-    granule = class_index == 0 ? 1 : np_classes[class_index - 1].slot_bytes / NP_ALIGNMENT + 1;
-    if (!is_pair_split(heap, class_index))
-        granule = class_index == 1
-                      ? 1
-                      : np_classes[class_index - 2].slot_bytes / NP_ALIGNMENT + (size_t)1;
+    first = first_served(heap, class_index);
+    if (first >= NP_DIRECT_CLASS_COUNT)
+        return;
+    granule = first == 0 ? 1 : np_classes[first - 1].slot_bytes / NP_ALIGNMENT + (size_t)1;
+    last = np_min(np_classes[class_index].slot_bytes, NP_DIRECT_MAX_BYTES) / NP_ALIGNMENT;
     for (; granule <= last; granule++)
-        heap->direct[granule] = shelf_of(heap, class_index);
+        heap->direct[granule] = shelf;
 }
 
 void np_heap_init(struct np_heap *heap)
@@ -103,6 +107,9 @@ void np_heap_init(struct np_heap *heap)
     memset(heap, 0, sizeof *heap);
     heap->open_max_bytes = SIZE_MAX;
     for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++) {
+        heap->served_by[class_index] = (uint8_t)(class_index < NP_CLASS_COUNT
+                                                     ? np_class_group_top(class_index)
+                                                     : class_index);
         heap->current[class_index] = &np_empty_slab;
         heap->shelves[class_index].free_slots = NP_NO_SLOT;
         heap->shelves[class_index].key = (uintptr_t)np_mix((uintptr_t)&heap->shelves[class_index] ^ np_secret());
@@ -479,6 +486,7 @@ static void extend(struct np_heap *heap, struct np_slab *slab)
     (void)np_slab_extend(slab, granules_to_extend(heap, slab));
     more = np_slab_resident_bytes(slab) - before;
     heap->open_bytes += more;
+    np_slab_set_notice(slab, true); /* if it was emptied before, it held less then */
     np_return_note_taken(more >> NP_GRANULE_SHIFT);
     close_surplus(heap, slab);
 }
@@ -590,13 +598,16 @@ static struct np_slab *make_slab(struct np_heap *heap, unsigned class_index,
     return slab;
 }
 
-/* The larger class of a pair wants a second page: from now on each has its own slabs. */
-static bool split_pair(struct np_heap *heap, unsigned class_index, const struct np_slab *slab)
+/* The class that serves a group wants a second page: from now on it serves the larger half of it, and the largest class of
+ * the smaller half that. */
+static bool split_group(struct np_heap *heap, unsigned class_index, const struct np_slab *slab)
 {
-    if (is_pair_split(heap, class_index) || np_slab_live_count(slab) == 0 ||
-        class_index == NP_TWIN_CLASS)
+    unsigned first = first_served(heap, class_index);
+    unsigned middle = (first + class_index) / 2;
+
+    if (first == class_index || np_slab_live_count(slab) == 0)
         return false;
-    heap->split_pairs |= UINT32_C(1) << (class_index / 2);
+    memset(&heap->served_by[first], (int)middle, middle - first + 1);
     rebuild_direct(heap);
     return true;
 }
@@ -670,7 +681,7 @@ void *np_heap_take(struct np_heap *heap, size_t size_bytes, enum np_growth growt
     if (np_shelf_is_empty(shelf)) {
         struct np_slab *slab = heap->current[class_index];
 
-        if (split_pair(heap, class_index, slab) && class_of_request(heap, size_bytes) != class_index)
+        if (split_group(heap, class_index, slab) && class_of_request(heap, size_bytes) != class_index)
             return take_of_class(heap, class_of_request(heap, size_bytes), growth);
         extend(heap, slab);
     }
@@ -713,9 +724,8 @@ bool np_heap_may_have_served(const struct np_slab *slab, size_t size_bytes, size
 
     if (class_index == NP_CLASS_COUNT)
         return false;
-    return slab->slot_bytes == np_classes[class_index].slot_bytes ||
-           (class_index < NP_PAIRED_CLASS_COUNT &&
-            slab->slot_bytes == np_classes[class_index | 1].slot_bytes);
+    return slab->slot_bytes >= np_classes[class_index].slot_bytes &&
+           slab->slot_bytes <= np_classes[np_class_group_top(class_index)].slot_bytes;
 }
 
 bool np_heap_has_free(const struct np_heap *heap, const struct np_slab *slab, const void *memory)

@@ -35,11 +35,11 @@ struct np_heap {
     struct np_slab *current[NP_CLASS_TABLE_COUNT];
     struct np_shelf shelves[NP_CLASS_TABLE_COUNT]; /* H4 */
     uint8_t shelf_granules[NP_CLASS_TABLE_COUNT];
+    uint8_t served_by[NP_CLASS_TABLE_COUNT]; /* the class whose slots requests of the class get: the largest of its group */
     struct np_slab *lender[NP_CLASS_TABLE_COUNT]; /* where the last slots of the class were lent; to be tried first */
     struct np_slab *last_pushed; /* the slab of the last free that was not for one of ours; only compared */
     struct np_arena *home;
     size_t held_bytes;    /* the limit of M_MXFAST that direct[] and the twin class's slabs here were made for */
-    uint32_t split_pairs; /* bit p: classes 2p and 2p+1 have slabs of their own */
     uint32_t open_count;
     size_t open_bytes;
     size_t lent_bytes; /* of open_bytes, those of shelf_granules */

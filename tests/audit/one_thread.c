@@ -394,7 +394,7 @@ static struct busy {
 
 static size_t busy_size(size_t index)
 {
-    unsigned class_index = NP_PAIRED_CLASS_COUNT + (unsigned)index;
+    unsigned class_index = NP_DIRECT_CLASS_COUNT + (unsigned)index;
 
     return np_classes[class_index + (class_index >= np_class_of(2048))].slot_bytes;
 }

@@ -17,7 +17,7 @@ static const char wrong_size[] = "free with a size that the block was not asked 
 /* Requests, and the slots that hold them with their trailers. */
 static const struct {
     size_t size, slot;
-} rows[] = {{1500, 1536}, {2000, 2048}, {2041, 2304}, {5000, 5120}, {16000, 16384}};
+} rows[] = {{2500, 2560}, {2000, 2048}, {2041, 2304}, {5000, 5120}, {16000, 16384}};
 
 enum { ROW_COUNT = sizeof(rows) / sizeof(rows[0]) };
 

@@ -84,14 +84,34 @@ static void a_slab_is_two_units_where_one_holds_fewer_than_8(void **state)
     }
 }
 
-static void pairs_are_the_classes_of_the_direct_table(void **state)
+static void groups_are_neighbours_up_to_2_kib(void **state)
+{
+    unsigned end_count = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < NP_CLASS_COUNT; i++) {
+        unsigned top = np_class_group_top(i);
+
+        if (slot_bytes(i) > 2048) {
+            assert_int_equal(top, i);
+            continue;
+        }
+        assert_true(top >= i && slot_bytes(top) <= 4 * slot_bytes(i));
+        assert_int_equal(slot_bytes(top) & (slot_bytes(top) - 1), 0); /* as aligned as can be */
+        if (top == i)
+            end_count++;
+        else
+            assert_int_equal(np_class_group_top(i + 1), top);
+    }
+    assert_int_equal(end_count, 5);
+}
+
+static void the_direct_table_ends_with_a_class(void **state)
 {
     (void)state;
-    assert_int_equal(NP_PAIRED_CLASS_COUNT % 2, 0);
-    assert_true(NP_PAIRED_CLASS_COUNT / 2 <= 32); /* split_pairs has 32 bits */
-    assert_int_equal(slot_bytes(NP_PAIRED_CLASS_COUNT - 1), NP_DIRECT_MAX_BYTES);
+    assert_int_equal(slot_bytes(NP_DIRECT_CLASS_COUNT - 1), NP_DIRECT_MAX_BYTES);
     assert_int_equal(NP_TWIN_CLASS, NP_CLASS_COUNT);
-    assert_int_equal(np_class_by_granule[NP_DIRECT_COUNT - 1], NP_PAIRED_CLASS_COUNT - 1);
+    assert_int_equal(np_class_by_granule[NP_DIRECT_COUNT - 1], NP_DIRECT_CLASS_COUNT - 1);
 }
 
 /* Slot addresses by class, as slab.c computes them, with a record that no arena knows. */
@@ -164,7 +184,8 @@ int main(void)
         cmocka_unit_test(a_request_gets_the_smallest_slot_that_holds_it),
         cmocka_unit_test(fitted_slots_are_the_largest_of_which_so_many_fit),
         cmocka_unit_test(a_slab_is_two_units_where_one_holds_fewer_than_8),
-        cmocka_unit_test(pairs_are_the_classes_of_the_direct_table),
+        cmocka_unit_test(groups_are_neighbours_up_to_2_kib),
+        cmocka_unit_test(the_direct_table_ends_with_a_class),
         cmocka_unit_test(slots_lie_apart_inside_their_slab),
         cmocka_unit_test(only_starts_of_slots_have_an_index),
     };

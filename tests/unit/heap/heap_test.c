@@ -1,4 +1,4 @@
-/* Heaps: refill order, what is held open, pairs, twins, other threads' frees; and a random life
+/* Heaps: refill order, what is held open, groups, twins, other threads' frees; and a random life
  * of several heaps, audited after every step. */
 #include "heap_model.h"
 
@@ -208,11 +208,12 @@ static void the_idle_slab_is_closed_not_the_busy_one(void **state)
     expect_sound();
 }
 
-/* Uses a second page of each larger class of a pair. */
-static void split_all_pairs(struct np_heap *heap)
+/* Uses further pages until each class is on its own. */
+static void split_all_groups(struct np_heap *heap)
 {
-    for (unsigned class_index = 1; class_index < NP_PAIRED_CLASS_COUNT; class_index += 2) {
-        while ((heap->split_pairs >> (class_index / 2) & 1) == 0)
+    for (unsigned class_index = 0; class_index < NP_CLASS_COUNT; class_index++) {
+        while (heap->served_by[class_index] != class_index ||
+               (class_index > 0 && heap->served_by[class_index - 1] == class_index))
             add_block(heap, np_classes[class_index].slot_bytes);
         while (block_count > 0)
             remove_block(heap, block_count - 1);
@@ -236,7 +237,7 @@ static void few_entirely_free_slabs_stay_open(void **state)
 {
     (void)state;
     init_heaps();
-    split_all_pairs(&heaps[0]);
+    split_all_groups(&heaps[0]);
     for (unsigned round = 0; round < 3; round++) {
         for (unsigned class_index = 0; class_index < NP_CLASS_COUNT; class_index++)
             for (unsigned i = 0; i < (round + 1) * 16384U / np_classes[class_index].slot_bytes; i++)
@@ -272,15 +273,14 @@ static void closing_what_is_free_leaves_what_is_in_use(void **state)
     init_heaps();
     for (unsigned i = 0; i < 4; i++)
         add_block(&heaps[0], 2048); /* two pages, of which one will be free */
-    for (unsigned i = 0; i < 3; i++)
-        add_block(&heaps[0], 1280); /* one page, in use */
+    add_block(&heaps[0], 2560); /* one page, in use */
     for (unsigned i = 0; i < 2; i++)
         add_block(&heaps[0], 4096);
     sparse = slab_of(0);
     dense = slab_of(4);
-    empty = slab_of(7);
-    remove_block(&heaps[0], 8);
-    remove_block(&heaps[0], 7);
+    empty = slab_of(5);
+    remove_block(&heaps[0], 6);
+    remove_block(&heaps[0], 5);
     remove_block(NULL, 3); /* others' frees count, too */
     remove_block(&heaps[0], 2);
     assert_int_equal(heaps[0].open_count, 3);
@@ -296,7 +296,7 @@ static void closing_what_is_free_leaves_what_is_in_use(void **state)
     expect_sound();
     expect_truth();
     /* What stayed open still serves, though its list was published. */
-    add_block(&heaps[0], 1280);
+    add_block(&heaps[0], 2560);
     assert_ptr_equal(slab_of(block_count - 1), dense);
 }
 
@@ -393,28 +393,47 @@ static void the_emptied_slab_is_given_back_unless_current(void **state)
     assert_int_equal(os_fake_all_calls(), 0);
 }
 
-/* ---- pairs ---- */
+/* ---- groups ---- */
 
-static void a_small_program_shares_slabs_by_pairs(void **state)
+/* The slot that a request of so many bytes gets. */
+static unsigned slot_bytes_for(struct np_heap *heap, size_t bytes)
+{
+    add_block(heap, bytes);
+    return slab_of(block_count - 1)->slot_bytes;
+}
+
+static void a_small_program_shares_slabs_by_groups(void **state)
 {
     (void)state;
     init_heaps();
-    add_block(&heaps[0], 40); /* class 2, of 48 bytes */
-    assert_int_equal(slab_of(0)->slot_bytes, 64);
-    for (unsigned i = 1; i < 64; i++) {
-        add_block(&heaps[0], i % 2 == 0 ? 40 : 64);
+    for (unsigned i = 0; i < 64; i++) {
+        assert_int_equal(slot_bytes_for(&heaps[0], 1 + i), 64);
         assert_ptr_equal(slab_of(i), slab_of(0));
     }
-    assert_int_equal(heaps[0].split_pairs, 0);
-    /* A second page is wanted: from now on each has its own. */
-    add_block(&heaps[0], 40);
-    assert_int_equal(slab_of(64)->slot_bytes, 48);
-    add_block(&heaps[0], 60);
-    assert_int_equal(slab_of(65)->slot_bytes, 64);
-    assert_int_equal(heaps[0].split_pairs, 1u << 1);
-    /* Another pair is as it was. */
-    add_block(&heaps[0], 80);
-    assert_int_equal(slab_of(66)->slot_bytes, 96);
+    /* A second page is wanted: the group is halved. */
+    assert_int_equal(slot_bytes_for(&heaps[0], 10), 32);
+    assert_int_equal(slot_bytes_for(&heaps[0], 32), 32);
+    assert_int_equal(slot_bytes_for(&heaps[0], 64), 64);
+    assert_ptr_equal(slab_of(block_count - 1), slab_of(0));
+    /* The larger half has its second page, and has been halved for it. */
+    assert_int_equal(slot_bytes_for(&heaps[0], 40), 48);
+    assert_int_equal(slot_bytes_for(&heaps[0], 10), 32);
+    /* Another group is as it was. */
+    assert_int_equal(slot_bytes_for(&heaps[0], 130), 512);
+    assert_int_equal(slot_bytes_for(&heaps[0], 1025), 2048);
+    assert_int_equal(slot_bytes_for(&heaps[0], 2049), 2304);
+    expect_sound();
+}
+
+/* Each page of the largest class halves its group once. */
+static void groups_end_as_single_classes(void **state)
+{
+    (void)state;
+    init_heaps();
+    split_all_groups(&heaps[0]);
+    for (unsigned class_index = 0; class_index < NP_CLASS_COUNT; class_index++)
+        assert_int_equal(slot_bytes_for(&heaps[0], np_classes[class_index].slot_bytes),
+                         np_classes[class_index].slot_bytes);
     expect_sound();
 }
 
@@ -426,8 +445,8 @@ static void a_small_program_touches_few_pages(void **state)
     init_heaps();
     for (size_t bytes = 1; bytes <= NP_DIRECT_MAX_BYTES; bytes += 16)
         add_block(&heaps[0], bytes);
-    /* 15 pairs, some of which have more than a page of these. */
-    assert_true(really_resident_bytes(start) <= 24 * 4 * KIB);
+    /* 4 groups, some of which have more than a page of these. */
+    assert_true(really_resident_bytes(start) <= 16 * 4 * KIB);
 }
 
 /* ---- the direct table ---- */
@@ -436,7 +455,7 @@ static void every_small_request_is_served_by_the_table(void **state)
 {
     (void)state;
     init_heaps();
-    split_all_pairs(&heaps[1]);
+    split_all_groups(&heaps[1]);
     for (struct np_heap *heap = &heaps[0]; heap <= &heaps[1]; heap++) {
         assert_null(np_heap_try_take(heap, 0)); /* blocks of no bytes are not a heap's business */
         for (size_t bytes = 1; bytes <= NP_DIRECT_MAX_BYTES; bytes++) {
@@ -938,7 +957,8 @@ int main(void)
         cmocka_unit_test(resident_slots_are_spent_before_cold_ones),
         cmocka_unit_test(a_new_slab_comes_last),
         cmocka_unit_test(the_emptied_slab_is_given_back_unless_current),
-        cmocka_unit_test(a_small_program_shares_slabs_by_pairs),
+        cmocka_unit_test(a_small_program_shares_slabs_by_groups),
+        cmocka_unit_test(groups_end_as_single_classes),
         cmocka_unit_test(a_small_program_touches_few_pages),
         cmocka_unit_test(every_small_request_is_served_by_the_table),
         cmocka_unit_test(the_empty_heap_serves_nothing),

@@ -156,19 +156,19 @@ static void figures_are_those_of_the_walk(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(blocks); i++)
-        memset(blocks[i] = np_core_take(576), 1, 576);
+        memset(blocks[i] = np_core_take(1024), 1, 1024);
     for (size_t i = 0; i < COUNT_OF(blocks); i += 2)
         np_core_give(blocks[i]);
     (void)np_core_take(2000000);
     np_stats_sum(&sums);
     large = np_large_totals();
     write_xml();
-    expect_has("  <size from=\"576\" to=\"576\" total=\"%zu\" count=\"%zu\"/>\n",
-               sums.free_slot_count * 576, sums.free_slot_count);
+    expect_has("  <size from=\"1024\" to=\"1024\" total=\"%zu\" count=\"%zu\"/>\n",
+               sums.free_slot_count * 1024, sums.free_slot_count);
     expect_has("<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n",
                sums.free_slot_count + sums.free_run_count, np_stats_free_bytes(&sums));
     expect_has("<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n", large.count, large.bytes);
-    expect_has("<live count=\"%zu\" size=\"%zu\"/>\n", 100, 100 * 576);
+    expect_has("<live count=\"%zu\" size=\"%zu\"/>\n", 100, 100 * 1024);
     expect_has("<cold size=\"%zu\"/>\n", sums.cold_bytes, 0);
     assert_true(sums.free_slot_count >= 100);
 }
