@@ -221,6 +221,8 @@ void np_strict_undress(const struct np_slab *slab, void *memory, enum np_form fo
     /* Of two threads that free it at once, one. */
     if (!atomic_compare_exchange_strong(trailer_at(slab, slot), &trailer, leaving))
         die_in(slab, freed_already, slot);
+    /* Whoever sees the slot zero sees that it is on its way (is_block_whole). */
+    atomic_thread_fence(memory_order_release);
     check_neighbour(slab, index - 1);
     check_neighbour(slab, index + 1);
     memset(memory, 0, slab->slot_bytes - NP_STRICT_TRAILER_BYTES);
