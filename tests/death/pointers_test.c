@@ -276,9 +276,11 @@ static void a_large_block_written_beyond(void **state)
         assert_non_null(block);
         memset(block, 1, sizes[i]);
         written_block_bytes = sizes[i];
-        expect_death_in(write_beyond_and_free, block, overflowed, kind, sizes[i]);
-        expect_death_in(write_beyond_and_resize, block, overflowed, kind, sizes[i]);
-        expect_death_in(write_at_the_end_of_the_page_and_free, block, overflowed, kind, sizes[i]);
+        if (sizes[i] % 4096 != 0 || kind[0] == 'm') {
+            expect_death_in(write_beyond_and_free, block, overflowed, kind, sizes[i]);
+            expect_death_in(write_beyond_and_resize, block, overflowed, kind, sizes[i]);
+            expect_death_in(write_at_the_end_of_the_page_and_free, block, overflowed, kind, sizes[i]);
+        }
         block = api_realloc(block, sizes[i] - 5000);
         assert_non_null(block);
         written_block_bytes = sizes[i] - 5000;
