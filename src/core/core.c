@@ -227,6 +227,13 @@ static void fill_taken(void *memory)
         memset(memory, (int)(~perturb & 0xFF), np_core_usable_bytes(memory));
 }
 
+void *np_core_try_take_small(struct np_heap *heap, size_t size_bytes)
+{
+    if (size_bytes - 1 >= NP_SMALL_MAX_BYTES || is_from_mmap_threshold(size_bytes))
+        return NULL;
+    return np_heap_take(heap, size_bytes, NP_MAY_GROW);
+}
+
 void *np_core_take(size_t size_bytes)
 {
     void *memory = take(size_bytes, NP_ALIGNMENT, AS_IT_IS);

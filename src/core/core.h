@@ -13,6 +13,9 @@
 /* The slow half of malloc: any size, any state of the thread and the process. */
 void *np_core_take(size_t size_bytes);
 
+/* The same in short, for a thread that the fast path serves: NULL where the long way is to be gone. */
+void *np_core_try_take_small(struct np_heap *heap, size_t size_bytes);
+
 /* The same, zeroed. */
 void *np_core_take_zeroed(size_t size_bytes);
 

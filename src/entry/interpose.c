@@ -25,6 +25,19 @@ EXPORT void *calloc(size_t count, size_t size_bytes)
     return np_serve_calloc(count, size_bytes);
 }
 
+/* Where our calloc is; the name may be somebody else's, where neap was loaded late or after another malloc. By the
+ * assembler: C's alias would have to repeat all that libc's header says of calloc. */
+extern const char np_calloc_of_ours[] __attribute__((visibility("hidden")));
+__asm__(".hidden np_calloc_of_ours\n.globl np_calloc_of_ours\n.set np_calloc_of_ours, calloc");
+
+/* Whether libc asks us for memory before it makes a thread (heap.h). */
+__attribute__((constructor)) static void see_who_serves_libc(void)
+{
+    void *(*volatile served_by)(size_t, size_t) = calloc; /* volatile: as the loader sees it */
+
+    np_heap_may_be_alone = (uintptr_t)served_by == (uintptr_t)np_calloc_of_ours;
+}
+
 EXPORT void *realloc(void *block, size_t size_bytes)
 {
     return np_serve_realloc(block, size_bytes);

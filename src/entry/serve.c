@@ -33,14 +33,26 @@ NP_INLINE void *or_enomem(void *memory)
     return memory;
 }
 
+static void *try_take_small(size_t size_bytes)
+{
+    struct np_heap *heap = np_heap_fast;
+
+    return NP_LIKELY(heap != &np_empty_heap) ? np_core_try_take_small(heap, size_bytes) : NULL;
+}
+
 void *np_serve_malloc_slow(size_t size_bytes)
 {
-    return or_enomem(np_core_take(size_bytes));
+    void *memory = try_take_small(size_bytes);
+
+    return or_enomem(NP_LIKELY(memory != NULL) ? memory : np_core_take(size_bytes));
 }
 
 void *np_serve_calloc_slow(size_t size_bytes)
 {
-    return or_enomem(np_core_take_zeroed(size_bytes));
+    void *memory = try_take_small(size_bytes);
+
+    return or_enomem(NP_LIKELY(memory != NULL) ? memset(memory, 0, size_bytes)
+                                               : np_core_take_zeroed(size_bytes));
 }
 
 /* POSIX.1-2024: free preserves errno. */
@@ -60,10 +72,17 @@ void np_serve_free_elsewhere(struct np_slab *record, void *memory)
     int saved_errno;
 
     /* A live block's slab was made before the block was handed out: relaxed is enough. */
-    if (NP_UNLIKELY(heap == &np_empty_heap ||
-                    atomic_load_explicit(&record->kind, memory_order_relaxed) != NP_SLAB_FIRST)) {
+    if (NP_UNLIKELY(atomic_load_explicit(&record->kind, memory_order_relaxed) != NP_SLAB_FIRST)) {
         np_serve_free_slow(memory);
         return;
+    }
+    /* A thread that only frees has no heap. */
+    if (heap == &np_empty_heap) {
+        heap = NULL;
+        if (np_thread_heap_if_any() != NULL || np_strict_is_on() || np_tune_get(NP_KNOB_PERTURB) != 0) {
+            np_serve_free_slow(memory);
+            return;
+        }
     }
     saved_errno = errno;
     if (NP_UNLIKELY(!np_heap_push(heap, record, memory)))

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "alone.h"
 #include "core.h"
 #include "heap.h"
 
@@ -51,6 +52,9 @@ NP_INLINE void *np_serve_calloc(size_t count, size_t size_bytes)
         return NULL;
     }
     if (NP_UNLIKELY(bytes > NP_DIRECT_MAX_BYTES))
+        return np_serve_calloc_slow(bytes);
+    /* libc is about to make the first thread. */
+    if (NP_UNLIKELY(np_heap_fast->is_alone && !np_is_alone()))
         return np_serve_calloc_slow(bytes);
     memory = np_heap_try_take(np_heap_fast, bytes);
     if (NP_UNLIKELY(memory == NULL))

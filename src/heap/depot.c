@@ -24,8 +24,8 @@ static NP_SPARSE_DATA struct depot depots[NP_CLASS_TABLE_COUNT + 1] = {LOCKS_16,
 _Static_assert(NP_CLASS_TABLE_COUNT + 1 == 64, "every depot's lock has its rank");
 
 /* A slab is listed, and a full one looked at again, from this share of its slots on: below that, listing and
- * taking it would cost more than its few slots save. It bounds what full slabs hide to 1/16. */
-#define ROOM_SHARE 16
+ * taking it would cost more than its few slots save. It bounds what full slabs hide to 1/8. */
+#define ROOM_SHARE 8
 
 /* A key orders by room, then by address. */
 #define ROOM_SHIFT 48

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "alone.h"
 #include "bits.h"
 #include "check.h"
 #include "depot.h"
@@ -26,6 +27,8 @@ NP_SPARSE_TAIL_DATA struct np_heap np_empty_heap = {
 /* clang-format on */
 
 NP_THREAD_LOCAL struct np_heap *np_heap_fast = &np_empty_heap;
+
+bool np_heap_may_be_alone;
 
 /* With four slabs of a class made and not emptied, a heap is seen to grow: memory is then put behind several granules
  * at once, at two thirds of the price. Before, a slab costs the pages it has used. Not behind all of the slab: what
@@ -142,16 +145,34 @@ static void give_surplus_reserve_back(struct np_heap *heap)
 }
 
 
+/* What an open slab may retain before its owner looks at it (H3): all that the slots leave that are live until then. Live
+ * slots lie on as many pages at least as their bytes fill. */
+static size_t retainable_bytes(const struct np_slab *slab)
+{
+    size_t resident_bytes = np_slab_resident_bytes(slab);
+    size_t live_bytes = slab->notice_at > 1 ? (size_t)(slab->notice_at - 1) * slab->slot_bytes : 0;
+
+    return resident_bytes - np_min(resident_bytes, live_bytes);
+}
+
+static void set_notice(struct np_heap *heap, struct np_slab *slab, int notice_at)
+{
+    heap->open_bytes -= retainable_bytes(slab);
+    np_slab_set_notice(slab, notice_at);
+    heap->open_bytes += retainable_bytes(slab);
+}
+
 /* Takes a slab out of the heap, which then holds it without owning it. */
 static void disown(struct np_heap *heap, struct np_slab *slab)
 {
     unsigned index = slab->open_index;
     unsigned last = --heap->open_count;
 
+    heap->open_of_class[slab->class_index]--;
     heap->open[index] = heap->open[last];
     heap->open_class[index] = heap->open_class[last];
     heap->open[index]->open_index = (uint8_t)index;
-    heap->open_bytes -= np_slab_resident_bytes(slab);
+    heap->open_bytes -= retainable_bytes(slab);
     give_surplus_reserve_back(heap);
     if (heap->current[slab->class_index] == slab)
         set_current(heap, slab->class_index, &np_empty_slab);
@@ -276,6 +297,23 @@ static void give_excess_reserve_back(struct np_heap *heap)
         give_reserve_back(heap, NP_UNIT_BYTES);
 }
 
+/* Of the live slots of a slab in a heap that is alone one in so many may be freed before its owner looks again. */
+#define TIGHT_SHARE 8
+
+/* Has a slab's owner look sooner, so that the slab may retain less. False: it would not be much less. */
+static bool tighten(struct np_heap *heap, struct np_slab *slab)
+{
+    int live_count = np_slab_live_count(slab);
+    int notice_at = live_count - live_count / TIGHT_SHARE;
+    int before = slab->notice_at > 1 ? slab->notice_at : 1;
+
+    if (!heap->is_alone || notice_at <= before || np_mxfast_is_held(slab->class_index) ||
+        (size_t)(notice_at - before) * slab->slot_bytes < retainable_bytes(slab) / 4)
+        return false;
+    set_notice(heap, slab, notice_at);
+    return true;
+}
+
 static void close_surplus(struct np_heap *heap, const struct np_slab *except)
 {
     give_excess_reserve_back(heap);
@@ -285,8 +323,25 @@ static void close_surplus(struct np_heap *heap, const struct np_slab *except)
 
         if (idle == NULL)
             return;
-        close_slab(heap, idle);
+        if (heap->open_count == NP_OPEN_MAX || !tighten(heap, idle))
+            close_slab(heap, idle);
     }
+}
+
+void np_heap_look_for_company(struct np_heap *heap)
+{
+    /* Making a thread asks for memory by calloc, so a heap learns of it before another thread can free anything. */
+    bool is_alone = np_is_alone() && np_heap_may_be_alone && heap->open_max_bytes == SIZE_MAX;
+
+    if (NP_LIKELY(heap->is_alone == is_alone))
+        return;
+    heap->is_alone = is_alone;
+    if (is_alone)
+        return;
+    for (unsigned index = 0; index < heap->open_count; index++)
+        if (heap->open[index]->notice_at > 1)
+            set_notice(heap, heap->open[index], 1);
+    close_surplus(heap, NULL);
 }
 
 /* Slots that this slab has lent to the heap that opens it now are its free ones again; otherwise it would never be seen
@@ -310,7 +365,8 @@ static void own(struct np_heap *heap, struct np_slab *slab)
 
     heap->open[index] = slab;
     heap->open_class[index] = slab->class_index;
-    heap->open_bytes += np_slab_resident_bytes(slab);
+    heap->open_of_class[slab->class_index]++;
+    heap->open_bytes += retainable_bytes(slab);
     slab->open_index = (uint8_t)index;
     slab->used_when_passed = UINT16_MAX;
     take_back_lent(heap, slab);
@@ -364,18 +420,24 @@ static bool is_time_to_check(struct np_heap *heap)
 
 void np_heap_notice(struct np_heap *heap, struct np_slab *slab)
 {
-    if (!is_empty(slab))
+    if (!is_empty(slab)) {
+        if (slab->until_notice < 0) { /* a heap that is alone: it may retain more now */
+            set_notice(heap, slab, np_slab_live_count(slab) / 2 + 1);
+            close_surplus(heap, slab);
+        }
         return;
+    }
     /* The current slab is about to be used again, and what M_MXFAST holds stays: look no more until it is not. */
     if (np_mxfast_is_held(slab->class_index)) {
-        np_slab_set_notice(slab, false);
+        set_notice(heap, slab, 0);
         return;
     }
     if (heap->current[slab->class_index] == slab) {
         if (is_time_to_check(heap))
             np_slab_check(slab);
-        np_slab_set_notice(slab, false);
+        set_notice(heap, slab, 0);
         close_empty_surplus(heap, slab);
+        close_surplus(heap, slab);
         return;
     }
     if (heap->made_count[slab->class_index] > 0)
@@ -433,11 +495,13 @@ static void retire_current(struct np_heap *heap, unsigned class_index)
     if (slab == &np_empty_slab)
         return;
     np_slab_look(slab);
-    if (np_slab_live_count(slab) == slab->slot_count || np_slab_live_count(slab) == 0) {
+    if (np_slab_live_count(slab) == 0 ||
+        (np_slab_live_count(slab) == slab->slot_count && !tighten(heap, slab))) {
         close_slab(heap, slab); /* exhausted; or entirely free, and not to be looked at again by a free */
         return;
     }
-    np_slab_set_notice(slab, true);
+    if (slab->notice_at == 0)
+        set_notice(heap, slab, 1);
 }
 
 static void make_current(struct np_heap *heap, unsigned class_index, struct np_slab *slab)
@@ -456,17 +520,31 @@ static bool has_free_slots(struct np_slab *slab)
 
 enum search { SEARCH_FREE, SEARCH_COLD };
 
-static struct np_slab *find_open(const struct np_heap *heap, unsigned class_index,
-                                 enum search search)
-{
-    for (unsigned index = 0; index < heap->open_count; index++) {
-        struct np_slab *slab = heap->open[index];
+/* So many slabs are looked at; if all are full, most others are. */
+#define FIND_TRIES 16
 
-        if (heap->open_class[index] != class_index)
+static struct np_slab *find_open(struct np_heap *heap, unsigned class_index, enum search search)
+{
+    unsigned left = (unsigned)np_min(heap->open_of_class[class_index], FIND_TRIES);
+
+    struct np_slab *current = heap->current[class_index];
+
+    if (current != &np_empty_slab) { /* which has no free slot, or it would not have come to this */
+        if (search == SEARCH_COLD && np_slab_is_extendable(current))
+            return current;
+        if (left == 1)
+            return NULL;
+    }
+    for (unsigned steps = 0; left > 0 && steps < heap->open_count; steps++) {
+        struct np_slab *slab;
+
+        heap->found_at = heap->found_at + 1 < heap->open_count ? heap->found_at + 1 : 0;
+        if (heap->open_class[heap->found_at] != class_index)
             continue;
-        if (search == SEARCH_FREE ? has_free_slots(slab)
-                                  : np_slab_is_extendable(slab))
+        slab = heap->open[heap->found_at];
+        if (search == SEARCH_FREE ? has_free_slots(slab) : np_slab_is_extendable(slab))
             return slab;
+        left--;
     }
     return NULL;
 }
@@ -481,13 +559,13 @@ static unsigned granules_to_extend(const struct np_heap *heap, const struct np_s
 static void extend(struct np_heap *heap, struct np_slab *slab)
 {
     size_t before = np_slab_resident_bytes(slab);
-    size_t more;
 
+    heap->open_bytes -= retainable_bytes(slab);
     (void)np_slab_extend(slab, granules_to_extend(heap, slab));
-    more = np_slab_resident_bytes(slab) - before;
-    heap->open_bytes += more;
-    np_slab_set_notice(slab, true); /* if it was emptied before, it held less then */
-    np_return_note_taken(more >> NP_GRANULE_SHIFT);
+    if (slab->notice_at == 0)
+        np_slab_set_notice(slab, 1); /* it was emptied before, and held less then */
+    heap->open_bytes += retainable_bytes(slab);
+    np_return_note_taken((np_slab_resident_bytes(slab) - before) >> NP_GRANULE_SHIFT);
     close_surplus(heap, slab);
 }
 
@@ -522,6 +600,8 @@ static bool has_room_to_open(struct np_heap *heap)
         return true;
     heap->open_hand = heap->open_hand + 1 < heap->open_count ? heap->open_hand + 1 : 0;
     slab = heap->open[heap->open_hand];
+    if (heap->open_count + 1 < NP_OPEN_MAX && tighten(heap, slab))
+        return heap->open_bytes + NP_UNIT_BYTES <= most_open_bytes(heap);
     if (slab->used_when_passed != (uint16_t)np_slab_live_count(slab)) {
         slab->used_when_passed = (uint16_t)np_slab_live_count(slab);
         return false;
@@ -671,6 +751,7 @@ void *np_heap_take(struct np_heap *heap, size_t size_bytes, enum np_growth growt
     struct np_shelf *shelf;
 
     np_heap_apply_knobs(heap);
+    np_heap_look_for_company(heap);
     class_index = class_of_request(heap, size_bytes);
     shelf = shelf_of(heap, class_index);
     if (!np_shelf_is_empty(shelf))
@@ -821,7 +902,9 @@ const char *np_heap_audit(const struct np_heap *heap)
         if (slab->open_index != index || heap->open_class[index] != slab->class_index ||
             atomic_load(&slab->owner) != heap || !np_slab_is_open(slab))
             return "H3: a heap's list of open slabs has one that is not its own";
-        open_bytes += np_slab_resident_bytes(slab);
+        if (!heap->is_alone && slab->notice_at > 1)
+            return "H3: a heap that is not alone counts on live slots";
+        open_bytes += retainable_bytes(slab);
     }
     for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++)
         open_bytes += (size_t)heap->shelf_granules[class_index] << NP_GRANULE_SHIFT;

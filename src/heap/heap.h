@@ -2,8 +2,13 @@
  *
  * The heap's thread alone touches it, except for the counts that walkers read. Slabs it holds open are its
  * own: taking and freeing their slots needs no atomic instruction. It holds few, so that a sleeping
- * thread withholds little (P1): the memory that may be behind them is at most NEAP_OPEN_BYTES, 960 KiB unless set;
+ * thread withholds little (P1): what they may retain is at most NEAP_OPEN_BYTES, 960 KiB unless set;
  * and, if it is not set, what the heap has reserved of the threshold, of which all heaps together may have three quarters.
+ *
+ * A slab may retain all the memory behind it, if its owner sleeps and others free what is live there. While the process has
+ * one thread there are no others, and the heap is *alone*: then a slab retains no more than what the slots leave of it that
+ * are live at least, and those are counted: the slab's notice comes when fewer are. So slabs that are full cost little, and
+ * many can be open.
  *
  * Where that is not enough for the classes in use, the heap does not close a slab that is at work for one that is needed
  * now, but has slots lent: those that are free on one page of a slab that nobody holds. They are live, to the slab.
@@ -11,8 +16,8 @@
  * [H1] direct[g] is the shelf that serves requests of granule g: that of the current slab of the class, or if it has none
  *      the heap's own of the class.
  * [H2] current[c] is an open slab of class c in this heap, or the empty slab.
- * [H3] open[0..open_count) are the slabs whose owner is this heap; open_bytes is the sum of the bytes of theirs that
- *      may be resident, and of those of shelf_granules.
+ * [H3] open[0..open_count) are the slabs whose owner is this heap; open_bytes is the sum of what they may retain before
+ *      their owner looks again, and of the bytes of shelf_granules. In a heap that is not alone notices are at most 1.
  * [H4] The slots on shelves[c] are of class c and lie on at most shelf_granules[c] granules of lender[c]; there are
  *      -until_notice of them, and none while the class has a current slab.
  *
@@ -28,7 +33,7 @@
 #include "window.h"
 
 /* Structural limit on slabs open in one heap; the limit in bytes comes before it mostly. */
-#define NP_OPEN_MAX 64
+#define NP_OPEN_MAX 255
 
 struct np_heap {
     struct np_shelf *direct[NP_DIRECT_COUNT];
@@ -46,13 +51,16 @@ struct np_heap {
     size_t open_max_bytes; /* a limit of its own where that is below the knob's */
     size_t reserved_bytes; /* what it may hold open beyond its limit: a part of the threshold (return.h) */
     uint32_t open_hand; /* where the search for an idle slab goes on */
+    uint32_t found_at;  /* where the search for one with slots goes on */
     uint16_t made_count[NP_CLASS_TABLE_COUNT]; /* slabs of the class made here, less those that emptied here */
-    uint8_t open_class[NP_OPEN_MAX];           /* apart from the records: a search stays in one line */
+    uint8_t open_of_class[NP_CLASS_TABLE_COUNT];
+    uint8_t open_class[NP_OPEN_MAX]; /* apart from the records: a search stays in few lines */
     struct np_slab *open[NP_OPEN_MAX];
     struct np_heap *next;        /* of all heaps; fixed */
     struct np_heap *next_parked; /* core's, under its lock */
     _Atomic uint32_t is_parked;
     uint32_t emptied_count; /* how often nothing of a current slab was live */
+    bool is_alone; /* H3 */
 };
 
 /* Stands in where there is no slab: always without a free slot. "No heap yet", "no slab yet" and "slab exhausted"
@@ -61,6 +69,10 @@ extern struct np_slab np_empty_slab;
 
 /* Stands in where a thread has no heap; all its slabs are the empty one, and no slab has it as owner. */
 extern struct np_heap np_empty_heap;
+
+/* Whether a heap may be alone: where libc's calls of calloc come to neap, so that it hears of the first thread before that
+ * runs. Set before main. */
+extern bool np_heap_may_be_alone;
 
 /* The heap that the fast path uses: the thread's own, or the empty heap where every call must take the slow
  * path. */
@@ -115,6 +127,10 @@ void np_heap_prepare_to_park(struct np_heap *heap);
  * that have a page on which nothing is, so that it can be returned. */
 enum np_close { NP_CLOSE_FREE, NP_CLOSE_SPARSE };
 void np_heap_close_free(struct np_heap *heap, enum np_close close);
+
+/* Learns whether the process still has one thread only; where it has not any more, closes what the heap held open because
+ * of that. In the heap's thread, before another one runs. */
+void np_heap_look_for_company(struct np_heap *heap);
 
 /* Makes what the heap has on private lists free by its bits, so that walkers see it: lent slots go back, the lists of its
  * slabs are published. */

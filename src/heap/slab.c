@@ -12,6 +12,7 @@
  */
 #include "slab.h"
 
+#include "alone.h"
 #include "bits.h"
 #include "check.h"
 #include "meta.h"
@@ -144,6 +145,23 @@ static uint64_t load_bits(const struct np_slab *slab, size_t word_at)
     return atomic_load_explicit(&slab->bits[word_at], memory_order_seq_cst);
 }
 
+/* A word of a loose slab, which may have one. */
+static uint64_t load_loose(const struct np_slab *slab, unsigned number)
+{
+    return number * 64 < slab->slot_count ? load_bits(slab, number) : 0;
+}
+
+/* The first bit set, from one on, of two words; none: at least 2 * 64. */
+static unsigned next_set(uint64_t low, uint64_t high, unsigned from)
+{
+    if (from < 64 && low >> from != 0)
+        return from + (unsigned)__builtin_ctzll(low >> from);
+    from = from < 64 ? 0 : from - 64;
+    if (from < 64 && high >> from != 0)
+        return 64 + from + (unsigned)__builtin_ctzll(high >> from);
+    return 128;
+}
+
 /* Whether all slots on a page have their bits set. */
 static bool is_page_free(const struct np_slab *slab, unsigned page)
 {
@@ -181,10 +199,23 @@ static bool may_be_free(const struct np_slab *slab, unsigned page, unsigned numb
     return (now & mask[number]) == mask[number];
 }
 
+/* False, mostly, and at once: with this slot alone no page has become free. */
+static bool may_free_a_page(const struct np_slab *slab, const struct place *place, uint64_t now)
+{
+    uint64_t neighbours = place->bit << 1 | place->bit >> 1;
+
+    if (is_paged(slab))
+        return now == word_mask(slab->slots_per_page, place->number);
+    /* No page lies on one such slot only, but for the last one's; the neighbours may be in the other word. */
+    return slab->slot_bytes >= NP_GRANULE_BYTES || (now & neighbours) != 0 ||
+           place->bit == 1 || place->bit >> 63 != 0 ||
+           place->number * 64 + (unsigned)__builtin_ctzll(place->bit) + 1 == slab->slot_count;
+}
+
 /* The granules, in whole system pages, that have no live slot any more since this slot's bit was set, in a word that is
  * `now` since; 0 mostly. Where a page has two words, two threads may set the last bits of one each: both have set theirs
  * before either looks at the other's, all in one order (sequential consistency), so at least one sees the page free. */
-static unsigned count_freed(const struct np_slab *slab, uintptr_t address, unsigned number,
+static unsigned count_freed(const struct np_slab *slab, uintptr_t address, const struct place *place,
                             uint64_t now)
 {
     uintptr_t offset = address - slab->start;
@@ -193,7 +224,9 @@ static unsigned count_freed(const struct np_slab *slab, uintptr_t address, unsig
     unsigned granules;
     unsigned count = 0;
 
-    while (page <= last && !may_be_free(slab, page, number, now))
+    if (NP_LIKELY(!may_free_a_page(slab, place, now)))
+        return 0;
+    while (page <= last && !may_be_free(slab, page, place->number, now))
         page++;
     if (NP_LIKELY(page > last))
         return 0;
@@ -232,14 +265,14 @@ static void tell_visitors(struct np_slab *slab)
     uint64_t bit;
     _Atomic uint64_t *word = charged_word(slab, &bit);
 
-    atomic_fetch_or(word, bit);
+    (void)np_fetch_or(word, bit);
 }
 
 void np_slab_hide_from_visitors(struct np_slab *slab, _Atomic uint64_t *word, uint64_t bit)
 {
-    atomic_fetch_and(word, ~bit);
+    (void)np_fetch_and(word, ~bit);
     if (atomic_load(&slab->charged_count) != 0)
-        atomic_fetch_or(word, bit);
+        (void)np_fetch_or(word, bit);
 }
 
 static void hide_from_visitors(struct np_slab *slab)
@@ -256,7 +289,7 @@ static void charge_more(struct np_slab *slab, unsigned granule_count)
     if (np_mxfast_is_held(NP_OWNER_GET(slab->class_index)))
         return;
     np_returned_note_freed((size_t)granule_count << NP_GRANULE_SHIFT);
-    atomic_fetch_add_explicit(&np_slab_sums.charged_granules, granule_count, memory_order_relaxed);
+    (void)np_fetch_add_size(&np_slab_sums.charged_granules, granule_count);
     if (atomic_fetch_add(&slab->charged_count, (uint16_t)granule_count) == 0)
         tell_visitors(slab);
 }
@@ -268,10 +301,9 @@ unsigned np_slab_charge(struct np_slab *slab, unsigned granule_count)
     if (before == granule_count)
         return before;
     if (granule_count != 0)
-        atomic_fetch_add_explicit(&np_slab_sums.charged_granules, granule_count,
-                                  memory_order_relaxed);
+        (void)np_fetch_add_size(&np_slab_sums.charged_granules, granule_count);
     before = atomic_exchange(&slab->charged_count, (uint16_t)granule_count);
-    atomic_fetch_sub_explicit(&np_slab_sums.charged_granules, before, memory_order_relaxed);
+    (void)np_fetch_add_size(&np_slab_sums.charged_granules, (size_t)0 - before);
     if (before == 0 && granule_count != 0)
         tell_visitors(slab);
     else if (before != 0 && granule_count == 0)
@@ -314,13 +346,13 @@ enum np_push np_slab_push(struct np_slab *slab, void *slot, enum np_push_wish wi
     }
     /* release: whatever the program wrote to the slot is before what the next one who has it writes (the acquire in
      * take_bits). Sequentially consistent for count_freed. */
-    before = atomic_fetch_or_explicit(&slab->bits[place.word_at], place.bit, memory_order_seq_cst);
+    before = np_fetch_or(&slab->bits[place.word_at], place.bit);
     if (NP_UNLIKELY((before & place.bit) != 0)) {
         if (marked != NULL)
             marked->encoded_next = contents; /* it tells whoever reports it what was freed */
         return NP_PUSH_TWICE;
     }
-    freed_count = count_freed(slab, (uintptr_t)slot, place.number, before | place.bit);
+    freed_count = count_freed(slab, (uintptr_t)slot, &place, before | place.bit);
     /* Sequentially consistent, as are the swaps that open a slab: either who opens it sees our bit when he counts its free
      * pages, or we see here that it is open, or what it is since he closed it again. */
     word = atomic_load_explicit(&slab->word, memory_order_seq_cst);
@@ -341,8 +373,7 @@ enum np_push np_slab_push(struct np_slab *slab, void *slot, enum np_push_wish wi
             next_word &= ~NP_SLAB_CLOSED_BIT;
         /* release: our bit is seen by who reads this count. acquire: a claimant sees what the last holder left in the
          * private line (the release in np_slab_try_close). */
-        if (!atomic_compare_exchange_weak_explicit(&slab->word, &word, next_word,
-                                                   memory_order_seq_cst, memory_order_seq_cst))
+        if (!np_compare_and_swap(&slab->word, &word, next_word))
             continue;
         if (!is_claim)
             return done;
@@ -358,8 +389,7 @@ bool np_slab_try_open(struct np_slab *slab, uint64_t *opened_word)
     while ((word & NP_SLAB_CLOSED_BIT) != 0)
         /* acquire pairs with the release in np_slab_try_close: we see the private line. Sequentially consistent: see
          * np_slab_push. */
-        if (atomic_compare_exchange_weak_explicit(&slab->word, &word, word & ~NP_SLAB_CLOSED_BIT,
-                                                  memory_order_seq_cst, memory_order_relaxed)) {
+        if (np_compare_and_swap(&slab->word, &word, word & ~NP_SLAB_CLOSED_BIT)) {
             adopt(slab, word);
             *opened_word = word & ~NP_SLAB_CLOSED_BIT;
             return true;
@@ -369,8 +399,7 @@ bool np_slab_try_open(struct np_slab *slab, uint64_t *opened_word)
 
 bool np_slab_try_reclose(struct np_slab *slab, uint64_t word)
 {
-    return atomic_compare_exchange_strong_explicit(&slab->word, &word, word | NP_SLAB_CLOSED_BIT,
-                                                   memory_order_release, memory_order_relaxed);
+    return np_compare_and_swap(&slab->word, &word, word | NP_SLAB_CLOSED_BIT);
 }
 
 bool np_slab_take_listed(struct np_slab *slab)
@@ -379,9 +408,8 @@ bool np_slab_take_listed(struct np_slab *slab)
 
     /* Both marks in one step: cleared apart, a holder could close the slab in between as one that is listed, and
      * nobody would find it again. */
-    while (!atomic_compare_exchange_weak_explicit(
-        &slab->word, &word, word & ~(NP_SLAB_CLOSED_BIT | NP_SLAB_LISTED_BIT),
-        memory_order_seq_cst, memory_order_relaxed))
+    while (!np_compare_and_swap(&slab->word, &word,
+                                word & ~(NP_SLAB_CLOSED_BIT | NP_SLAB_LISTED_BIT)))
         ;
     if ((word & NP_SLAB_CLOSED_BIT) == 0)
         return false;
@@ -391,7 +419,7 @@ bool np_slab_take_listed(struct np_slab *slab)
 
 void np_slab_note_unlisted(struct np_slab *slab)
 {
-    atomic_fetch_and_explicit(&slab->word, ~NP_SLAB_LISTED_BIT, memory_order_relaxed);
+    (void)np_fetch_and(&slab->word, ~NP_SLAB_LISTED_BIT);
 }
 
 /* What the holder knows follows a count that it reads, or has just changed by `taken`. */
@@ -457,7 +485,7 @@ static void take_bits(struct np_slab *slab, size_t word_at, uint64_t wanted, uin
     if (bits == 0)
         return;
     /* Only the holder clears bits, so all of them are there still. */
-    atomic_fetch_and_explicit(&slab->bits[word_at], ~bits, memory_order_acquire);
+    (void)np_fetch_and(&slab->bits[word_at], ~bits);
     chain->count += np_bit_count(bits);
     for (unsigned bit; bits != 0; bits &= ~(UINT64_C(1) << bit)) {
         struct np_slot *slot;
@@ -482,14 +510,27 @@ static void take_from_page(struct np_slab *slab, unsigned page, struct chain *ch
                   start + (uintptr_t)number * 64 * slab->slot_bytes, chain);
 }
 
-/* The slots of a loose slab that lie on a cold page, with others or alone. */
+/* The length of the run of set bits that the lowest set one begins. */
+static unsigned run_of_bits(uint32_t bits)
+{
+    return (unsigned)__builtin_ctzll(~((uint64_t)bits >> __builtin_ctz(bits)));
+}
+
+/* The slots of a loose slab that lie on a cold page, with others or alone. Cold pages mostly are one run. */
 static void mask_cold(const struct np_slab *slab, uint64_t cold[LOOSE_WORDS])
 {
     cold[0] = cold[1] = 0;
-    for (uint32_t pages = slab->cold_pages; pages != 0; pages &= pages - 1) {
+    for (uint32_t pages = slab->cold_pages; pages != 0;) {
+        unsigned page = (unsigned)__builtin_ctz(pages);
+        unsigned end = page + run_of_bits(pages);
+        unsigned first = divide(slab, (uintptr_t)page << NP_GRANULE_SHIFT);
+        unsigned last = divide(slab, ((uintptr_t)end << NP_GRANULE_SHIFT) - 1);
         uint64_t mask[LOOSE_WORDS];
 
-        mask_page(slab, (unsigned)__builtin_ctz(pages), mask);
+        pages &= ~(uint32_t)((UINT64_C(1) << end) - 1);
+        if (first >= slab->slot_count)
+            break;
+        mask_range(first, (unsigned)np_min(last, slab->slot_count - 1U), mask);
         cold[0] |= mask[0];
         cold[1] |= mask[1];
     }
@@ -533,8 +574,7 @@ static bool take_warm(struct np_slab *slab)
     slab->free_slots = chain.first;
     /* A free whose bit we took may not have counted yet: then the count is below the truth for a moment, and
      * the slot counts as live, which it is again or soon will be. */
-    word = atomic_fetch_sub_explicit(&slab->word, chain.count * COUNT_ONE, memory_order_acquire) -
-           chain.count * COUNT_ONE;
+    word = np_fetch_add(&slab->word, 0 - chain.count * COUNT_ONE) - chain.count * COUNT_ONE;
     learn(slab, np_slab_word_count(word), (int)chain.count);
     return true;
 }
@@ -582,14 +622,16 @@ static void lend_loose(struct np_slab *slab, struct chain *chain)
 {
     uint64_t cold[LOOSE_WORDS];
     uint64_t wanted[LOOSE_WORDS];
+    unsigned slot;
 
     mask_cold(slab, cold);
-    for (unsigned page = 0; page < page_count(slab) && chain->count == 0; page++) {
-        mask_page(slab, page, wanted);
-        wanted[0] &= ~cold[0];
-        wanted[1] &= ~cold[1];
-        take_loose(slab, wanted, chain);
-    }
+    slot = next_set(load_loose(slab, 0) & ~cold[0], load_loose(slab, 1) & ~cold[1], 0);
+    if (slot >= slab->slot_count)
+        return;
+    mask_page(slab, slot * (unsigned)slab->slot_bytes / (unsigned)NP_GRANULE_BYTES, wanted);
+    wanted[0] &= ~cold[0];
+    wanted[1] &= ~cold[1];
+    take_loose(slab, wanted, chain);
 }
 
 /* A charged page has been lent: it would be charged once more when its slots come back. Counted anew, by bits as they are
@@ -633,10 +675,9 @@ unsigned np_slab_lend(struct np_slab *slab, uint64_t *word, struct np_shelf *she
     discharge_lent(slab);
     before = *word;
     closed = (before - chain.count * COUNT_ONE) | NP_SLAB_CLOSED_BIT;
-    if (!atomic_compare_exchange_strong_explicit(&slab->word, &before, closed, memory_order_release,
-                                                 memory_order_relaxed)) {
+    if (!np_compare_and_swap(&slab->word, &before, closed)) {
         /* Somebody has pushed, perhaps the last slot of a page, and saw the slab open: it is to be settled. */
-        atomic_fetch_sub_explicit(&slab->word, chain.count * COUNT_ONE, memory_order_relaxed);
+        (void)np_fetch_add(&slab->word, 0 - chain.count * COUNT_ONE);
         *word = 0;
     }
     return (unsigned)(((uintptr_t)chain.last + slab->slot_bytes - 1 - slab->start) / NP_GRANULE_BYTES -
@@ -716,7 +757,7 @@ static void set_bits(struct np_slab *slab, size_t word_at, uint64_t bits)
 
     if (bits == 0)
         return;
-    before = atomic_fetch_or_explicit(&slab->bits[word_at], bits, memory_order_seq_cst);
+    before = np_fetch_or(&slab->bits[word_at], bits);
     if (NP_UNLIKELY((before & bits) != 0))
         die_of_two_lists(slab, word_at, before & bits);
 }
@@ -760,8 +801,7 @@ uint64_t np_slab_publish(struct np_slab *slab)
     if (publish_list(slab, slab->free_slots, count) != count)
         die_of_link(slab, NULL);
     slab->free_slots = np_slab_end(slab);
-    word = atomic_fetch_add_explicit(&slab->word, count * COUNT_ONE, memory_order_acquire) +
-           count * COUNT_ONE;
+    word = np_fetch_add(&slab->word, count * COUNT_ONE) + count * COUNT_ONE;
     learn(slab, np_slab_word_count(word), -(int)count);
     return word;
 }
@@ -773,8 +813,7 @@ bool np_slab_try_close(struct np_slab *slab, uint64_t word, unsigned notice, boo
                       (is_listed ? NP_SLAB_LISTED_BIT : 0);
 
     /* release: the next holder sees the private line as we leave it. */
-    return atomic_compare_exchange_strong_explicit(&slab->word, &word, closed,
-                                                   memory_order_release, memory_order_relaxed);
+    return np_compare_and_swap(&slab->word, &word, closed);
 }
 
 /* Of granules, those that make up whole system pages. */
@@ -808,23 +847,32 @@ static uint32_t free_single(const struct np_slab *slab, uint32_t warm)
     return free_pages;
 }
 
-/* By live slots, of which there are few where pages become free. */
+static uint32_t pages_between(unsigned first, unsigned end)
+{
+    return first < end ? (uint32_t)(((UINT64_C(1) << end) - 1) & ~((UINT64_C(1) << first) - 1)) : 0;
+}
+
+/* The first page that begins at this slot or behind. */
+static unsigned first_page_from(const struct np_slab *slab, unsigned slot)
+{
+    return (slot * slab->slot_bytes + (unsigned)NP_GRANULE_BYTES - 1) >> NP_GRANULE_SHIFT;
+}
+
+/* By runs of free slots: a page is free if one of them reaches over all of it, or if it lies behind the last slot. */
 static uint32_t free_loose(const struct np_slab *slab, uint32_t warm)
 {
-    uint32_t busy = 0;
+    const uint64_t bits[LOOSE_WORDS] = {load_loose(slab, 0), load_loose(slab, 1)};
+    unsigned count = slab->slot_count;
+    uint32_t free_pages = pages_between(first_page_from(slab, count), page_count(slab));
 
-    for (unsigned number = 0; number < LOOSE_WORDS && number * 64U < slab->slot_count; number++) {
-        uint64_t live = ~load_bits(slab, number) & word_mask(slab->slot_count, number);
+    for (unsigned from = next_set(bits[0], bits[1], 0); from < count;) {
+        unsigned to = (unsigned)np_min(next_set(~bits[0], ~bits[1], from), count);
+        unsigned end = to < count ? (to * slab->slot_bytes) >> NP_GRANULE_SHIFT : page_count(slab);
 
-        for (; live != 0; live &= live - 1) {
-            unsigned offset = (number * 64 + (unsigned)__builtin_ctzll(live)) * slab->slot_bytes;
-            unsigned first = offset / NP_GRANULE_BYTES;
-            unsigned last = (offset + slab->slot_bytes - 1) / NP_GRANULE_BYTES;
-
-            busy |= (UINT32_C(2) << last) - (UINT32_C(1) << first);
-        }
+        free_pages |= pages_between(first_page_from(slab, from), end);
+        from = next_set(bits[0], bits[1], to);
     }
-    return warm & ~busy;
+    return free_pages & warm;
 }
 
 static uint32_t free_several(const struct np_slab *slab, uint32_t warm)
@@ -857,8 +905,7 @@ void np_slab_count_settled(struct np_slab *slab, unsigned live_count)
     if (delta == 0)
         return;
     slab->settled_count = (uint16_t)live_count;
-    atomic_fetch_add_explicit(&np_slab_sums.settled_bytes, delta * slab->slot_bytes,
-                              memory_order_relaxed);
+    (void)np_fetch_add_size(&np_slab_sums.settled_bytes, delta * slab->slot_bytes);
 }
 
 uintptr_t np_slab_slot_at(const struct np_slab *slab, unsigned slot_index)

@@ -82,7 +82,7 @@ struct np_slab {
     };
     uint16_t used_when_passed; /* when the search for idle open slabs came by last */
     int16_t shared_count;      /* the word's count when the holder looked last */
-    int8_t notice_at;          /* 1: look when no slot is live; 0: never look */
+    int16_t notice_at;         /* look when fewer slots are live; 0: never */
     uint8_t open_index;        /* in the owner's list of open slabs */
     struct np_tree_node node;  /* in the depot's tree */
     struct np_slab *next_aside; /* in the depot's list of slabs that wait for a fork */
@@ -198,13 +198,11 @@ NP_INLINE unsigned np_slab_private_count(const struct np_slab *slab)
                       NP_OWNER_GET(slab->shared_count));
 }
 
-/* Holder: whether to look when no slot is live any more. */
-NP_INLINE void np_slab_set_notice(struct np_slab *slab, bool is_wanted)
+/* Holder: to look when fewer slots than this are live, as far as it has looked; 0: never. */
+NP_INLINE void np_slab_set_notice(struct np_slab *slab, int notice_at)
 {
-    int8_t notice_at = is_wanted ? 1 : 0;
-
     NP_OWNER_SET(slab->until_notice, np_slab_live_count(slab) - notice_at);
-    NP_OWNER_SET(slab->notice_at, notice_at);
+    NP_OWNER_SET(slab->notice_at, (int16_t)notice_at);
 }
 
 /* What a push did. */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "audit.h"
+#include "heap.h"
 #include "scenarios.h"
 #include "truth.h"
 #include "tune.h"
@@ -65,6 +66,8 @@ int main(int argc, char **argv)
     options.seed = argc > 3 ? strtoull(argv[3], NULL, 10) : options.seed;
     options.total_bytes = argc > 4 ? (size_t)atol(argv[4]) << 20 : options.total_bytes;
     prepare_process();
+    /* What goes for a program whose malloc is neap's. */
+    np_heap_may_be_alone = find(one_thread_scenarios, argv[1]) != NULL;
     alarm(options.seconds + HANG_SECONDS);
     printf("%s, %u s, seed %llu\n", scenario->name, options.seconds,
            (unsigned long long)options.seed);

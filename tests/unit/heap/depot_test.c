@@ -76,7 +76,7 @@ static void a_slab_that_others_emptied_goes_back(void **state)
 
 static void the_fullest_is_taken_first_then_the_lowest(void **state)
 {
-    static const unsigned live[] = {300, 900, 500, 900, 700};
+    static const unsigned live[] = {300, 880, 500, 880, 700};
     static const unsigned order[] = {1, 3, 4, 2, 0};
     struct np_slab *slabs[COUNT_OF(live)];
 
@@ -91,7 +91,7 @@ static void the_fullest_is_taken_first_then_the_lowest(void **state)
         assert_ptr_equal(np_depot_take(CLASS_64), slabs[order[i]]);
 }
 
-/* A full slab is not listed; from a sixteenth of its slots on a pusher looks, and lists it. */
+/* A full slab is not listed; from an eighth of its slots on a pusher looks, and lists it. */
 static void a_full_slab_is_listed_when_it_has_room(void **state)
 {
     struct np_slab *slab = slab_with_live(0, CLASS_64, 1024);
@@ -104,8 +104,8 @@ static void a_full_slab_is_listed_when_it_has_room(void **state)
     assert_null(np_depot_take(CLASS_64));
     shuffle_slots(slots[0], 1024);
     while (np_slab_push(slab, slots[0][pushed++], NP_PUSH_ONLY) == NP_PUSH_DONE)
-        assert_in_range(pushed, 1, 1024 / 16);
-    assert_int_equal(pushed, 1024 / 16);
+        assert_in_range(pushed, 1, 1024 / 8);
+    assert_int_equal(pushed, 1024 / 8);
     np_depot_settle(slab); /* as whoever claims it does */
     assert_true(np_slab_is_listed(slab));
     expect_sound();
@@ -115,15 +115,15 @@ static void a_full_slab_is_listed_when_it_has_room(void **state)
  * left: a dozen times at the most. */
 static void a_slab_is_looked_at_when_half_is_gone(void **state)
 {
-    struct np_slab *slab = slab_with_live(0, CLASS_64, 900);
-    unsigned live_count = 900;
-    unsigned settled_count = 900;
+    struct np_slab *slab = slab_with_live(0, CLASS_64, 880);
+    unsigned live_count = 880;
+    unsigned settled_count = 880;
     unsigned claims = 0;
 
     (void)state;
     np_depot_settle(slab);
-    shuffle_slots(slots[0], 900);
-    for (unsigned i = 0; i < 900; i++) {
+    shuffle_slots(slots[0], 880);
+    for (unsigned i = 0; i < 880; i++) {
         bool is_claimed = np_slab_push(slab, slots[0][i], NP_PUSH_ONLY) == NP_PUSH_CLAIMED;
 
         live_count--;
@@ -307,7 +307,7 @@ static void closed_slabs_are_charged_with_free_pages(void **state)
 /* A listed slab that a pusher has opened is passed over, and listed again by its holder. */
 static void an_opened_slab_is_passed_over(void **state)
 {
-    struct np_slab *first = slab_with_live(0, CLASS_64, 900);
+    struct np_slab *first = slab_with_live(0, CLASS_64, 880);
     struct np_slab *second = slab_with_live(1, CLASS_64, 100);
 
     (void)state;
@@ -327,7 +327,7 @@ static void an_opened_slab_is_passed_over(void **state)
 /* A visitor opens a listed slab and leaves it listed: the fullest that nobody holds. */
 static void a_visited_slab_stays_listed(void **state)
 {
-    struct np_slab *fullest = slab_with_live(0, CLASS_64, 900);
+    struct np_slab *fullest = slab_with_live(0, CLASS_64, 880);
     struct np_slab *other = slab_with_live(1, CLASS_64, 100);
     uint64_t word;
 
@@ -401,7 +401,7 @@ static void *settle_and_take(void *unused)
 static void a_fork_is_not_waited_for(void **state)
 {
     pthread_t other;
-    struct np_slab *listed = slab_with_live(3, CLASS_64, 900);
+    struct np_slab *listed = slab_with_live(3, CLASS_64, 880);
 
     (void)state;
     settled_during_fork[0] = slab_with_live(0, CLASS_64, 500);
@@ -494,7 +494,7 @@ static void a_listed_slab_that_fills_during_a_fork_stays_listed(void **state)
 static void the_child_keeps_the_lists(void **state)
 {
     pthread_t other;
-    struct np_slab *listed = slab_with_live(3, CLASS_64, 900);
+    struct np_slab *listed = slab_with_live(3, CLASS_64, 880);
 
     (void)state;
     for (unsigned i = 0; i < COUNT_OF(settled_during_fork); i++)

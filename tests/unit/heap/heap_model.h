@@ -4,6 +4,7 @@
 #ifndef NP_TESTS_HEAP_MODEL_H
 #define NP_TESTS_HEAP_MODEL_H
 
+#include "alone.h"
 #include "depot.h"
 #include "heap.h"
 #include "mxfast.h"
@@ -28,8 +29,10 @@ struct block {
 static struct block blocks[BLOCK_MAX];
 static size_t block_count;
 
+/* They stand for as many threads; libc does not know, so it is told. */
 static inline void init_heaps(void)
 {
+    __libc_single_threaded = 0;
     for (size_t i = 0; i < HEAPS; i++)
         np_heap_init(&heaps[i]);
 }

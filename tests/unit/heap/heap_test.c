@@ -907,6 +907,108 @@ static void aligned_slots_are_aligned(void **state)
     assert_null(np_heap_take_aligned(&heaps[0], NP_SMALL_MAX_BYTES + 1, 32, NP_MAY_GROW));
 }
 
+/* ---- the process has one thread ---- */
+
+static void be_alone(void)
+{
+    __libc_single_threaded = 1;
+    np_heap_may_be_alone = true;
+}
+
+/* Bytes of system pages in open slabs on which nothing is live. */
+static size_t retained_in_open_slabs(struct np_heap *heap)
+{
+    size_t bytes = 0;
+
+    np_heap_settle(heap);
+    for (unsigned i = 0; i < heap->open_count; i++)
+        bytes += (size_t)np_bit_count(np_slab_free_pages(heap->open[i])) << NP_GRANULE_SHIFT;
+    return bytes;
+}
+
+static size_t bytes_behind_open_slabs(const struct np_heap *heap)
+{
+    size_t bytes = 0;
+
+    for (unsigned i = 0; i < heap->open_count; i++)
+        bytes += np_slab_resident_bytes(heap->open[i]);
+    return bytes;
+}
+
+/* Full slabs can retain little before their owner looks, so many more than by their size stay open. */
+static void full_slabs_stay_open_while_nobody_else_can_free(void **state)
+{
+    (void)state;
+    init_heaps();
+    be_alone();
+    while (block_count < 5000)
+        add_block(&heaps[0], SIZE);
+    expect_sound();
+    assert_true(bytes_behind_open_slabs(&heaps[0]) > 3 * MIB);
+    /* The first thread comes. */
+    __libc_single_threaded = 0;
+    np_heap_look_for_company(&heaps[0]);
+    expect_sound();
+    assert_true(bytes_behind_open_slabs(&heaps[0]) <= open_bytes_max() + heaps[0].reserved_bytes);
+    while (block_count > 0)
+        remove_block(&heaps[0], random_below(block_count));
+    np_heap_close_all(&heaps[0]);
+    expect_sound();
+    assert_int_equal(lent_bytes(), 0);
+}
+
+/* Whatever its order, what is freed shows in the sum in time. */
+static void open_slabs_retain_no_more_than_was_counted(void **state)
+{
+    (void)state;
+    init_heaps();
+    be_alone();
+    for (unsigned round = 0; round < 300; round++) {
+        size_t most = random_below(12000);
+
+        while (block_count < most)
+            add_block(&heaps[0], random_below(8) == 0 ? random_below(NP_SMALL_MAX_BYTES)
+                                                      : random_below(600));
+        while (block_count > most)
+            remove_block(&heaps[0], round % 3 == 0 ? block_count - 1 : random_below(block_count));
+        expect_sound();
+        assert_true(retained_in_open_slabs(&heaps[0]) <= heaps[0].open_bytes);
+        expect_sound();
+    }
+    while (block_count > 0)
+        remove_block(&heaps[0], 0);
+    np_heap_close_all(&heaps[0]);
+    assert_int_equal(lent_bytes(), 0);
+}
+
+/* The worst that a program can do: whole pages, of all slabs, and each time not one slot more than its owner is told of. */
+static void the_worst_is_what_was_counted(void **state)
+{
+    size_t retained_bytes;
+
+    (void)state;
+    init_heaps();
+    be_alone();
+    while (block_count < 20000)
+        add_block(&heaps[0], 4000); /* a slot a page */
+    for (size_t i = block_count; i-- > 0;) {
+        struct np_slab *slab = slab_of(i);
+
+        if (atomic_load(&slab->owner) == &heaps[0] && slab->until_notice > 0)
+            remove_block(&heaps[0], i);
+    }
+    retained_bytes = retained_in_open_slabs(&heaps[0]);
+    assert_true(retained_bytes <= heaps[0].open_bytes);
+    assert_true(2 * retained_bytes >= heaps[0].open_bytes); /* it does come near */
+    expect_sound();
+}
+
+static void open_slabs_retain_no_more_than_was_counted_of_16k_pages(void **state)
+{
+    os_fake_set_page_bytes(16384);
+    open_slabs_retain_no_more_than_was_counted(state);
+}
+
 /* ---- no memory ---- */
 
 static void existing_only_asks_the_system_for_nothing(void **state)
@@ -980,6 +1082,10 @@ int main(void)
         cmocka_unit_test(opening_the_lender_takes_lent_slots_back),
         cmocka_unit_test(an_idle_slab_gives_way),
         cmocka_unit_test(aligned_slots_are_aligned),
+        cmocka_unit_test(full_slabs_stay_open_while_nobody_else_can_free),
+        cmocka_unit_test(open_slabs_retain_no_more_than_was_counted),
+        cmocka_unit_test(the_worst_is_what_was_counted),
+        cmocka_unit_test(open_slabs_retain_no_more_than_was_counted_of_16k_pages),
         cmocka_unit_test(existing_only_asks_the_system_for_nothing),
         cmocka_unit_test(without_memory_there_is_null),
     };

@@ -729,11 +729,11 @@ static void the_owner_is_told_when_nothing_is_live(void **state)
         give(slab, slots[i]);
     }
     assert_int_equal(slab->until_notice, -1);
-    np_slab_set_notice(slab, false);
+    np_slab_set_notice(slab, 0);
     assert_int_equal(np_slab_live_count(slab), 0);
     assert_true(slab->until_notice >= 0);
     (void)pop(slab);
-    np_slab_set_notice(slab, true);
+    np_slab_set_notice(slab, 1);
     assert_int_equal(np_slab_live_count(slab), 1);
     assert_int_equal(slab->until_notice, 0);
 }
