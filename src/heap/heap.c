@@ -270,12 +270,19 @@ static struct np_slab *find_idle(struct np_heap *heap, const struct np_slab *exc
     return slab;
 }
 
-static size_t most_open_bytes(const struct np_heap *heap)
+static size_t usual_open_bytes(const struct np_heap *heap)
 {
-    /* Also while a fork has the depots' locks and closed slabs wait for it: whoever held more open then, and sleeps
-     * afterwards, would go on holding it. */
     return np_min((size_t)np_tune_get(NP_KNOB_OPEN_BYTES), heap->open_max_bytes) +
            heap->reserved_bytes;
+}
+
+static size_t most_open_bytes(const struct np_heap *heap)
+{
+    /* While a fork has the depots' locks, a closed slab could not be used again, nor what is freed into it. Forks may take
+     * long, and with a limit memory grows as fast as it is asked for. */
+    if (atomic_load_explicit(&np_is_fork_under_way, memory_order_relaxed))
+        return SIZE_MAX;
+    return usual_open_bytes(heap);
 }
 
 /* Whether the heap may hold a unit more than before. It is asked for where slots are needed, of one class more than there
@@ -290,10 +297,11 @@ static bool reserve_more(struct np_heap *heap)
     return true;
 }
 
-/* What all have reserved too much goes back; whoever calls closes the slabs that it was for. */
+/* What all have reserved too much goes back; whoever calls closes the slabs that it was for. During a fork none is closed. */
 static void give_excess_reserve_back(struct np_heap *heap)
 {
-    while (NP_UNLIKELY(heap->reserved_bytes > 0) && np_return_is_reserve_too_large())
+    while (NP_UNLIKELY(heap->reserved_bytes > 0) && np_return_is_reserve_too_large() &&
+           most_open_bytes(heap) != SIZE_MAX)
         give_reserve_back(heap, NP_UNIT_BYTES);
 }
 
@@ -322,10 +330,12 @@ static void close_surplus(struct np_heap *heap, const struct np_slab *except)
         struct np_slab *idle = find_idle(heap, except);
 
         if (idle == NULL)
-            return;
+            break;
         if (heap->open_count == NP_OPEN_MAX || !tighten(heap, idle))
             close_slab(heap, idle);
     }
+    heap->is_beyond_limit = most_open_bytes(heap) == SIZE_MAX &&
+                            heap->open_bytes > usual_open_bytes(heap);
 }
 
 void np_heap_look_for_company(struct np_heap *heap)
@@ -478,8 +488,10 @@ bool np_heap_push(struct np_heap *heap, struct np_slab *slab, void *memory)
     enum np_push push;
 
     if (heap != NULL) {
-        /* The second free in a row into a closed slab: more will follow, and cost less if it is ours. */
-        if (heap->last_pushed == slab)
+        /* The second free in a row into a closed slab: more will follow, and cost less if it is ours. Not while a fork
+         * lifts the limit of what may be open: nothing would close it if this thread sleeps afterwards. */
+        if (heap->last_pushed == slab &&
+            !atomic_load_explicit(&np_is_fork_under_way, memory_order_relaxed))
             wish = NP_PUSH_AND_OPEN;
         heap->last_pushed = slab;
     }

@@ -25,7 +25,8 @@
  * [A7] All of a medium run is live.
  * [A8] A slab that is open is so in a heap that has it in its list.
  * [A9] A heap holds at most NEAP_OPEN_BYTES open and what it has reserved, which is 768 KiB in all
- *      heaps together; parked heaps together hold 256 KiB, the homeless one 256 KiB.
+ *      heaps together; parked heaps together hold 256 KiB, the homeless one 256 KiB. One that says
+ *      that it is beyond its limit has grown during a fork, and not since.
  * [A10] What the engine counts as retained, and what heaps hold open, is together no less than
  *      what is retained in truth. */
 #ifndef NEAP_TESTS_AUDIT_AUDIT_H
