@@ -31,7 +31,8 @@
  *      back, and lent_granules_max the most that it has been.
  * [R11] A run that was given back may be *kept* as it is, for the next who wants one of its length: on the list of its
  *      length, filed nowhere and joined to nothing, with memory behind it. It counts in R7 and R8 as free runs do. Whoever
- *      looks at all free runs, or finds none that is warm and fits, files all kept ones first.
+ *      looks at all free runs, or finds none that is warm and fits, files all kept ones first. None are kept any more once the
+ *      system has refused to take memory of a run (is_refused).
  *
  * Leaves out: what a borrower does with a run (heap/, core/), and mappings of single objects (large/).
  */
@@ -107,6 +108,7 @@ struct np_arena {
     _Atomic size_t system_bytes_max;
     _Atomic bool is_growing;
     _Atomic(struct np_run *) deferred; /* given back while a fork held the lock */
+    bool has_refused; /* the system has refused to take memory of a run once: nothing is kept any more */
     size_t kept_granules;
     struct np_run *kept[NP_KEPT_MAX_GRANULES + 1]; /* R11; by length */
 };

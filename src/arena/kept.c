@@ -24,7 +24,7 @@ bool np_kept_try(struct np_arena *arena, struct np_run *run)
     struct np_run **list = list_of(arena, run->granule_count);
 
     /* What has little memory is worth more as a part of something larger. */
-    if (list == &arena->kept[0] || run->resident_count < run->granule_count ||
+    if (list == &arena->kept[0] || run->resident_count < run->granule_count || arena->has_refused ||
         arena->kept_granules + run->granule_count > KEPT_MAX_GRANULES)
         return false;
     run->node.left = *list != NULL ? &(*list)->node : NULL;

@@ -353,9 +353,17 @@ static struct np_run *join(struct np_run *first, struct np_run *second)
 
 struct np_run *np_run_file(struct np_arena *arena, struct np_run *run)
 {
-    struct np_run *before = free_run_before(arena, run->start);
-    struct np_run *after = np_run_free_after(arena, np_run_end(run));
+    struct np_run *before;
+    struct np_run *after;
 
+    /* A kept run that is joined to it makes all of it count as retained (R7). That is for who gives a run back, and looks
+     * then whether it is too much; not for who files kept runs and does not look. */
+    if (NP_UNLIKELY(run->is_refused && !arena->has_refused)) {
+        arena->has_refused = true;
+        np_kept_file_all(arena);
+    }
+    before = free_run_before(arena, run->start);
+    after = np_run_free_after(arena, np_run_end(run));
     if (before != NULL) {
         np_run_unfile(arena, before);
         run = join(before, run);
