@@ -766,15 +766,21 @@ static void set_bits(struct np_slab *slab, size_t word_at, uint64_t bits)
  * other mostly. */
 static unsigned publish_list(struct np_slab *slab, struct np_slot *first, unsigned most)
 {
-    struct np_slot *slot = checked(slab, first, NULL);
+    const uintptr_t bytes = (uintptr_t)slab->unit_count * NP_UNIT_BYTES;
+    struct np_slot *slot = first;
+    struct np_slot *before = NULL;
     size_t word_at = 0;
     uint64_t bits = 0;
     unsigned count = 0;
 
-    for (; slot != NULL && count < most; count++) {
-        struct place place = place_of(slab, (uintptr_t)slot);
+    for (; slot != np_slab_end(slab) && count < most; count++) {
+        struct place place;
 
-        slot = checked(slab, np_slot_next(slab, slot), slot);
+        if (NP_UNLIKELY((uintptr_t)slot - slab->start >= bytes) ||
+            NP_UNLIKELY(!find_place(slab, (uintptr_t)slot, &place)))
+            die_of_link(slab, before);
+        before = slot;
+        slot = np_slot_next(slab, slot);
         if (place.word_at != word_at) {
             set_bits(slab, word_at, bits);
             word_at = place.word_at;
@@ -784,6 +790,8 @@ static unsigned publish_list(struct np_slab *slab, struct np_slot *first, unsign
             die_of_two_lists(slab, word_at, place.bit);
         bits |= place.bit;
     }
+    if (NP_UNLIKELY(slot != np_slab_end(slab))) /* there are no more than so many */
+        die_of_link(slab, before);
     set_bits(slab, word_at, bits);
     return count;
 }
