@@ -54,6 +54,8 @@ target_compile_definitions(np_layer_flags INTERFACE
 target_compile_options(np_layer_flags INTERFACE
     -fPIC
     -fvisibility=hidden
+    # So that the link leaves out what only tests call: the audits.
+    -ffunction-sections
     # One load finds a thread's heap; the default model calls __tls_get_addr, which may call malloc.
     -ftls-model=initial-exec
     # The compiler would turn the malloc and memset inside our calloc into a call of calloc.

@@ -1,13 +1,14 @@
-# neap_layer(NAME [DEPENDS layer...])
+# neap_layer(NAME [COLD] [DEPENDS layer...])
 #
 # Makes of src/NAME/*.c the object library np_NAME (of *.cc, np_NAME_cxx), and np_NAME_headers,
 # through which others include its headers. The layer is compiled with the include folders of itself
 # and of the layers it declares, not of those that they declare in turn: an include of any other
-# layer is "no such file". A layer without source files has headers only. The global property
-# NEAP_LAYERS has the names of all layers, bottom up, NEAP_LAYER_<name>_DEPENDS what each declares.
+# layer is "no such file". A layer without source files has headers only. What is COLD is compiled
+# to be small: it is called seldom, or waits for the kernel. The global property NEAP_LAYERS has the
+# names of all layers, bottom up, NEAP_LAYER_<name>_DEPENDS what each declares.
 
 function(neap_layer name)
-    cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "DEPENDS")
+    cmake_parse_arguments(PARSE_ARGV 1 arg "COLD" "" "DEPENDS")
     set(folder "${PROJECT_SOURCE_DIR}/src/${name}")
     get_property(layers_below GLOBAL PROPERTY NEAP_LAYERS)
     foreach(dependency IN LISTS arg_DEPENDS)
@@ -37,6 +38,9 @@ function(neap_layer name)
     endif()
     neap_layer_objects(np_${name} "${arg_DEPENDS}" ${name} "${sources}")
     neap_layer_objects(np_${name}_cxx "${arg_DEPENDS}" ${name} "${cxx_sources}")
+    if(arg_COLD AND TARGET np_${name})
+        target_compile_options(np_${name} PRIVATE $<$<CONFIG:Release>:-Os>)
+    endif()
 endfunction()
 
 function(neap_layer_objects target dependencies name sources)

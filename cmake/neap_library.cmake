@@ -59,6 +59,7 @@ function(neap_shared_library)
         # Two mappings less at each start of each program: a sixth of what loading neap costs `true`
         # becomes a sixteenth. What it gives up is that constants cannot be executed.
         LINKER:-z,noseparate-code
+        LINKER:--gc-sections
         # What few programs touch goes last, so that the rest lies on few pages: base/attr.h.
         LINKER:--sort-section=name)
     if(NOT NEAP_SANITIZE)
