@@ -42,27 +42,27 @@ static void purge_absent(struct absent *absent)
     absent->range_count = 0;
 }
 
-static void add_absent(struct absent *absent, char *start, char *end)
+static void add_absent(struct absent *absent, uintptr_t start, uintptr_t end)
 {
     struct np_range *last = &absent->ranges[np_max(absent->range_count, 1) - 1];
 
-    if (absent->range_count > 0 && (char *)last->address + last->bytes == start) {
-        last->bytes += (size_t)(end - start);
+    if (absent->range_count > 0 && (uintptr_t)last->address + last->bytes == start) {
+        last->bytes += end - start;
         return;
     }
     if (absent->range_count == RANGES_MAX)
         purge_absent(absent);
-    absent->ranges[absent->range_count++] = (struct np_range){start, (size_t)(end - start)};
+    absent->ranges[absent->range_count++] = (struct np_range){(void *)start, end - start};
 }
 
 /* Adds what is absent of PIECE_PAGES system pages or fewer. */
-static void look_at(struct absent *absent, char *start, char *end)
+static void look_at(struct absent *absent, uintptr_t start, uintptr_t end)
 {
     unsigned char pages[PIECE_PAGES]; /* a byte each */
     size_t page_bytes = np_os_page_bytes();
-    size_t count = (size_t)(end - start) / page_bytes;
+    size_t count = (end - start) / page_bytes;
 
-    if (!np_os_residency(start, (size_t)(end - start), pages))
+    if (!np_os_residency((void *)start, end - start, pages))
         return;
     for (size_t from = 0, to; from < count; from = to) {
         for (to = from + 1; to < count && ((pages[to] ^ pages[from]) & 1) == 0;)
@@ -76,14 +76,14 @@ void np_run_give_sparse(struct np_run *run)
 {
     struct absent absent;
     size_t page_bytes = np_os_page_bytes();
-    char *at = (char *)np_align_up(run->start, page_bytes);
-    char *end = (char *)np_align_down(np_run_end(run), page_bytes);
+    uintptr_t at = np_align_up(run->start, page_bytes);
+    uintptr_t end = np_align_down(np_run_end(run), page_bytes);
 
     absent.run = run;
     absent.range_count = 0;
     np_run_set_resident(run, 0, run->granule_count);
-    for (char *next; at < end; at = next) {
-        next = at + np_min((size_t)(end - at), PIECE_PAGES * page_bytes);
+    for (uintptr_t next; at < end; at = next) {
+        next = at + np_min(end - at, PIECE_PAGES * page_bytes);
         look_at(&absent, at, next);
     }
     purge_absent(&absent);
