@@ -205,7 +205,7 @@ bool np_arena_walk(struct np_arena *arena, void (*visit)(const struct np_run *ru
 /* Live blocks in mappings of their own have become so much more, or less: a peak of the program has them in it. */
 void np_arena_note_mapped(size_t more_bytes, size_t less_bytes);
 
-/* A mapping was given back, of a size that would be a run if the program took much of that back (thrash.h). */
+/* A mapping was given back, of a size that is a run next time: what is taken now may be taken back (thrash.h). */
 void np_arena_note_unmapped(size_t bytes);
 
 /* So many granules without memory are about to be used. If memory had been returned before, that much of it is taken

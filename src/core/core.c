@@ -93,17 +93,13 @@ static void *take_run(size_t size_bytes, size_t alignment_bytes, enum np_growth 
     return (void *)run->start;
 }
 
-/* A mapping. What of its size has been returned, in mappings or else, is taken back; and where that happens so often that
- * there is an allowance, the next ones of such a size are runs. */
+/* A mapping. Where blocks come and go so often that there is an allowance, the next ones of such a size are runs. That this
+ * one takes back what was returned is not counted: one that is larger than all before is a mapping, and had all those been
+ * retained, there still would be no place for it. */
 static void *take_large(size_t size_bytes, size_t alignment_bytes)
 {
-    void *memory = np_large_take(size_bytes, alignment_bytes);
-
-    if (memory != NULL && size_bytes <= NP_MMAP_THRESHOLD_DYNAMIC_MAX_BYTES) {
-        np_return_note_taken(granules_for(size_bytes));
-        np_tune_raise_mmap_threshold((int64_t)np_arena_allowance_bytes());
-    }
-    return memory;
+    np_tune_raise_mmap_threshold((int64_t)np_arena_allowance_bytes());
+    return np_large_take(size_bytes, alignment_bytes);
 }
 
 static bool is_slot_sized(size_t size_bytes, size_t alignment_bytes)

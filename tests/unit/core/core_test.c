@@ -9,6 +9,7 @@
 #include "large.h"
 #include "none.h"
 #include "os_fake.h"
+#include "returned.h"
 #include "thread.h"
 #include "tune.h"
 
@@ -249,38 +250,42 @@ static void a_mapping_is_remapped_not_copied(void **state)
     expect_sound();
 }
 
-/* Each a little larger than all before, which the rule of the largest one freed never sees coming. How many are mappings. */
-static unsigned blocks_that_come_and_go(void)
-{
-    void *other = np_core_take(8 << 20);
-    unsigned mapping_count = 0;
-
-    for (size_t mib = 4; mib < 30; mib++) {
-        void *block = np_core_take(mib << 20);
-
-        mapping_count += np_large_bytes(block) != 0;
-        np_core_give(block);
-    }
-    np_core_give(other);
-    return mapping_count;
-}
-
-static void mappings_that_come_and_go_become_runs(void **state)
+/* Each larger than all before: had those been retained, none would have served. So nothing is taken back, there is no
+ * allowance, and the last one is not retained either. */
+static void a_ramp_of_mappings_leaves_nothing(void **state)
 {
     (void)state;
-    /* A program pays for 10 ms of faults, 32 MiB, before it has an allowance. */
-    assert_in_range(blocks_that_come_and_go(), 7, 13);
-    assert_true(np_arena_allowance_bytes() >= 16 << 20);
+    for (size_t mib = 1; mib <= 40; mib++) {
+        void *block = np_core_take(mib << 20);
+
+        assert_int_not_equal(np_large_bytes(block), 0);
+        np_core_give(block);
+    }
+    assert_int_equal(np_arena_allowance_bytes(), 0);
+    assert_true(np_arena_retained_bytes() <= 1 << 20);
+}
+
+/* A mapping that goes and a run of no more than its size, which had a place if it had stayed. */
+static uint64_t refaulted_after_a_mapping(void)
+{
+    np_core_give(np_core_take(20 << 20));
+    np_core_give(np_core_take(10 << 20));
+    return np_returned_totals().refaulted_bytes;
+}
+
+static void a_run_takes_back_what_a_mapping_gave(void **state)
+{
+    (void)state;
+    assert_in_range(refaulted_after_a_mapping(), 10 << 20, 11 << 20);
     expect_sound();
 }
 
-/* Then there is nothing that an allowance would be good for. */
-static void where_the_threshold_is_set_they_do_not(void **state)
+/* Then it will be a mapping again, and an allowance would be good for nothing. */
+static void not_where_the_threshold_is_set(void **state)
 {
     (void)state;
-    assert_true(np_tune_set(NP_KNOB_MMAP_THRESHOLD, 1 << 20));
-    assert_int_equal(blocks_that_come_and_go(), 26);
-    assert_int_equal(np_arena_allowance_bytes(), 0);
+    assert_true(np_tune_set(NP_KNOB_MMAP_THRESHOLD, 15 << 20));
+    assert_int_equal(refaulted_after_a_mapping(), 0);
 }
 
 static void resizing_goes_between_all_layers(void **state)
@@ -549,8 +554,9 @@ int main(void)
         cmocka_unit_test(a_slot_stays_while_half_of_it_is_used),
         cmocka_unit_test(a_run_grows_and_shrinks_where_it_is),
         cmocka_unit_test(a_mapping_is_remapped_not_copied),
-        cmocka_unit_test(mappings_that_come_and_go_become_runs),
-        cmocka_unit_test(where_the_threshold_is_set_they_do_not),
+        cmocka_unit_test(a_ramp_of_mappings_leaves_nothing),
+        cmocka_unit_test(a_run_takes_back_what_a_mapping_gave),
+        cmocka_unit_test(not_where_the_threshold_is_set),
         cmocka_unit_test(resizing_goes_between_all_layers),
         cmocka_unit_test(resizing_without_memory_leaves_the_block),
         cmocka_unit_test(what_is_free_in_another_shape_is_used),
