@@ -4,8 +4,8 @@
  * Kept are at most 512 KiB an arena, of runs of up to 256 KiB all of which is resident. They are retained as free runs
  * are, and are returned as soon as the threshold says so: whoever returns memory files them first.
  *
- * Leaves out: when a kept run will do, and when all have to be filed (run.c, arena.c, purge.c). Defined in run.c: the two need
- * each other.
+ * Leaves out: when a kept run will do, and when all have to be filed (run.c, arena.c, purge.c). Defined in run.c: the
+ * two need each other.
  */
 #ifndef NP_ARENA_KEPT_H
 #define NP_ARENA_KEPT_H
