@@ -555,7 +555,7 @@ struct Base {
 };
 
 struct Derived : Base {
-    long more[10];
+    long more[40]; // beyond the classes that share slabs in small programs
 };
 
 bool array_of_counted_then_delete(std::size_t size_bytes, long)
