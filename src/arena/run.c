@@ -530,6 +530,13 @@ struct np_run *np_run_carve(struct np_arena *arena, size_t granule_count, size_t
     if (start > run->start && (own = np_run_record_take(start)) == NULL)
         return NULL;
     if (end < np_run_end(run) && (rest = np_run_record_take(end)) == NULL) {
+        /* Records that lie in windows are there always: so rather more is lent, up to where one may begin. */
+        end = np_min(np_align_up(end, NP_UNIT_BYTES), np_run_end(run));
+        granule_count = (end - start) >> NP_GRANULE_SHIFT;
+        if (end < np_run_end(run))
+            rest = np_run_record_take(end);
+    }
+    if (end < np_run_end(run) && rest == NULL) {
         if (own != NULL)
             np_run_record_give(own, start);
         return NULL;

@@ -432,6 +432,9 @@ void np_heap_notice(struct np_heap *heap, struct np_slab *slab)
 {
     if (!is_empty(slab)) {
         if (slab->until_notice < 0) { /* a heap that is alone: it may retain more now */
+            /* More was freed than was asked for: what is retained elsewhere needs the threshold more. */
+            if (heap->reserved_bytes > 0)
+                give_reserve_back(heap, NP_UNIT_BYTES);
             set_notice(heap, slab, np_slab_live_count(slab) / 2 + 1);
             close_surplus(heap, slab);
         }
