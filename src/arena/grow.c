@@ -286,6 +286,16 @@ static bool grow_main(size_t granule_count, size_t alignment_bytes)
            grow_mapped_alone(&main_arena, granule_count, alignment_bytes);
 }
 
+/* An arena that has so much will want records for its runs, perhaps when there is no memory left for them because the arena
+ * has it. They take up addresses only until they are used. */
+#define PREPARE_FROM_BYTES ((size_t)4 << 20)
+
+static void prepare_records(const struct np_arena *arena)
+{
+    if (atomic_load_explicit(&arena->system_bytes, memory_order_relaxed) >= PREPARE_FROM_BYTES)
+        np_pool_prepare(&np_run_pool);
+}
+
 bool np_arena_grow(struct np_arena *arena, size_t granule_count, size_t alignment_bytes)
 {
     bool is_done;
@@ -296,6 +306,7 @@ bool np_arena_grow(struct np_arena *arena, size_t granule_count, size_t alignmen
             return false;
         return grow_mapped_alone(arena, granule_count, alignment_bytes);
     }
+    prepare_records(arena);
     is_done = arena == &main_arena ? grow_main(granule_count, alignment_bytes)
                                    : grow_mapped_alone(arena, granule_count, alignment_bytes);
     np_lock_release(&np_break_lock);

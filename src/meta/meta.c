@@ -100,6 +100,15 @@ void *np_pool_take(struct np_pool *pool)
     return record;
 }
 
+void np_pool_prepare(struct np_pool *pool)
+{
+    struct np_pool_part *part = lock_part(pool);
+
+    if (part->fresh == NULL)
+        (void)take_chunk(part, pool->record_bytes);
+    np_lock_release(&part->lock);
+}
+
 void np_pool_give(struct np_pool *pool, void *record)
 {
     struct np_pool_part *part = lock_part(pool);

@@ -34,6 +34,9 @@ struct np_pool {
  * first word; NULL: no memory. */
 void *np_pool_take(struct np_pool *pool);
 
+/* Sees to it that the pool has a chunk of its own, so that later there are records though there is no memory. */
+void np_pool_prepare(struct np_pool *pool);
+
 /* The record's first word is overwritten at once. */
 void np_pool_give(struct np_pool *pool, void *record);
 

@@ -446,6 +446,21 @@ static void run_out_of_records(int64_t pad_bytes)
     expect_all_in_order();
 }
 
+/* An arena of some MiB has seen to it that there are records, so what is free in it can be cut up when nothing more is to be
+ * had. */
+static void there_are_records_when_memory_has_run_out(void **state)
+{
+    (void)state;
+    (void)model_take(5 * MIB / NP_GRANULE_BYTES, NP_GRANULE_BYTES, 0, NP_MAY_GROW);
+    (void)model_take(2 * MIB / NP_GRANULE_BYTES, NP_GRANULE_BYTES, 0, NP_MAY_GROW);
+    model_give(0);
+    os_fake_refuse(OS_FAKE_MAP);
+    os_fake_refuse(OS_FAKE_RESERVE);
+    for (unsigned count = 0; count < 200; count++)
+        assert_non_null(model_take(3, NP_GRANULE_BYTES, 0, NP_EXISTING_ONLY));
+    expect_all_in_order();
+}
+
 static void without_records_more_is_lent_and_nothing_grown(void **state)
 {
     (void)state;
@@ -481,6 +496,7 @@ int main(void)
         cmocka_unit_test(arena_max_is_a_limit),
         cmocka_unit_test(without_a_limit_there_are_eight_a_processor),
         cmocka_unit_test(growth_without_bookkeeping_is_undone),
+        cmocka_unit_test(there_are_records_when_memory_has_run_out),
         cmocka_unit_test(without_records_more_is_lent_and_nothing_grown),
         cmocka_unit_test(without_records_the_pad_does_not_grow),
     };
