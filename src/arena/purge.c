@@ -142,8 +142,9 @@ static void purge_records_around(struct np_run *run, size_t from, size_t to)
     size_t share = np_window_share_bytes();
     uintptr_t first = np_align_up(run->start + NP_GRANULE_BYTES, share);
     uintptr_t last = np_align_down(np_run_end(run) - NP_GRANULE_BYTES, share);
-    uintptr_t at = np_align_down(run->start + (from << NP_GRANULE_SHIFT), share);
-    uintptr_t stop = np_align_up(run->start + (to << NP_GRANULE_SHIFT), share);
+    /* The share beside it, too, where it begins or ends with one: that was an edge until the runs were joined. */
+    uintptr_t at = np_align_down(run->start + (from << NP_GRANULE_SHIFT) - NP_GRANULE_BYTES, share);
+    uintptr_t stop = np_align_up(run->start + (to << NP_GRANULE_SHIFT) + NP_GRANULE_BYTES, share);
 
     for (at = np_max(at, first), stop = np_min(stop, last); at < stop; at += share) {
         size_t granule = (at - run->start) >> NP_GRANULE_SHIFT;
