@@ -505,9 +505,22 @@ bool aligned_sized_free(std::size_t size_bytes, long delta)
     return true;
 }
 
+// One that lies at a multiple of the alignment by chance, as each block does that begins a page, can be
+// freed as if it had been asked for that way.
+char *block_between_multiples(std::size_t size_bytes, long alignment,
+                              char *(*take)(std::size_t size_bytes))
+{
+    char *block;
+
+    do
+        block = take(size_bytes);
+    while (reinterpret_cast<std::uintptr_t>(block) % static_cast<std::uintptr_t>(alignment) == 0);
+    return block;
+}
+
 bool free_with_wrong_alignment(std::size_t size_bytes, long alignment)
 {
-    void *block = block_among_others(size_bytes);
+    char *block = block_between_multiples(size_bytes, alignment, block_of);
 
     if (free_aligned_sized == nullptr)
         return true;
@@ -531,10 +544,14 @@ bool sized_array_delete(std::size_t size_bytes, long delta)
     return true;
 }
 
+char *new_block_of(std::size_t size_bytes)
+{
+    return static_cast<char *>(hidden(::operator new(size_bytes)));
+}
+
 bool aligned_delete(std::size_t size_bytes, long alignment)
 {
-    kept_blocks[0] = static_cast<char *>(::operator new(size_bytes));
-    ::operator delete(hidden(::operator new(size_bytes)),
+    ::operator delete(block_between_multiples(size_bytes, alignment, new_block_of),
                       static_cast<std::align_val_t>(alignment));
     return true;
 }
