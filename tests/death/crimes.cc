@@ -505,8 +505,8 @@ bool aligned_sized_free(std::size_t size_bytes, long delta)
     return true;
 }
 
-// One that lies at a multiple of the alignment by chance, as each block does that begins a page, can be
-// freed as if it had been asked for that way.
+// One that lies at a multiple of the alignment by chance, as the first of a page does, can be freed
+// as if it had been asked for that way.
 char *block_between_multiples(std::size_t size_bytes, long alignment,
                               char *(*take)(std::size_t size_bytes))
 {
