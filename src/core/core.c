@@ -393,7 +393,9 @@ void np_core_explain_fault(uintptr_t address)
                   requested_bytes);
     if (place == NP_GUARDED_FREED)
         np_die_of("access to a freed block", address, "mapping", requested_bytes);
-    if (np_window_find(address) != NULL)
+    /* Just outside a window, too: the heap may end where one does. */
+    if (np_window_find(address - NP_GRANULE_BYTES) != NULL ||
+        np_window_find(address + NP_GRANULE_BYTES) != NULL)
         np_die_at("overflow or underflow: access to memory that no block has", address);
 }
 
