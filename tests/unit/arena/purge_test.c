@@ -495,6 +495,66 @@ static void bookkeeping_goes_with_the_range(void **state)
     assert_true(after <= (size_t)32 << 10);
 }
 
+static size_t resident_record_bytes(uintptr_t share)
+{
+    return os_fake_resident_bytes(np_window_record(share), np_window_share_bytes() >> NP_UNIT_SHIFT
+                                                               << NP_SLAB_RECORD_SHIFT);
+}
+
+/* A run behind the one that was taken last; where that begins. */
+static uintptr_t take_behind(size_t granule_count)
+{
+    const struct lent *before = &lent[lent_count - 1];
+    uintptr_t end = before->start + granules_bytes(before->granule_count);
+    const struct lent *block =
+        model_take(granule_count, NP_GRANULE_BYTES, granule_count, NP_MAY_GROW);
+
+    assert_int_equal(block->start, end);
+    return block->start;
+}
+
+static void give_at(uintptr_t start)
+{
+    size_t index = 0;
+
+    while (lent[index].start != start)
+        index++;
+    model_give(index);
+}
+
+/* Two shares that came back alone are edges of their run until a neighbour is joined that touches them and no more. It is
+ * kept at first, so that the returning joins it. */
+static void bookkeeping_at_an_edge_goes_when_a_neighbour_comes(void **state)
+{
+    enum { NEIGHBOUR = NP_UNIT_GRANULES };
+    size_t share = np_window_share_bytes();
+    uintptr_t below;
+    uintptr_t start;
+    uintptr_t above;
+
+    (void)state;
+    retained_max_bytes = 0;
+    (void)model_take(NP_UNIT_GRANULES, NP_UNIT_BYTES, 1, NP_MAY_GROW);
+    do
+        below = take_behind(NEIGHBOUR);
+    while ((below + granules_bytes(NEIGHBOUR)) % share != 0);
+    start = take_behind(2 * share >> NP_GRANULE_SHIFT);
+    above = take_behind(NEIGHBOUR);
+    (void)take_behind(1);
+    for (uintptr_t at = start; at < above; at += share)
+        memset(np_window_record(at), 0, 64); /* as a slab would touch it */
+
+    give_at(start);
+    assert_true(resident_record_bytes(start) > 0);
+    assert_true(resident_record_bytes(start + share) > 0);
+    give_at(above);
+    assert_true(resident_record_bytes(start) > 0);
+    assert_int_equal(resident_record_bytes(start + share), 0);
+    give_at(below);
+    assert_int_equal(resident_record_bytes(start), 0);
+    expect_all_in_order();
+}
+
 static void what_was_returned_is_counted(void **state)
 {
     size_t retained_bytes;
@@ -538,6 +598,7 @@ int main(void)
         cmocka_unit_test(locked_memory_is_left_alone),
         cmocka_unit_test(a_locked_page_costs_no_more_than_its_batch),
         cmocka_unit_test(bookkeeping_goes_with_the_range),
+        cmocka_unit_test(bookkeeping_at_an_edge_goes_when_a_neighbour_comes),
         cmocka_unit_test(what_was_returned_is_counted),
     };
 
