@@ -316,34 +316,40 @@ static void impossible_sizes_are_refused(void **state)
 
 static _Atomic int step;
 
-static void *hold_main_arena(void *unused)
+static void wait_for_step(int wanted)
+{
+    while (atomic_load(&step) < wanted)
+        sched_yield();
+}
+
+/* Until the taker has what it wants; one that has to wait for the lock is only given some time. */
+static void *hold_main_arena(void *has_to_wait)
 {
     struct np_arena *arena = np_arena_list();
 
-    (void)unused;
     while (arena->index != 0)
         arena = arena->next;
     assert_true(np_lock_acquire(&arena->lock));
     atomic_store(&step, 1);
-    while (atomic_load(&step) != 2)
-        sched_yield();
-    usleep(10000); /* by now the other one waits, if it does */
+    if (has_to_wait != NULL)
+        usleep(10000);
+    else
+        wait_for_step(2);
     np_lock_release(&arena->lock);
     return NULL;
 }
 
 /* Takes a run while another thread has the main arena's lock; the arena it came from. */
-static unsigned take_beside_holder(void)
+static unsigned take_beside_holder(void *has_to_wait)
 {
     pthread_t holder;
 
     atomic_store(&step, 0);
-    pthread_create(&holder, NULL, hold_main_arena, NULL);
-    while (atomic_load(&step) != 1)
-        sched_yield();
-    atomic_store(&step, 2);
+    pthread_create(&holder, NULL, hold_main_arena, has_to_wait);
+    wait_for_step(1);
     home = NULL;
     assert_non_null(model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW));
+    atomic_store(&step, 2);
     pthread_join(holder, NULL);
     return home->index;
 }
@@ -351,8 +357,8 @@ static unsigned take_beside_holder(void)
 static void a_contended_arena_makes_another(void **state)
 {
     (void)state;
-    assert_int_equal(take_beside_holder(), 1);
-    assert_int_equal(take_beside_holder(), 1); /* which then serves the next one, too */
+    assert_int_equal(take_beside_holder(NULL), 1);
+    assert_int_equal(take_beside_holder(NULL), 1); /* which then serves the next one, too */
     assert_int_equal(np_arena_list()->index, 1);
     expect_all_in_order();
 }
@@ -361,7 +367,7 @@ static void arena_max_is_a_limit(void **state)
 {
     (void)state;
     assert_true(np_tune_set(NP_KNOB_ARENA_MAX, 1));
-    assert_int_equal(take_beside_holder(), 0); /* it waited */
+    assert_int_equal(take_beside_holder(&step), 0); /* it waited */
     assert_int_equal(np_arena_list()->index, 0);
 }
 
@@ -378,7 +384,7 @@ static unsigned arenas_up_to_limit(unsigned limit)
     }
     for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next)
         atomic_store(&arena->lock.word, 0);
-    (void)take_beside_holder();
+    (void)take_beside_holder(&step);
     return np_arena_list()->index + 1;
 }
 
