@@ -6,6 +6,9 @@
 
 enum { TEETH = 20, PERIOD_MS = 50 };
 
+/* The shortest in which nothing is freed before the helper takes a program for idle. */
+#define LEAST_EPOCH_SECONDS 1.0
+
 static long faults(void)
 {
     struct rusage usage;
@@ -14,37 +17,71 @@ static long faults(void)
     return usage.ru_minflt;
 }
 
-static void thrash_and_idle(size_t resident_at_start)
+/* At work all the time, with a tooth every 50 ms; the longest time that one took. */
+static double work(void)
 {
-    long faults_before;
+    double longest = 0;
+    double before = seconds();
 
-    REQUIRE(thrash());
-    REQUIRE(task_count() == 2);
-    grow();
-    drop();
-    /* All of a tooth stays by now. */
-    faults_before = faults();
     for (unsigned i = 0; i < TEETH; i++) {
         double next = seconds() + PERIOD_MS / 1e3;
 
         grow();
         drop();
-        if (seconds() < next)
-            sleep_seconds(next - seconds());
+        if (longest < seconds() - before)
+            longest = seconds() - before;
+        before = seconds();
+        if (before < next)
+            sleep_seconds(next - before);
     }
+    return longest;
+}
+
+/* Whether it was at work, as far as anybody can see: a busy machine may keep it from that. */
+static bool thrash_and_work(size_t resident_at_start)
+{
+    long faults_before;
+    size_t resident;
+    double longest;
+    double last;
+    bool is_helped;
+
+    REQUIRE(thrash());
+    REQUIRE(task_count() <= 2);
+    grow();
+    drop();
+    /* All of a tooth stays by now. */
+    faults_before = faults();
+    longest = work();
+    last = seconds();
+    resident = resident_bytes();
+    is_helped = has_helper();
+    if (longest > LEAST_EPOCH_SECONDS / 2 || seconds() - last > LEAST_EPOCH_SECONDS / 2)
+        return false;
     REQUIRE(faults() - faults_before < (long)(TEETH * TOOTH_MIB * MIB / 4096 / 8));
-    REQUIRE(resident_bytes() > resident_at_start + TOOTH_MIB * MIB / 2);
-    REQUIRE(has_helper());
-    sleep_seconds(2);
-    REQUIRE(resident_bytes() <= resident_at_start + 4 * MIB);
-    REQUIRE(task_count() == 1);
+    REQUIRE(resident > resident_at_start + TOOTH_MIB * MIB / 2);
+    REQUIRE(is_helped);
+    return true;
+}
+
+static void thrash_and_idle(size_t resident_at_start)
+{
+    bool has_worked = false;
+
+    for (unsigned attempt = 0; attempt < 10 && !has_worked; attempt++) {
+        has_worked = thrash_and_work(resident_at_start);
+        REQUIRE(helper_ends_within(LONG_SECONDS));
+        REQUIRE(resident_bytes() <= resident_at_start + 4 * MIB);
+        REQUIRE(task_count() == 1);
+    }
+    REQUIRE(has_worked);
 }
 
 int main(void)
 {
     size_t resident_at_start;
 
-    alarm(80);
+    alarm(240);
     memset(tooth, 1, sizeof tooth);
     free(malloc(100));
     resident_at_start = resident_bytes();

@@ -34,7 +34,7 @@ int main(void)
 {
     size_t resident_at_start;
 
-    alarm(80);
+    alarm(240);
     memset(tooth, 1, sizeof tooth);
     resident_at_start = resident_bytes();
     forbid_clones();
