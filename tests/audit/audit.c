@@ -4,7 +4,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "arena.h"
@@ -14,6 +13,7 @@
 #include "limits.h"
 #include "meta.h"
 #include "mxfast.h"
+#include "os.h"
 #include "return.h"
 #include "returned.h"
 #include "slab.h"
@@ -355,17 +355,10 @@ static void look_at_bookkeeping(struct audit_found *found)
 
 /* The promises. */
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
-
 /* P3: whether in some stretch of time up to now more than 1/32 of it went into refaults, and more
  * than the 10 ms that anybody may spend. It began and ended between moments of ours: those inside
- * count for its length, those outside for what was spent. */
+ * count for its length, those outside for what was spent. By the clock that the reckoning goes by,
+ * which stands still while a machine's processor is taken from it and then makes up for that. */
 static void look_for_thrashing(void)
 {
     const struct moment *last = &moments[moment_count - 1];
@@ -387,7 +380,7 @@ void audit_note_moment(void)
         moments = truth_map(MOMENTS_MAX * sizeof moments[0]);
     if (moment_count == MOMENTS_MAX)
         moment_count = 0;
-    moments[moment_count++] = (struct moment){now_ns(), np_returned_totals().refaulted_bytes};
+    moments[moment_count++] = (struct moment){np_os_coarse_ns(), np_returned_totals().refaulted_bytes};
     look_for_thrashing();
 }
 
