@@ -325,7 +325,7 @@ static void expect_as_good_as_new(void)
 
 static int try_one(unsigned nth)
 {
-    alarm(60);
+    alarm(200);
     refuse_nth(nth, trial.way);
     trial.scenario();
     refuse_countdown = 0;

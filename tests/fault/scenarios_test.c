@@ -320,7 +320,7 @@ static int try_one(unsigned nth)
     bool has_failed;
 
     os_fake_set_page_bytes(trial.page_bytes);
-    alarm(60);
+    alarm(200);
     if (trial.way == ONE_FAILS)
         os_fake_fail_call(nth);
     else

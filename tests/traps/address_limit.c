@@ -113,7 +113,7 @@ int main(int argc, char **argv)
 {
     static const size_t sizes[] = {100, 1000, 10000, 50000, 1000000};
 
-    alarm(60);
+    alarm(240);
     if (argc == 1)
         start_under_limit(argv);
     free(malloc(1));

@@ -45,7 +45,7 @@ int main(void)
 {
     pthread_t thread;
 
-    alarm(20);
+    alarm(120);
     REQUIRE(atexit(in_atexit) == 0);
     REQUIRE(pthread_create(&thread, NULL, allocate_for_ever, NULL) == 0);
     block_of_main = malloc(1000);

@@ -48,7 +48,7 @@ static void *churn_for_ever(void *argument)
 
 int main(void)
 {
-    alarm(60);
+    alarm(240);
     for (unsigned i = 0; i < THREADS; i += 3) {
         pthread_t threads[3];
         unsigned loops_before = loops;

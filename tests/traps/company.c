@@ -43,7 +43,7 @@ int main(void)
     size_t before;
     pthread_t thread;
 
-    alarm(60);
+    alarm(240);
     memset(blocks, 1, sizeof blocks);
     before = take_all();
     REQUIRE(resident_bytes() - before > (size_t)SMALL_BLOCKS * SMALL_BYTES);

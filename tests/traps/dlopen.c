@@ -63,7 +63,7 @@ int main(int argc, char **argv)
     char *block;
     void *address;
 
-    alarm(30);
+    alarm(120);
     REQUIRE(argc == 2);
     library = open_and_look_up(argv[1]);
     address = *(void **)&neap_malloc_found;

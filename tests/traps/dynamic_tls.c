@@ -26,7 +26,7 @@ int main(int argc, char **argv)
 {
     pthread_t threads[4];
 
-    alarm(30);
+    alarm(120);
     REQUIRE(argc == 2);
     for (unsigned round = 0; round < 50; round++) {
         void *library = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);

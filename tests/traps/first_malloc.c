@@ -82,7 +82,7 @@ int main(void)
 {
     pthread_t threads[THREADS];
 
-    alarm(60);
+    alarm(240);
     REQUIRE(pthread_barrier_init(&barrier, NULL, THREADS + 1) == 0);
     for (uintptr_t i = 0; i < THREADS; i++)
         REQUIRE(pthread_create(&threads[i], NULL, begin_late, (void *)i) == 0);

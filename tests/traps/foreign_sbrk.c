@@ -103,7 +103,7 @@ static void moves_that_are_undone_in_part(void)
 
 int main(void)
 {
-    alarm(60);
+    alarm(240);
     free(malloc(100000));
     gaps_are_respected();
     moves_that_are_undone();

@@ -46,7 +46,7 @@ static void be_the_child(struct load *load, bool is_thorough)
 {
     pid_t grandchild;
 
-    alarm(20);
+    alarm(120);
     for (unsigned step = 0; step < 100; step++)
         load_step(load);
     if (!is_thorough)
@@ -94,7 +94,7 @@ int main(void)
 {
     pthread_t threads[THREADS];
 
-    alarm(80);
+    alarm(240);
     for (uintptr_t i = 0; i < THREADS; i++)
         REQUIRE(pthread_create(&threads[i], NULL, fork_and_allocate, (void *)(i + 1)) == 0);
     for (size_t i = 0; i < THREADS; i++)

@@ -7,7 +7,7 @@
 
 #include "trap.h"
 
-enum { FORKS = 200, SECONDS = 60 };
+enum { FORKS = 200, SECONDS = 240 };
 
 static atomic_bool is_over;
 static char *kept[2]; /* of the two handlers that prepare */

@@ -42,7 +42,7 @@ static void fork_here(int number)
     forks_in_handlers++;
     child = fork();
     if (child == 0) {
-        alarm(30);
+        alarm(120);
         if (has_threads)
             _exit(0);
         is_child = 1;
@@ -106,7 +106,7 @@ int main(void)
 {
     pthread_t threads[THREADS + 1];
 
-    alarm(80);
+    alarm(240);
     set_timer(1500);
     allocate_alone();
     has_threads = true;

@@ -12,7 +12,7 @@
 
 #include "trap.h"
 
-enum { FORKS = 120, SECONDS = 60 };
+enum { FORKS = 120, SECONDS = 240 };
 
 static atomic_bool is_over;
 static atomic_uint writes;

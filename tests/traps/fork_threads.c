@@ -8,7 +8,7 @@
 
 #include "trap.h"
 
-enum { FORKS = 40, SECONDS = 60, THREADS = 4, SHARED_BLOCKS = 700 };
+enum { FORKS = 40, SECONDS = 240, THREADS = 4, SHARED_BLOCKS = 700 };
 
 static atomic_bool is_over;
 

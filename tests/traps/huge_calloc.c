@@ -11,7 +11,7 @@ int main(void)
     size_t before;
     char *block;
 
-    alarm(60);
+    alarm(240);
     load_run(1, LOAD_STEPS);
     before = resident_bytes();
     /* A machine with less memory and a cautious kernel refuses so much: then half of it. */

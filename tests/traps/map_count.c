@@ -13,7 +13,7 @@ int main(void)
 {
     char *first = malloc(10); /* the main arena exists, and grows without a mapping more */
 
-    alarm(60);
+    alarm(240);
     REQUIRE(first != NULL);
     REQUIRE(mallopt(M_MMAP_THRESHOLD, 64) == 1);
     REQUIRE(mallopt(M_MMAP_MAX, 1000000) == 1);

@@ -81,7 +81,7 @@ static int run_inside(void (*body)(void))
     child = fork();
     REQUIRE(child >= 0);
     if (child == 0) {
-        alarm(60);
+        alarm(240);
         REQUIRE(write(procs, "0", 1) == 1);
         body();
         _exit(0);

@@ -38,7 +38,7 @@ static void live_with_nothing(const char *folder)
     int ends[2];
     struct stat before;
 
-    alarm(60);
+    alarm(240);
     enter_empty_root(folder);
     for (int number = 0; number <= 2; number++)
         close(number);

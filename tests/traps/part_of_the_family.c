@@ -128,7 +128,7 @@ int main(void)
 {
     pthread_t thread;
 
-    alarm(30);
+    alarm(120);
     (void)cross_all(NULL);
     REQUIRE(pthread_create(&thread, NULL, cross_all, NULL) == 0);
     REQUIRE(pthread_join(thread, NULL) == 0);

@@ -116,7 +116,7 @@ static void in_a_child(void (*body)(void))
 
     REQUIRE(child >= 0);
     if (child == 0) {
-        alarm(60);
+        alarm(240);
         body();
         _exit(0);
     }

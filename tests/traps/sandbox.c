@@ -90,7 +90,7 @@ int main(void)
 
         REQUIRE(child >= 0);
         if (child == 0) {
-            alarm(60);
+            alarm(240);
             live_in_the_sandbox(errors[at]);
             _exit(0);
         }

@@ -181,7 +181,7 @@ int main(void)
     pthread_t threads[8];
     unsigned threads_run = 0;
 
-    alarm(60);
+    alarm(240);
     for (size_t i = 0; i < KEYS; i++)
         REQUIRE(pthread_key_create(&keys[i], destroy_key) == 0);
     REQUIRE(pthread_key_create(&late_key, first_use_in_destructor) == 0);

@@ -97,7 +97,7 @@ static void require_end(void (*body)(void), int wanted_status)
 
     REQUIRE(child >= 0);
     if (child == 0) {
-        alarm(30);
+        alarm(120);
         body();
         _exit(0);
     }
@@ -120,7 +120,7 @@ static void give_to_the_wrong_one(void)
 
 int main(int argc, char **argv)
 {
-    alarm(60);
+    alarm(240);
     REQUIRE(argc == 2);
     find_all(argv[1]);
     for (unsigned round = 0; round < ROUNDS; round++) {

@@ -217,7 +217,7 @@ static int live_small_as_child(void)
 {
     void *small[50];
 
-    alarm(20);
+    alarm(120);
     for (size_t i = 0; i < COUNT_OF(small); i++) {
         small[i] = np_heap_try_take(np_thread_heap(), 40);
         if (small[i] != NULL)
