@@ -4,6 +4,9 @@
  * made, by the thread that makes it, which is the only one. So whoever sees it set has no other thread beside him, and one
  * that comes later sees all of his stores, as pthread_create promises. Once cleared it stays so.
  *
+ * Not for signal handlers: one that interrupts a step and takes another one at the same word undoes it. So nothing that a
+ * handler may call, which is fork, takes any while there is one thread.
+ *
  * Sequentially consistent where they are atomic: callers need not say which of their reasons holds here. */
 #ifndef NP_BASE_ALONE_H
 #define NP_BASE_ALONE_H

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include "alone.h"
 #include "arena.h"
 #include "depot.h"
 #include "helper.h"
@@ -101,7 +102,10 @@ static void settle(void)
         return;
     np_depot_settle_aside();
     np_arena_settle_deferred();
-    np_return_excess();
+    /* With one thread there is no more than before the fork, and the handler may have interrupted a step that is plain
+     * then (alone.h): nothing may be visited in the middle of it. */
+    if (!np_is_alone())
+        np_return_excess();
 }
 
 void np_fork_parent(void)

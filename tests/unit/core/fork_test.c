@@ -5,12 +5,15 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "alone.h"
 #include "arena.h"
 #include "core.h"
 #include "isolated.h"
 #include "large.h"
 #include "os_fake.h"
+#include "return.h"
 #include "thread.h"
+#include "tune.h"
 
 #define KIB ((size_t)1 << 10)
 
@@ -77,6 +80,26 @@ static void *free_half_and_allocate(void *unused)
         np_core_give(more[i]);
     EXPECT_SOUND(np_core_audit());
     return NULL;
+}
+
+/* A signal handler that forks may have interrupted a plain step of the only thread. */
+static void with_one_thread_a_fork_visits_no_slabs(void **state)
+{
+    size_t retained_bytes;
+
+    (void)state;
+    EXPECT(np_tune_set(NP_KNOB_TRIM_THRESHOLD, -1));
+    fill_blocks();
+    expect_and_free_blocks(0, 2);
+    expect_and_free_blocks(1, 2);
+    retained_bytes = np_return_retained_bytes();
+    EXPECT(retained_bytes > 0);
+    EXPECT(np_tune_set(NP_KNOB_TRIM_THRESHOLD, 0));
+    np_fork_prepare();
+    np_fork_parent();
+    /* Where nobody tells whether there is one thread, no step is plain. */
+    EXPECT((np_return_retained_bytes() == retained_bytes) == np_is_alone());
+    expect_all_free();
 }
 
 static void other_threads_go_on(void **state)
@@ -258,6 +281,7 @@ static void forks_and_threads_get_along(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(with_one_thread_a_fork_visits_no_slabs),
         cmocka_unit_test(other_threads_go_on),
         cmocka_unit_test(the_forking_thread_goes_on),
         cmocka_unit_test(forks_leave_no_heaps_behind),
