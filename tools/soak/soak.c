@@ -120,7 +120,8 @@ static void fill(struct block *block, uint64_t *random, unsigned shift)
     }
 }
 
-/* Takes, resizes or gives, so that what is live tends to what is wanted. */
+/* Takes, resizes or gives, so that what is live tends to what is wanted. Where it is too much
+ * nothing grows: one small block in ten could become large, and that is more than is given. */
 static void change(struct block *block, uint64_t *random, const struct mixture *now)
 {
     size_t wanted_bytes = options.live_bytes / 100 * now->live_percent;
@@ -133,6 +134,8 @@ static void change(struct block *block, uint64_t *random, const struct mixture *
         fill(block, random, now->shift);
     else if (random_below(random, 100) < (is_too_much ? 90 : 40))
         block_give(block);
+    else if (is_too_much)
+        block_resize(block, 1 + random_below(random, block->bytes));
     else
         block_resize(block, random_size(random, now->shift));
     atomic_fetch_add(&live_bytes, (block->address != NULL ? block->bytes : 0) - before_bytes);
