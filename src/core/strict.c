@@ -318,3 +318,19 @@ void *np_strict_take_out(void)
 
     return memory != NULL ? memory : take_out_of(large_ring, LARGE_COUNT);
 }
+
+static void walk_ring(_Atomic(void *) *ring, unsigned count, void (*visit)(const void *slot))
+{
+    for (unsigned at = 0; at < count; at++) {
+        const void *slot = atomic_load_explicit(&ring[at], memory_order_relaxed);
+
+        if (slot != NULL)
+            visit(slot);
+    }
+}
+
+void np_strict_walk_quarantine(void (*visit)(const void *slot))
+{
+    walk_ring(small_ring, SMALL_COUNT, visit);
+    walk_ring(large_ring, LARGE_COUNT, visit);
+}

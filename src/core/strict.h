@@ -76,4 +76,7 @@ void np_strict_check_quarantine(void);
 /* Takes some slot out of the quarantine; NULL: it is empty. */
 void *np_strict_take_out(void);
 
+/* For audits, while nobody frees: all slots that are in the quarantine. */
+void np_strict_walk_quarantine(void (*visit)(const void *slot));
+
 #endif

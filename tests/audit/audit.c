@@ -17,6 +17,7 @@
 #include "return.h"
 #include "returned.h"
 #include "slab.h"
+#include "strict.h"
 #include "thread.h"
 #include "truth.h"
 #include "tune.h"
@@ -30,6 +31,7 @@
 #define PARKED_BYTES   ((size_t)256 << 10)
 #define RESERVED_MAX_BYTES ((size_t)768 << 10)
 #define REFAULT_NS     1200
+#define QUARANTINE_COUNT 1088 /* 1,024 slots of up to 1 KiB, 64 above */
 #define CREDIT_MIN_NS  9900000 /* 10 ms, and a little for rounding */
 
 enum { RUNS_MAX = 1 << 20, MOMENTS_MAX = 1 << 16, LENT_MAX = 1 << 14 };
@@ -47,9 +49,12 @@ static size_t run_count;
 
 static const struct np_heap *homeless_heap;
 
-/* Granules on which slots lie that are lent and free. */
-static uintptr_t lent[LENT_MAX];
-static size_t lent_count;
+/* Granules on which slots lie that are lent and free, and those with slots in quarantine. */
+static struct granules {
+    uintptr_t at[LENT_MAX];
+    size_t count;
+} lent, waiting;
+static size_t waiting_count; /* of slots */
 
 /* A time, and how much had been taken back by then: P3. */
 static struct moment {
@@ -68,12 +73,13 @@ static const char *audit_where = "";
 
 static void print_found(const struct audit_found *found)
 {
-    printf("  retained %zu: runs %zu closed %zu lent %zu open %zu; refused %zu\n"
+    printf("  retained %zu: runs %zu closed %zu lent %zu open %zu; refused %zu, in quarantine %zu\n"
            "  live %zu threshold %zu (allowance %zu) threads %u\n"
            "  believed %zu, held open %zu by %u heaps, overcharged %zu\n"
            "  bookkeeping %zu, of nothing %zu, pools %zu\n",
            found->retained_bytes, found->run_bytes, found->closed_bytes, found->lent_bytes,
-           found->open_bytes, found->refused_bytes, found->live_bytes, found->threshold_bytes,
+           found->open_bytes, found->refused_bytes, found->waiting_bytes, found->live_bytes,
+           found->threshold_bytes,
            found->allowance_bytes, audit_limits.thread_count, found->believed_bytes,
            found->held_open_bytes, found->heap_count, found->overcharged_bytes,
            found->bookkeeping_bytes, found->idle_bookkeeping_bytes, found->pool_bytes);
@@ -116,29 +122,47 @@ static void collect_runs(void)
 
 /* Heaps. */
 
+static void add_slot(struct granules *granules, const void *slot)
+{
+    const struct np_slab *slab = np_slab_find((uintptr_t)slot);
+    uintptr_t at = np_align_down((uintptr_t)slot, NP_GRANULE_BYTES);
+
+    REQUIRE(slab != NULL);
+    for (; at < (uintptr_t)slot + slab->slot_bytes; at += NP_GRANULE_BYTES) {
+        REQUIRE(granules->count < LENT_MAX);
+        if (granules->count == 0 || granules->at[granules->count - 1] != at)
+            granules->at[granules->count++] = at;
+    }
+}
+
 static void collect_lent(const struct np_heap *heap, unsigned class_index)
 {
     const struct np_shelf *shelf = &heap->shelves[class_index];
     const struct np_slot *slot = shelf->free_slots;
 
     while (slot != NP_NO_SLOT) {
-        const struct np_slab *slab = np_slab_find((uintptr_t)slot);
-        uintptr_t at = np_align_down((uintptr_t)slot, NP_GRANULE_BYTES);
-
-        REQUIRE(slab != NULL);
-        for (; at < (uintptr_t)slot + slab->slot_bytes; at += NP_GRANULE_BYTES) {
-            REQUIRE(lent_count < LENT_MAX);
-            if (lent_count == 0 || lent[lent_count - 1] != at)
-                lent[lent_count++] = at;
-        }
+        add_slot(&lent, slot);
         slot = (const struct np_slot *)(slot->encoded_next ^ shelf->key);
     }
 }
 
-static bool is_lent(uintptr_t granule)
+static void add_waiting(const void *slot)
 {
-    for (size_t index = 0; index < lent_count; index++)
-        if (lent[index] == granule)
+    add_slot(&waiting, slot);
+    waiting_count++;
+}
+
+static void collect_waiting(struct audit_found *found)
+{
+    waiting.count = waiting_count = 0;
+    np_strict_walk_quarantine(add_waiting);
+    EXPECT(found, waiting_count <= QUARANTINE_COUNT, "A11: too many slots are in quarantine");
+}
+
+static bool is_page_among(const struct granules *granules, uintptr_t page)
+{
+    for (size_t index = 0; index < granules->count; index++)
+        if (granules->at[index] - page < np_page_bytes())
             return true;
     return false;
 }
@@ -161,7 +185,7 @@ static void look_at_heaps(struct audit_found *found)
 {
     size_t parked_bytes = 0;
 
-    lent_count = 0;
+    lent.count = 0;
     look_at_heap(homeless_heap, PARKED_BYTES, found);
     for (const struct np_heap *heap = np_thread_heaps(); heap != NULL; heap = heap->next) {
         look_at_heap(heap, (size_t)np_tune_get(NP_KNOB_OPEN_BYTES) + heap->reserved_bytes, found);
@@ -189,15 +213,6 @@ struct sums {
     size_t granules;
 };
 
-/* Whether a page of the slab may be retained without being charged for. */
-static bool is_page_excused(const struct np_slab *slab, uintptr_t page)
-{
-    for (uintptr_t at = page; at < page + np_page_bytes(); at += NP_GRANULE_BYTES)
-        if (is_lent(at))
-            return true;
-    return slab->is_refused;
-}
-
 /* A1 to A3, for the system page at this address of a slab; free_pages: np_slab_free_pages. */
 static void look_at_page(const struct np_slab *slab, uint32_t free_pages, uintptr_t page,
                          struct audit_found *found)
@@ -215,12 +230,16 @@ static void look_at_page(const struct np_slab *slab, uint32_t free_pages, uintpt
                "A1: a cold page is resident");
         EXPECT(found, !is_free || !truth_is_live(granule), "A2: a page with a live block is free");
     }
+    if (bytes > 0 && !is_free && is_page_among(&waiting, page)) {
+        found->waiting_bytes += bytes;
+        return;
+    }
     if (np_slab_is_open(slab)) {
         found->open_bytes += bytes;
         return;
     }
     if (bytes > 0 && !is_free) {
-        EXPECT(found, is_page_excused(slab, page),
+        EXPECT(found, slab->is_refused || is_page_among(&lent, page),
                "A3: a page is retained and not free by its bits");
         found->lent_bytes += bytes;
     } else if (slab->is_refused) {
@@ -404,6 +423,7 @@ void audit_begin(void)
     homeless_heap = np_thread_homeless_acquire();
     REQUIRE(homeless_heap != NULL);
     np_thread_homeless_release();
+    audit_note_moment();
 }
 
 void audit_walk(struct audit_found *found)
@@ -414,6 +434,7 @@ void audit_walk(struct audit_found *found)
     found->believed_bytes = np_return_retained_bytes();
     collect_runs();
     look_at_heaps(found);
+    collect_waiting(found);
     look_at_runs(found);
     found->retained_bytes =
         found->run_bytes + found->closed_bytes + found->lent_bytes + found->open_bytes;

@@ -28,7 +28,8 @@
  *      heaps together; parked heaps together hold 256 KiB, the homeless one 256 KiB. One that says
  *      that it is beyond its limit has grown during a fork, and not since.
  * [A10] What the engine counts as retained, and what heaps hold open, is together no less than
- *      what is retained in truth. */
+ *      what is retained in truth.
+ * [A11] At level 2 at most 1,088 freed slots are in quarantine. What they withhold is beside P1. */
 #ifndef NEAP_TESTS_AUDIT_AUDIT_H
 #define NEAP_TESTS_AUDIT_AUDIT_H
 
@@ -42,7 +43,8 @@ struct audit_found {
     size_t lent_bytes;     /* in closed slabs, on pages of which a heap has slots on its shelf */
     size_t open_bytes;     /* in open slabs */
     size_t refused_bytes;  /* not in the above: what the system would not take */
-    size_t retained_bytes; /* all but the last */
+    size_t waiting_bytes;  /* nor this: on pages that only slots in quarantine withhold (A11) */
+    size_t retained_bytes; /* all but the last two */
     size_t live_bytes;
     size_t threshold_bytes;        /* T, from the truth; SIZE_MAX: no limit */
     size_t allowance_bytes;        /* part of T */

@@ -15,6 +15,7 @@
 #include "limits.h"
 #include "meta.h"
 #include "serve.h"
+#include "tune.h"
 
 enum {
     ADDRESS_BITS = 48,
@@ -87,12 +88,13 @@ static bool is_in_arena(const struct block *block)
     return np_window_find((uintptr_t)block->address) != NULL;
 }
 
-/* What a block keeps from others: a run is whole granules. */
+/* What a block keeps from others: a slot, or whole granules of a run. At level 2 the program may use
+ * less of a slot. */
 static size_t bytes_taken(const struct block *block)
 {
-    return np_align_up(block->bytes, np_slab_find((uintptr_t)block->address) != NULL
-                                         ? NP_ALIGNMENT
-                                         : NP_GRANULE_BYTES);
+    const struct np_slab *slab = np_slab_find((uintptr_t)block->address);
+
+    return slab != NULL ? slab->slot_bytes : np_align_up(block->bytes, NP_GRANULE_BYTES);
 }
 
 /* Counts a block as live, or no longer. Blocks with a mapping of their own go entirely: nothing of
@@ -100,13 +102,14 @@ static size_t bytes_taken(const struct block *block)
 static void count_live(const struct block *block, int sign)
 {
     uintptr_t first = np_align_down((uintptr_t)block->address, NP_GRANULE_BYTES);
-    uintptr_t end = (uintptr_t)block->address + block->bytes;
+    size_t bytes;
 
     if (!is_in_arena(block))
         return;
-    for (uintptr_t at = first; at < end; at += NP_GRANULE_BYTES)
+    bytes = bytes_taken(block);
+    for (uintptr_t at = first; at < (uintptr_t)block->address + bytes; at += NP_GRANULE_BYTES)
         atomic_fetch_add(live_count_of(at), (uint16_t)sign);
-    atomic_fetch_add(&live_bytes, sign > 0 ? bytes_taken(block) : -bytes_taken(block));
+    atomic_fetch_add(&live_bytes, sign > 0 ? bytes : -bytes);
 }
 
 /* The words that are written: both edges, and the first of each page between. Returns whether they
@@ -220,7 +223,8 @@ size_t truth_live_bytes(void)
 }
 
 /* Bits of an entry of pagemap. */
-#define PAGE_PRESENT_BITS (UINT64_C(3) << 62) /* present, or swapped */
+#define PAGE_PRESENT_BIT (UINT64_C(1) << 63)
+#define PAGE_SWAPPED_BIT (UINT64_C(1) << 62)
 #define PAGE_EXCLUSIVE_BIT                                                                         \
     (UINT64_C(1) << 56) /* mapped here only: not the kernel's page of zeros */
 
@@ -243,9 +247,18 @@ static void each_page(uintptr_t start, uintptr_t end,
     }
 }
 
+/* At level 2 free slots are read, and where there was no memory is the kernel's page of zeros then.
+ * (In the child of a fork what is its parent's, too, does not count then.) */
+static bool is_there(uint64_t entry)
+{
+    if (np_tune_get(NP_KNOB_HARDENING) == 2 && (entry & PAGE_PRESENT_BIT) != 0)
+        return (entry & PAGE_EXCLUSIVE_BIT) != 0;
+    return (entry & (PAGE_PRESENT_BIT | PAGE_SWAPPED_BIT)) != 0;
+}
+
 static void note_page(uintptr_t page, uint64_t entry, void *context)
 {
-    bool is_resident = (entry & PAGE_PRESENT_BITS) != 0;
+    bool is_resident = is_there(entry);
 
     (void)context;
     for (uintptr_t at = page; at < page + (size_t)sysconf(_SC_PAGESIZE); at += NP_GRANULE_BYTES)
