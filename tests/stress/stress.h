@@ -21,7 +21,7 @@
 #include "pattern.h"
 
 enum {
-    DEFAULT_SECONDS = 3,
+    DEFAULT_SECONDS = 2,
     HANG_SECONDS = 120, /* nothing here takes so long, with any sanitizer */
 };
 
