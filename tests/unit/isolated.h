@@ -9,10 +9,12 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -72,14 +74,26 @@ static inline int run_in_child(int (*body)(unsigned argument), unsigned argument
     return wait_for_child(child);
 }
 
-/* How many of the tests failed: main's answer. */
+/* Whether the environment asks for others: for those whose names have ONLY_TESTS in them. */
+static inline bool is_left_out(const char *name)
+{
+    const char *part = getenv("ONLY_TESTS");
+
+    return part != NULL && strstr(name, part) == NULL;
+}
+
+/* How many of the tests failed, or 1 if none was run: main's answer. */
 static inline int run_isolated(const struct CMUnitTest *tests, size_t count)
 {
+    size_t run_count = 0;
     int failed_count = 0;
 
     for (size_t i = 0; i < count; i++) {
         pid_t child;
 
+        if (is_left_out(tests[i].name))
+            continue;
+        run_count++;
         fflush(NULL);
         child = fork();
         if (child == 0) {
@@ -90,7 +104,7 @@ static inline int run_isolated(const struct CMUnitTest *tests, size_t count)
         }
         failed_count += wait_for_child(child) != 0;
     }
-    return failed_count;
+    return run_count == 0 ? 1 : failed_count;
 }
 
 /* A repeatable number below `limit`. */
