@@ -172,6 +172,9 @@ size_t np_arena_retained_bytes(void);
 /* Bytes of lent runs, in all arenas. */
 size_t np_arena_lent_bytes(void);
 
+/* The same with blocks in mappings of their own. */
+size_t np_arena_used_bytes(void);
+
 /* Gives memory of the largest free run with memory back, of all arenas, or of the top of the main one but for
  * top_keep_bytes: at least want_granules if it has them. Adds what went to *gone. False: nothing more can go. */
 bool np_arena_return_some(size_t want_granules, size_t top_keep_bytes, size_t *gone);

@@ -49,6 +49,11 @@ size_t np_arena_lent_bytes(void)
     return bytes;
 }
 
+size_t np_arena_used_bytes(void)
+{
+    return np_arena_lent_bytes() + atomic_load_explicit(&mapped_bytes, memory_order_relaxed);
+}
+
 static void note(enum np_return_way way, size_t granules, size_t calls, uint64_t since_ns)
 {
     atomic_fetch_add_explicit(&outstanding_granules, granules, memory_order_relaxed);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "ahead.h"
 #include "arena.h"
 #include "bits.h"
 #include "check.h"
@@ -88,6 +89,8 @@ static void *take_run(size_t size_bytes, size_t alignment_bytes, enum np_growth 
     if (zeroing == ZEROED) {
         np_run_clear(run, size_bytes);
         run->lent.is_zeroed = 1;
+    } else if (run->resident_count == 0) {
+        np_ahead_populate((void *)run->start, size_bytes, run_bytes(run));
     }
     set_requested(run, size_bytes);
     return (void *)run->start;
@@ -96,10 +99,15 @@ static void *take_run(size_t size_bytes, size_t alignment_bytes, enum np_growth 
 /* A mapping. Where blocks come and go so often that there is an allowance, the next ones of such a size are runs. That this
  * one takes back what was returned is not counted: one that is larger than all before is a mapping, and had all those been
  * retained, there still would be no place for it. */
-static void *take_large(size_t size_bytes, size_t alignment_bytes)
+static void *take_large(size_t size_bytes, size_t alignment_bytes, enum zeroing zeroing)
 {
+    void *memory;
+
     np_tune_raise_mmap_threshold((int64_t)np_arena_allowance_bytes());
-    return np_large_take(size_bytes, alignment_bytes);
+    memory = np_large_take(size_bytes, alignment_bytes);
+    if (memory != NULL && zeroing == AS_IT_IS)
+        np_ahead_populate(memory, size_bytes, size_bytes);
+    return memory;
 }
 
 static bool is_slot_sized(size_t size_bytes, size_t alignment_bytes)
@@ -158,7 +166,7 @@ static void *try_take_strict(size_t size_bytes, size_t alignment_bytes)
     }
     if (memory == NULL)
         memory = take_run(size_bytes, alignment_bytes, NP_MAY_GROW, ZEROED);
-    return memory != NULL ? memory : take_large(size_bytes, alignment_bytes);
+    return memory != NULL ? memory : take_large(size_bytes, alignment_bytes, ZEROED);
 }
 
 static void *try_take(size_t size_bytes, size_t alignment_bytes, enum zeroing zeroing)
@@ -169,11 +177,11 @@ static void *try_take(size_t size_bytes, size_t alignment_bytes, enum zeroing ze
         return try_take_strict(size_bytes, alignment_bytes);
     if (NP_LIKELY(!is_from_mmap_threshold(size_bytes))) {
         memory = take_grown(size_bytes, alignment_bytes, NP_MAY_GROW, zeroing);
-        return memory != NULL ? memory : take_large(size_bytes, alignment_bytes);
+        return memory != NULL ? memory : take_large(size_bytes, alignment_bytes, zeroing);
     }
     memory = take_grown(size_bytes, alignment_bytes, NP_EXISTING_ONLY, zeroing);
     if (memory == NULL)
-        memory = take_large(size_bytes, alignment_bytes);
+        memory = take_large(size_bytes, alignment_bytes, zeroing);
     if (memory == NULL)
         memory = take_grown(size_bytes, alignment_bytes, NP_MAY_GROW, zeroing);
     return memory;

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include "ahead.h"
 #include "alone.h"
 #include "arena.h"
 #include "depot.h"
@@ -125,6 +126,7 @@ static void settle_in_child(void)
         return;
     np_depot_settle_aside();
     np_return_settle_in_child();
+    np_ahead_settle_in_child();
 }
 
 void np_fork_child(void)

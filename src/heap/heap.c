@@ -36,6 +36,10 @@ bool np_heap_may_be_alone;
 #define POPULATE_FROM_COUNT 4
 #define POPULATE_GRANULES 4
 
+/* A heap that has made so many of all classes is seen to grow whatever it wants next: three granules of a slab of each class
+ * are 1/30 of them, and about half of those are in use already. */
+#define POPULATE_FROM_TOTAL 256
+
 /* The class that serves a request in this heap now. */
 static unsigned class_of_request(const struct np_heap *heap, size_t size_bytes)
 {
@@ -428,6 +432,22 @@ static bool is_time_to_check(struct np_heap *heap)
            (count <= CHECKS_IN_A_ROW || np_is_power_of_two(count));
 }
 
+static void count_made(struct np_heap *heap, unsigned class_index)
+{
+    if (heap->made_count[class_index] == UINT16_MAX || heap->made_total == UINT16_MAX)
+        return;
+    heap->made_count[class_index]++;
+    heap->made_total++;
+}
+
+static void count_emptied(struct np_heap *heap, unsigned class_index)
+{
+    if (heap->made_count[class_index] == 0)
+        return;
+    heap->made_count[class_index]--;
+    heap->made_total--;
+}
+
 void np_heap_notice(struct np_heap *heap, struct np_slab *slab)
 {
     if (!is_empty(slab)) {
@@ -453,8 +473,7 @@ void np_heap_notice(struct np_heap *heap, struct np_slab *slab)
         close_surplus(heap, slab);
         return;
     }
-    if (heap->made_count[slab->class_index] > 0)
-        heap->made_count[slab->class_index]--;
+    count_emptied(heap, slab->class_index);
     close_slab(heap, slab);
 }
 
@@ -568,7 +587,10 @@ static unsigned granules_to_extend(const struct np_heap *heap, const struct np_s
 {
     if (np_tune_get(NP_KNOB_HARDENING) == 2)
         return slab->unit_count * (unsigned)NP_UNIT_GRANULES; /* to choose at random from many */
-    return heap->made_count[slab->class_index] > POPULATE_FROM_COUNT ? POPULATE_GRANULES : 1;
+    return heap->made_count[slab->class_index] > POPULATE_FROM_COUNT ||
+                   heap->made_total >= POPULATE_FROM_TOTAL
+               ? POPULATE_GRANULES
+               : 1;
 }
 
 static void extend(struct np_heap *heap, struct np_slab *slab)
@@ -686,8 +708,7 @@ static struct np_slab *make_slab(struct np_heap *heap, unsigned class_index,
 
     if (slab == NULL)
         return NULL;
-    if (heap->made_count[class_index] < UINT16_MAX)
-        heap->made_count[class_index]++;
+    count_made(heap, class_index);
     (void)np_slab_refill(slab); /* from pages that are warm already */
     own(heap, slab);
     return slab;
@@ -855,6 +876,7 @@ void np_heap_prepare_to_park(struct np_heap *heap)
     give_reserve_back(heap, heap->reserved_bytes);
     heap->last_pushed = NULL;
     memset(heap->made_count, 0, sizeof heap->made_count);
+    heap->made_total = 0;
 }
 
 void np_heap_close_free(struct np_heap *heap, enum np_close close)

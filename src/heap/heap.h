@@ -62,6 +62,7 @@ struct np_heap {
     _Atomic uint32_t is_parked;
     uint32_t emptied_count; /* how often nothing of a current slab was live */
     bool is_alone; /* H3 */
+    uint16_t made_total; /* of made_count */
 };
 
 /* Stands in where there is no slab: always without a free slot. "No heap yet", "no slab yet" and "slab exhausted"

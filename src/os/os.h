@@ -83,8 +83,8 @@ void np_os_pause(void);
  * kernel does not say. One system call a MiB. */
 size_t np_os_resident_bytes(const void *address, size_t bytes);
 
-/* Which system pages of such a range have memory behind them: a byte each, whose lowest bit says so. What is swapped out has
- * none. False: the kernel does not say. */
+/* Which system pages of a range have memory behind them: a byte each, whose lowest bit says so. What is swapped out has
+ * none. False: the kernel does not say, or not all of the range is mapped. */
 bool np_os_residency(const void *address, size_t bytes, unsigned char *pages);
 
 /* Processors the process may run on, at least 1. */

@@ -554,6 +554,17 @@ void np_os_pause(void)
     fake.fine_ns += 100000;
 }
 
+static bool is_mapped(const void *address, size_t bytes)
+{
+    for (size_t offset = 0; offset < bytes; offset += REAL_PAGE_BYTES) {
+        unsigned char state;
+
+        if (mincore((char *)address + offset, REAL_PAGE_BYTES, &state) != 0)
+            return false;
+    }
+    return true;
+}
+
 size_t np_os_resident_bytes(const void *address, size_t bytes)
 {
     require_range(address, bytes);
@@ -563,6 +574,9 @@ size_t np_os_resident_bytes(const void *address, size_t bytes)
 bool np_os_residency(const void *address, size_t bytes, unsigned char *pages)
 {
     require_range(address, bytes);
+    /* As the kernel, which says so of memory that has been given back meanwhile. */
+    if (!is_mapped(address, bytes))
+        return false;
     for (size_t page = 0; page < bytes / fake.page_bytes; page++)
         pages[page] = os_fake_resident_bytes((const char *)address + page * fake.page_bytes,
                                              fake.page_bytes) != 0;

@@ -393,6 +393,28 @@ static void the_emptied_slab_is_given_back_unless_current(void **state)
     assert_int_equal(os_fake_all_calls(), 0);
 }
 
+/* The slab of a class that the heap has not used before, with one slot taken. */
+static size_t resident_bytes_of_first(struct np_heap *heap, size_t size)
+{
+    add_block(heap, size);
+    return np_slab_resident_bytes(slab_of(block_count - 1));
+}
+
+static void a_heap_that_has_grown_populates_each_class(void **state)
+{
+    (void)state;
+    init_heaps();
+    assert_int_equal(resident_bytes_of_first(&heaps[0], 1024), NP_GRANULE_BYTES);
+    for (unsigned slab = 0; slab < 256; slab++)
+        for (unsigned slot = 0; slot < np_classes[np_class_of(NP_SMALL_MAX_BYTES)].slot_count; slot++)
+            (void)take_block(&heaps[0], NP_SMALL_MAX_BYTES);
+    assert_int_equal(resident_bytes_of_first(&heaps[0], 512), 4 * NP_GRANULE_BYTES);
+    assert_int_equal(resident_bytes_of_first(&heaps[1], 512), NP_GRANULE_BYTES);
+    np_heap_prepare_to_park(&heaps[0]);
+    assert_int_equal(resident_bytes_of_first(&heaps[0], 2048), NP_GRANULE_BYTES);
+    expect_sound();
+}
+
 /* ---- groups ---- */
 
 /* The slot that a request of so many bytes gets. */
@@ -1063,6 +1085,7 @@ int main(void)
         cmocka_unit_test(resident_slots_are_spent_before_cold_ones),
         cmocka_unit_test(a_new_slab_comes_last),
         cmocka_unit_test(the_emptied_slab_is_given_back_unless_current),
+        cmocka_unit_test(a_heap_that_has_grown_populates_each_class),
         cmocka_unit_test(a_small_program_shares_slabs_by_groups),
         cmocka_unit_test(groups_end_as_single_classes),
         cmocka_unit_test(a_small_program_touches_few_pages),
