@@ -115,8 +115,9 @@ struct np_knob_row {
         .name = "open_bytes", .unit = "bytes", .least = INT64_C(64) << 10,                         \
         .most = INT64_C(1) << 30, .neap_variable = "NEAP_OPEN_BYTES")                              \
     ROW(POPULATE, 1,                                                                               \
-        "1 asks the kernel for the pages of a fresh slab many at a time, once the program "        \
-        "holds much of that size; 0 lets the program fault them in one by one.",                   \
+        "1 asks the kernel for memory many pages at a time where the program is seen to use it: "  \
+        "of slabs once it holds many, of larger blocks from malloc once it has written such. 0 "   \
+        "lets the program fault pages in one by one.",                                             \
         "",                                                                                        \
         .name = "populate", .least = 0, .most = 1,                                                 \
         .neap_variable = "NEAP_POPULATE")                                                          \
