@@ -3,6 +3,7 @@
 
 #include <limits.h>
 
+#include "alone.h"
 #include "bits.h"
 #include "check.h"
 #include "lock.h"
@@ -26,6 +27,9 @@ _Static_assert(NP_CLASS_TABLE_COUNT + 1 == 64, "every depot's lock has its rank"
 /* A slab is listed, and a full one looked at again, from this share of its slots on: below that, listing and
  * taking it would cost more than its few slots save. It bounds what full slabs hide to 1/8. */
 #define ROOM_SHARE 8
+
+/* So many slabs of a class that are entirely free are listed as others are, while there are several threads. */
+#define FREE_SLABS_MAX 8
 
 /* A key orders by room, then by address. */
 #define ROOM_SHIFT 48
@@ -157,21 +161,36 @@ static bool unlist(struct depot *depot, struct np_slab *slab)
 }
 
 /* Lists and closes in one step for takers, because both happen under the lock. */
-enum listing { LISTING_DONE, LISTING_PUSHED, LISTING_REFUSED };
+enum listing { LISTING_DONE, LISTING_PUSHED, LISTING_REFUSED, LISTING_NOT_WANTED };
+
+/* Whether so many slabs of the class are listed that were entirely free when they were. Under the lock. */
+static bool has_free_slabs(const struct depot *depot, const struct np_slab *like, unsigned most)
+{
+    struct np_tree_node *node = np_tree_last(&depot->slabs);
+
+    for (; node != NULL && node->key >> ROOM_SHIFT == like->slot_count && most > 0; most--)
+        node = np_tree_last_before(&depot->slabs, node->key);
+    return most == 0;
+}
 
 static enum listing list_and_close(struct depot *depot, struct np_slab *slab, uint64_t word,
                                    unsigned notice)
 {
-    bool is_closed;
+    enum listing listing;
 
     if (!np_lock_acquire(&depot->lock))
         return LISTING_REFUSED;
+    if (np_slab_word_count(word) == slab->slot_count &&
+        !np_mxfast_is_held(slab->class_index) && has_free_slabs(depot, slab, FREE_SLABS_MAX)) {
+        np_lock_release(&depot->lock);
+        return LISTING_NOT_WANTED;
+    }
     insert(depot, slab, (unsigned)np_slab_word_count(word));
-    is_closed = np_slab_try_close(slab, word, notice, true);
-    if (!is_closed)
+    listing = np_slab_try_close(slab, word, notice, true) ? LISTING_DONE : LISTING_PUSHED;
+    if (listing != LISTING_DONE)
         take_out(depot, slab);
     np_lock_release(&depot->lock);
-    return is_closed ? LISTING_DONE : LISTING_PUSHED;
+    return listing;
 }
 
 /* Whether the place in the tree is right still, near enough. */
@@ -199,6 +218,16 @@ static void charge(struct np_slab *slab, unsigned granule_count)
         np_returned_note_reused((size_t)(before - granule_count) << NP_GRANULE_SHIFT);
 }
 
+/* Whether a slab without live slots may be listed, while there are not too many of its class. Where threads come and go, or
+ * pass blocks to one another, slabs are emptied and made by the dozen: one that stays has its memory where its class
+ * needs it, and takes no arena's lock. It is charged with all that memory, and given back when that is returned. A
+ * heap that is alone holds its slabs open. */
+static bool may_list_free(const struct np_slab *slab)
+{
+    return !np_is_alone() && !slab->is_refused && slab->class_index != NP_TWIN_CLASS &&
+           np_slab_resident_bytes(slab) > 0;
+}
+
 void np_depot_settle(struct np_slab *slab)
 {
     struct depot *depot = &depots[slab->class_index];
@@ -209,9 +238,10 @@ void np_depot_settle(struct np_slab *slab)
         unsigned room = np_slab_word_count(word) > 0 ? (unsigned)np_slab_word_count(word) : 0;
         bool has_room = room >= room_to_list(slab);
         bool is_listed = (word & NP_SLAB_LISTED_BIT) != 0;
+        bool is_free = room == slab->slot_count && !is_held;
         unsigned notice;
 
-        if (room == slab->slot_count && !is_held) {
+        if (is_free && !may_list_free(slab)) {
             give_back(depot, slab);
             return;
         }
@@ -229,9 +259,11 @@ void np_depot_settle(struct np_slab *slab)
 
             if (listing == LISTING_REFUSED)
                 put_aside(depot, slab);
+            if (listing == LISTING_NOT_WANTED)
+                np_slab_destroy(slab);
             if (listing != LISTING_PUSHED)
                 return;
-        } else if (has_room && is_well_placed(slab, room)) {
+        } else if (has_room && !is_free && is_well_placed(slab, room)) {
             if (np_slab_try_close(slab, word, notice, true))
                 return;
         } else if (!unlist(depot, slab) &&

@@ -334,7 +334,9 @@ static bool purge_slabs(size_t want_granules, size_t *gone)
         round->slabs[at] = NULL;
         /* Unless somebody has pushed, all free pages are cold now, or refused. */
         np_slab_charge(slab, 0);
-        if (!np_slab_try_reclose(slab, round->words[at]))
+        /* One without live slots is given back. */
+        if (np_slab_word_count(round->words[at]) == slab->slot_count ||
+            !np_slab_try_reclose(slab, round->words[at]))
             np_depot_settle(slab);
     }
     round->slab_count = 0;

@@ -2,6 +2,7 @@
  * instead. */
 #include <pthread.h>
 
+#include "alone.h"
 #include "depot.h"
 #include "lock.h"
 #include "slab_model.h"
@@ -57,6 +58,67 @@ static void an_empty_slab_goes_back(void **state)
     assert_null(np_slab_find(start));
     assert_int_equal(np_depot_count(CLASS_64), 0);
     assert_null(np_run_find(start));
+    expect_sound();
+}
+
+/* While there are several threads some of each class stay listed, with their memory, which counts as retained. Not one
+ * without memory, or whose memory the system would not take. */
+static void some_empty_slabs_are_listed_for_other_threads(void **state)
+{
+    enum { MADE = 12, KEPT = 8 };
+    struct np_slab *slabs[MADE];
+    uintptr_t starts[MADE];
+    struct np_slab *cold;
+    struct np_slab *refused;
+
+    (void)state;
+    __libc_single_threaded = 0;
+    for (unsigned i = 0; i < MADE; i++) {
+        slabs[i] = slab_with_live(0, CLASS_64, 1);
+        starts[i] = slabs[i]->start;
+        give(slabs[i], slots[0][0]);
+    }
+    cold = slab_with_live(0, CLASS_64, 0);
+    refused = slab_with_live(0, CLASS_64, 1);
+    give(refused, slots[0][0]);
+    refused->is_refused = true;
+    np_depot_settle(cold);
+    np_depot_settle(refused);
+    assert_int_equal(np_depot_count(CLASS_64), 0);
+    for (unsigned i = 0; i < MADE; i++)
+        np_depot_settle(slabs[i]);
+    assert_int_equal(np_depot_count(CLASS_64), KEPT);
+    assert_int_equal(atomic_load(&np_slab_sums.charged_granules), KEPT);
+    assert_int_equal(atomic_load(&np_slab_sums.settled_bytes), 0);
+    expect_sound();
+    for (unsigned i = KEPT; i < MADE; i++)
+        assert_null(np_slab_find(starts[i]));
+    /* One that is taken has its page, and makes room for another. */
+    assert_ptr_equal(np_depot_take(CLASS_64), slabs[0]);
+    assert_int_equal(np_slab_live_count(slabs[0]), 0);
+    assert_true(np_slab_refill(slabs[0]));
+    assert_int_equal(np_slab_resident_bytes(slabs[0]), PAGE);
+    np_depot_settle(slabs[0]);
+    assert_int_equal(np_depot_count(CLASS_64), KEPT);
+    expect_sound();
+}
+
+/* One that is listed already when it empties counts with them. */
+static void a_listed_slab_that_empties_is_listed_as_such(void **state)
+{
+    struct np_slab *slab = slab_with_live(0, CLASS_64, 3);
+    uint64_t word;
+
+    (void)state;
+    __libc_single_threaded = 0;
+    np_depot_settle(slab);
+    assert_true(np_slab_try_open(slab, &word));
+    for (unsigned i = 0; i < 3; i++)
+        (void)np_slab_push(slab, slots[0][i], NP_PUSH_ONLY);
+    np_depot_settle(slab);
+    assert_true(np_slab_is_listed(slab));
+    assert_int_equal(slab->node.key >> 48, slab->slot_count);
+    assert_int_equal(atomic_load(&slab->charged_count), 1);
     expect_sound();
 }
 
@@ -445,6 +507,7 @@ static void a_listed_slab_that_empties_waits_for_the_fork(void **state)
     (void)state;
     np_depot_settle(slab);
     assert_int_equal(np_slab_push(slab, slots[0][0], NP_PUSH_AND_OPEN), NP_PUSH_CLAIMED);
+    slab->is_refused = true; /* otherwise it would be closed as it is: there are two threads */
     np_depot_fork(NP_FORK_PREPARE);
     pthread_create(&other, NULL, empty_and_settle, slab);
     pthread_join(other, NULL);
@@ -570,6 +633,7 @@ static void *work(void *argument)
 static void threads_share_a_depot(void **state)
 {
     pthread_t threads[THREADS];
+    struct np_slab *left;
 
     (void)state;
     for (size_t i = 0; i < THREADS; i++)
@@ -585,8 +649,11 @@ static void threads_share_a_depot(void **state)
             np_depot_settle(slab);
         expect_sound();
     }
-    /* All was freed, so all has gone back: no slab waits for a push that need not come. */
-    assert_int_equal(np_depot_count(CLASS_2048), 0);
+    /* All was freed, so what is left is listed and entirely free: no slab waits for a push that need not come. */
+    while ((left = np_depot_take(CLASS_2048)) != NULL) {
+        assert_int_equal(np_slab_live_count(left), 0);
+        np_slab_destroy(left);
+    }
     for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next)
         assert_int_equal(atomic_load(&arena->free_granules) << NP_GRANULE_SHIFT,
                          atomic_load(&arena->system_bytes));
@@ -597,6 +664,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_slab_with_room_is_listed),
         cmocka_unit_test(an_empty_slab_goes_back),
+        cmocka_unit_test(some_empty_slabs_are_listed_for_other_threads),
+        cmocka_unit_test(a_listed_slab_that_empties_is_listed_as_such),
         cmocka_unit_test(a_slab_that_others_emptied_goes_back),
         cmocka_unit_test(the_fullest_is_taken_first_then_the_lowest),
         cmocka_unit_test(a_full_slab_is_listed_when_it_has_room),
