@@ -125,14 +125,13 @@ static inline bool has_helper(void)
 }
 
 /* Teeth of as much, though not touched, so that they take no time worth mention and the program does
- * little else even on a busy machine. As many as it takes until there is another thread; false: there
- * never is. */
-static inline bool thrash_until_a_thread_comes(unsigned tasks)
+ * little else. As many as it takes until there is a helper; false: there is none after 60. */
+static inline bool thrash_for_a_helper(void)
 {
     enum { RUN_BYTES = 100000, RUNS = TOOTH_MIB * 10, MOST_TEETH = 60 };
     static void *runs[RUNS];
 
-    for (unsigned i = 0; i < MOST_TEETH && task_count() <= tasks; i++) {
+    for (unsigned i = 0; i < MOST_TEETH && !has_helper(); i++) {
         for (size_t run = 0; run < RUNS; run++) {
             runs[run] = malloc(RUN_BYTES);
             REQUIRE(runs[run] != NULL);
@@ -140,23 +139,18 @@ static inline bool thrash_until_a_thread_comes(unsigned tasks)
         for (size_t run = 0; run < RUNS; run++)
             free(runs[run]);
     }
-    return task_count() > tasks;
+    return has_helper();
 }
 
-/* Until there is a helper; the thread gives itself its name. Where the machine takes its time, it may
- * have ended before it is seen: then once more. */
-static inline bool thrash(void)
+/* On a busy machine 60 teeth may last too long to be thrashing, and a helper may have ended before it
+ * is seen: then once more. */
+static inline void thrash(void)
 {
-    unsigned tasks = task_count();
-
     REQUIRE(!has_helper());
-    while (thrash_until_a_thread_comes(tasks))
-        for (unsigned i = 0; i < 1000 && task_count() > tasks; i++) {
-            if (has_helper())
-                return true;
-            sleep_seconds(0.01);
-        }
-    return false;
+    for (unsigned attempt = 0; attempt < 100; attempt++)
+        if (thrash_for_a_helper())
+            return;
+    trap_fail("no helper comes, however much it thrashes\n");
 }
 
 /* Much longer than a helper has ever to do, and than a busy machine keeps it from that. */
@@ -176,7 +170,7 @@ static inline bool helper_ends_within(double time)
 static inline void thrash_and_retain(size_t resident_at_start)
 {
     for (unsigned attempt = 0; attempt < 10; attempt++) {
-        REQUIRE(thrash());
+        thrash();
         grow();
         drop();
         if (resident_bytes() > resident_at_start + TOOTH_MIB * MIB / 2)

@@ -22,7 +22,7 @@ static void *have_a_heap(void *argument)
 
 static void stay_alone(void)
 {
-    REQUIRE(!thrash());
+    REQUIRE(!thrash_for_a_helper());
     REQUIRE(task_count() == 1);
     /* EINVAL is the answer to a process with several threads; others may come from the machine. */
     REQUIRE(unshare(CLONE_NEWUSER) == 0 || errno != EINVAL);
@@ -69,6 +69,6 @@ int main(void)
     for (unsigned attempt = 0; attempt < 10 && !is_soon; attempt++)
         is_soon = ends_before_an_epoch(resident_at_start);
     REQUIRE(is_soon);
-    REQUIRE(!thrash());
+    REQUIRE(!thrash_for_a_helper());
     return 0;
 }

@@ -4,10 +4,12 @@
 
 #include "helper.h"
 
-enum { TEETH = 20, PERIOD_MS = 50 };
+enum { TEETH = 20, PERIOD_MS = 50, SKIPPED = 77 };
 
-/* The shortest in which nothing is freed before the helper takes a program for idle. */
-#define LEAST_EPOCH_SECONDS 1.0
+/* The longest time for a tooth in which most of it stays: a 32nd of the time may go into refaults,
+ * which is a third of a tooth then, at REFAULT_SECONDS a page. */
+#define BUSY_SECONDS 0.2
+#define REFAULT_SECONDS 1.2e-6
 
 static long faults(void)
 {
@@ -37,34 +39,39 @@ static double work(void)
     return longest;
 }
 
-/* Whether it was at work, as far as anybody can see: a busy machine may keep it from that. */
+/* Whether it was at work, as far as can be seen: a busy machine may keep it from that. */
 static bool thrash_and_work(size_t resident_at_start)
 {
     long faults_before;
     size_t resident;
     double longest;
+    double first;
     double last;
     bool is_helped;
 
-    REQUIRE(thrash());
+    thrash();
     REQUIRE(task_count() <= 2);
     grow();
     drop();
-    /* All of a tooth stays by now. */
+    /* Most of a tooth stays by now. */
     faults_before = faults();
+    first = seconds();
     longest = work();
     last = seconds();
     resident = resident_bytes();
     is_helped = has_helper();
-    if (longest > LEAST_EPOCH_SECONDS / 2 || seconds() - last > LEAST_EPOCH_SECONDS / 2)
+    if (longest > BUSY_SECONDS || seconds() - last > BUSY_SECONDS)
         return false;
-    REQUIRE(faults() - faults_before < (long)(TEETH * TOOTH_MIB * MIB / 4096 / 8));
+    /* And 10 ms that anybody may spend; half as much again, since it is reckoned in steps. */
+    REQUIRE((double)(faults() - faults_before) * REFAULT_SECONDS <
+            ((last - first) / 32 + 0.01) * 1.5);
     REQUIRE(resident > resident_at_start + TOOTH_MIB * MIB / 2);
     REQUIRE(is_helped);
     return true;
 }
 
-static void thrash_and_idle(size_t resident_at_start)
+/* Whether it was at work before. */
+static bool thrash_and_idle(size_t resident_at_start)
 {
     bool has_worked = false;
 
@@ -74,7 +81,7 @@ static void thrash_and_idle(size_t resident_at_start)
         REQUIRE(resident_bytes() <= resident_at_start + 4 * MIB);
         REQUIRE(task_count() == 1);
     }
-    REQUIRE(has_worked);
+    return has_worked;
 }
 
 int main(void)
@@ -85,7 +92,10 @@ int main(void)
     memset(tooth, 1, sizeof tooth);
     free(malloc(100));
     resident_at_start = resident_bytes();
-    thrash_and_idle(resident_at_start);
-    thrash_and_idle(resident_at_start); /* it comes again */
+    for (unsigned time = 0; time < 2; time++) /* it comes again */
+        if (!thrash_and_idle(resident_at_start)) {
+            fprintf(stderr, "skipped: the machine is so busy that a program at work seems idle\n");
+            return SKIPPED;
+        }
     return 0;
 }

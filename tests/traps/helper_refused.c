@@ -40,7 +40,7 @@ int main(void)
     forbid_clones();
     for (unsigned i = 0; i < 3; i++) {
         errno = 99;
-        REQUIRE(!thrash());
+        REQUIRE(!thrash_for_a_helper());
         REQUIRE(errno == 99);
         sleep_seconds(1.1); /* so that it tries again */
     }

@@ -35,7 +35,7 @@ static void require_credentials(const char *number)
 int main(void)
 {
     alarm(240);
-    REQUIRE(thrash());
+    thrash();
     REQUIRE(task_count() == 2);
     if (geteuid() == 0) {
         wanted_id = NOBODY;
