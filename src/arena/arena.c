@@ -378,9 +378,16 @@ void np_run_clear(struct np_run *run, size_t byte_count)
 
 bool np_run_populate(struct np_run *run, size_t from, size_t granule_count)
 {
-    return np_tune_get(NP_KNOB_POPULATE) != 0 &&
-           np_os_populate((void *)(run->start + (from << NP_GRANULE_SHIFT)),
-                          granule_count << NP_GRANULE_SHIFT);
+    uint64_t since_ns;
+
+    if (np_tune_get(NP_KNOB_POPULATE) == 0)
+        return false;
+    since_ns = np_os_fine_ns();
+    if (!np_os_populate((void *)(run->start + (from << NP_GRANULE_SHIFT)),
+                        granule_count << NP_GRANULE_SHIFT))
+        return false;
+    np_arena_note_populated(granule_count, since_ns);
+    return true;
 }
 
 struct np_run *np_run_find(uintptr_t address)

@@ -208,6 +208,9 @@ bool np_arena_walk(struct np_arena *arena, void (*visit)(const struct np_run *ru
 /* Live blocks in mappings of their own have become so much more, or less: a peak of the program has them in it. */
 void np_arena_note_mapped(size_t more_bytes, size_t less_bytes);
 
+/* So many granules were populated in a call that began at this time: what a refault costs is measured. */
+void np_arena_note_populated(size_t granules, uint64_t since_ns);
+
 /* A mapping was given back, of a size that is a run next time: what is taken now may be taken back (thrash.h). */
 void np_arena_note_unmapped(size_t bytes);
 

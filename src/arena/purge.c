@@ -56,8 +56,16 @@ size_t np_arena_used_bytes(void)
 
 static void note(enum np_return_way way, size_t granules, size_t calls, uint64_t since_ns)
 {
+    uint64_t spent_ns = np_os_fine_ns() - since_ns;
+
     atomic_fetch_add_explicit(&outstanding_granules, granules, memory_order_relaxed);
-    np_returned_note(way, granules << NP_GRANULE_SHIFT, calls, np_os_fine_ns() - since_ns);
+    np_returned_note(way, granules << NP_GRANULE_SHIFT, calls, spent_ns);
+    np_thrash_note_return(&thrash, granules, spent_ns);
+}
+
+void np_arena_note_populated(size_t granules, uint64_t since_ns)
+{
+    np_thrash_note_fault(&thrash, granules, np_os_fine_ns() - since_ns);
 }
 
 void np_arena_note_mapped(size_t more_bytes, size_t less_bytes)

@@ -15,8 +15,18 @@
 
 #include "bits.h"
 
-/* Run time in which a refaulted page is earned. */
-#define PAGE_NS UINT64_C(38400)
+/* The share of its time that a program may spend so. */
+#define TIME_SHARE 32
+
+/* What a page is believed to cost until that is measured: to return it, and to fault it in. */
+#define RETURN_NS 400
+#define FAULT_NS  800
+
+/* A call that took longer for each page was kept from the processor. */
+#define PAGE_MOST_NS UINT64_C(4000)
+
+/* The last so many calls are what the mean is of, more or less. */
+#define MEAN_CALLS 8
 
 /* What 10 ms of refaults come to in run time. */
 #define LEAST_CREDIT_NS UINT64_C(320000000)
@@ -75,9 +85,45 @@ static bool try_move_time(_Atomic uint64_t *word, uint64_t from_ns, uint64_t now
                                                    memory_order_relaxed);
 }
 
-static uint64_t refault_ns(size_t pages)
+/* Two threads may do so at once, and one of their calls be forgotten: it is a mean. */
+static void note_cost(_Atomic uint32_t *mean_ns, uint32_t usual_ns, size_t pages, uint64_t spent_ns)
 {
-    return shorter(pages, PAGES_MAX) * PAGE_NS;
+    uint64_t old_ns = atomic_load_explicit(mean_ns, memory_order_relaxed);
+    uint64_t page_ns;
+
+    if (pages == 0)
+        return;
+    page_ns = shorter(spent_ns / pages, PAGE_MOST_NS);
+    if (old_ns == 0)
+        old_ns = usual_ns;
+    atomic_store_explicit(mean_ns, (uint32_t)((old_ns * (MEAN_CALLS - 1) + page_ns) / MEAN_CALLS),
+                          memory_order_relaxed);
+}
+
+void np_thrash_note_return(struct np_thrash *thrash, size_t pages, uint64_t spent_ns)
+{
+    note_cost(&thrash->return_ns, RETURN_NS, pages, spent_ns);
+}
+
+void np_thrash_note_fault(struct np_thrash *thrash, size_t pages, uint64_t spent_ns)
+{
+    note_cost(&thrash->fault_ns, FAULT_NS, pages, spent_ns);
+}
+
+static uint64_t cost_ns(const _Atomic uint32_t *mean_ns, uint32_t usual_ns)
+{
+    uint32_t measured_ns = atomic_load_explicit(mean_ns, memory_order_relaxed);
+
+    return measured_ns != 0 ? measured_ns : usual_ns;
+}
+
+/* Run time in which so many refaulted pages are earned. */
+static uint64_t refault_ns(const struct np_thrash *thrash, size_t pages)
+{
+    uint64_t page_ns = cost_ns(&thrash->return_ns, RETURN_NS) + cost_ns(&thrash->fault_ns, FAULT_NS);
+
+    page_ns = shorter(longer(page_ns, NP_THRASH_REFAULT_NS), NP_THRASH_REFAULT_MAX_NS);
+    return shorter(pages, PAGES_MAX) * page_ns * TIME_SHARE;
 }
 
 /* T3. One refault of all there was has to be within the credit, or a program that does so once an
@@ -88,7 +134,7 @@ static uint64_t credit_ns(const struct np_thrash *thrash)
     uint64_t start_ns = get_ns(&thrash->start_ns);
     uint64_t clear_ns = get_ns(&thrash->clear_ns);
     uint64_t age_ns = clear_ns - shorter(start_ns, clear_ns);
-    uint64_t peak_ns = longer(refault_ns(get(&thrash->peak_pages)), LEAST_CREDIT_NS);
+    uint64_t peak_ns = longer(refault_ns(thrash, get(&thrash->peak_pages)), LEAST_CREDIT_NS);
 
     return LEAST_CREDIT_NS + shorter(age_ns, peak_ns - LEAST_CREDIT_NS);
 }
@@ -127,7 +173,7 @@ static bool spend(struct np_thrash *thrash, size_t pages)
     uint64_t new_ns;
 
     do {
-        new_ns = shorter(old_ns + refault_ns(pages), 2 * most_ns);
+        new_ns = shorter(old_ns + refault_ns(thrash, pages), 2 * most_ns);
     } while (!atomic_compare_exchange_weak_explicit(&thrash->debt_ns, &old_ns, new_ns,
                                                     memory_order_relaxed, memory_order_relaxed));
     return new_ns > most_ns;
@@ -171,7 +217,7 @@ static void lower_allowance(struct np_thrash *thrash, size_t lowest, size_t high
 
 uint64_t np_thrash_epoch_ns(const struct np_thrash *thrash)
 {
-    return longer(EPOCH_MIN_NS, refault_ns(np_thrash_allowance_pages(thrash)));
+    return longer(EPOCH_MIN_NS, refault_ns(thrash, np_thrash_allowance_pages(thrash)));
 }
 
 static bool is_epoch_over(const struct np_thrash *thrash, uint64_t now_ns)

@@ -4,9 +4,11 @@
  * until the program has spent more than 1/32 of its time so; it grows then by what is taken back,
  * and falls again by what turns out not to be needed.
  *
- * Time is counted as run time: a page that is taken back (*refaulted*) takes 38.4 us to be earned,
- * 32 times the 1.2 us that returning it and faulting it in again cost. What has been spent and not
- * earned again is the *debt*; the credit is what the debt may come to.
+ * Time is counted as run time: a page that is taken back (*refaulted*) takes 32 times as long to be
+ * earned as returning it and faulting it in again costs. That is 1.2 us, or what has been measured
+ * lately, up to 3 us: more in a process of several threads, whose processors have to be told, and in a
+ * virtual machine. What has been spent and not earned again is the *debt*; the credit is what the debt
+ * may come to.
  *
  * [T1] Only np_thrash_refault raises the allowance, and only if the debt exceeds the credit.
  * [T2] The debt is what refaults have cost since it was last zero, less the time since then. So if
@@ -38,13 +40,26 @@ struct np_thrash {
     _Atomic uint64_t epoch_ns;
     _Atomic size_t lowest_pages;
     _Atomic size_t highest_pages;
+
+    /* What a page has cost lately, moving means of calls: to return it, and to put memory behind it again; 0: not
+     * measured yet. */
+    _Atomic uint32_t return_ns;
+    _Atomic uint32_t fault_ns;
 };
+
+/* What a refault counts as, at least and at most. */
+#define NP_THRASH_REFAULT_NS      UINT64_C(1200)
+#define NP_THRASH_REFAULT_MAX_NS  UINT64_C(3000)
 
 /* Memory that had been returned is taken back: `pages` of it, which live_pages has in it already.
  * now_ns: of any clock that does not go back; a caller that read it earlier than another and comes
  * later does no harm. */
 void np_thrash_refault(struct np_thrash *thrash, size_t pages, size_t live_pages,
                        size_t retained_pages, uint64_t now_ns);
+
+/* Pages were returned, or populated, in a system call that took so long. */
+void np_thrash_note_return(struct np_thrash *thrash, size_t pages, uint64_t spent_ns);
+void np_thrash_note_fault(struct np_thrash *thrash, size_t pages, uint64_t spent_ns);
 
 /* To be called where memory becomes free, before any of it is returned; it lets the allowance fall.
  * Costs a few loads unless something is new. */

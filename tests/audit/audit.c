@@ -18,6 +18,7 @@
 #include "returned.h"
 #include "slab.h"
 #include "strict.h"
+#include "thrash.h"
 #include "thread.h"
 #include "truth.h"
 #include "tune.h"
@@ -30,7 +31,7 @@
 #define THREAD_BYTES   ((size_t)1 << 20)
 #define PARKED_BYTES   ((size_t)256 << 10)
 #define RESERVED_MAX_BYTES ((size_t)768 << 10)
-#define REFAULT_NS     1200
+#define REFAULT_NS     NP_THRASH_REFAULT_MAX_NS /* what one is counted as is measured */
 #define QUARANTINE_COUNT 1088 /* 1,024 slots of up to 1 KiB, 64 above */
 #define CREDIT_MIN_NS  9900000 /* 10 ms, and a little for rounding */
 

@@ -471,6 +471,47 @@ static void a_page_is_earned_in_38_us(void **state)
     assert_int_equal(refault_at(1, PEAK), 1);
 }
 
+/* Refaults, one after another, until there is an allowance. */
+static size_t refaults_until_allowed(void)
+{
+    size_t count = 1;
+
+    while (refault_at(1, PEAK) == 0)
+        count++;
+    return count;
+}
+
+static void repeat_calls(size_t return_ns, size_t fault_ns)
+{
+    for (unsigned call = 0; call < 100; call++) {
+        np_thrash_note_return(&thrash, 10, 10 * return_ns);
+        np_thrash_note_fault(&thrash, 10, 10 * fault_ns);
+    }
+}
+
+/* 10 ms are fewer refaults where one costs 2.5 us. */
+static void what_a_refault_costs_is_measured(void **state)
+{
+    (void)state;
+    repeat_calls(900, 1600);
+    assert_in_range(refaults_until_allowed(), 10 * MS / 2500, 10 * MS / 2400);
+}
+
+static void it_counts_as_3_us_at_most(void **state)
+{
+    (void)state;
+    repeat_calls(50000, 1000000);
+    assert_int_equal(refaults_until_allowed(), 10 * MS / 3000 + 1);
+}
+
+static void it_counts_as_1_2_us_at_least(void **state)
+{
+    (void)state;
+    repeat_calls(1, 1);
+    np_thrash_note_return(&thrash, 0, SECOND); /* a call that was refused says nothing */
+    assert_int_equal(refaults_until_allowed(), CREDIT_PAGES + 1);
+}
+
 static void credit_ends_at_10_ms_for_a_small_program(void **state)
 {
     (void)state;
@@ -821,6 +862,9 @@ int main(void)
         cmocka_unit_test(time_before_the_first_call_earns_nothing),
         cmocka_unit_test(a_refault_below_zero_counts_in_full),
         cmocka_unit_test(a_page_is_earned_in_38_us),
+        cmocka_unit_test(what_a_refault_costs_is_measured),
+        cmocka_unit_test(it_counts_as_3_us_at_most),
+        cmocka_unit_test(it_counts_as_1_2_us_at_least),
         cmocka_unit_test(credit_ends_at_10_ms_for_a_small_program),
         cmocka_unit_test(credit_ends_at_a_refault_of_the_peak),
         cmocka_unit_test(a_young_process_has_little_credit),
