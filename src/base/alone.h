@@ -21,16 +21,22 @@ NP_INLINE bool np_is_alone(void)
     return &__libc_single_threaded != NULL && __libc_single_threaded != 0;
 }
 
-/* Each returns what was there before. */
-NP_INLINE uint64_t np_fetch_or(_Atomic uint64_t *word, uint64_t bits)
+/* Each returns what was there before. Those whose names end in _if are told whether there is one thread: what takes several
+ * steps need not ask before each. */
+NP_INLINE uint64_t np_fetch_or_if(bool is_alone, _Atomic uint64_t *word, uint64_t bits)
 {
     uint64_t before;
 
-    if (!np_is_alone())
+    if (!is_alone)
         return atomic_fetch_or(word, bits);
     before = atomic_load_explicit(word, memory_order_relaxed);
     atomic_store_explicit(word, before | bits, memory_order_relaxed);
     return before;
+}
+
+NP_INLINE uint64_t np_fetch_or(_Atomic uint64_t *word, uint64_t bits)
+{
+    return np_fetch_or_if(np_is_alone(), word, bits);
 }
 
 NP_INLINE uint64_t np_fetch_and(_Atomic uint64_t *word, uint64_t bits)
@@ -67,11 +73,12 @@ NP_INLINE size_t np_fetch_add_size(_Atomic size_t *word, size_t more)
 }
 
 /* As atomic_compare_exchange_strong: false, and *expected is what is there, if that is something else. */
-NP_INLINE bool np_compare_and_swap(_Atomic uint64_t *word, uint64_t *expected, uint64_t desired)
+NP_INLINE bool np_compare_and_swap_if(bool is_alone, _Atomic uint64_t *word, uint64_t *expected,
+                                      uint64_t desired)
 {
     uint64_t now;
 
-    if (!np_is_alone())
+    if (!is_alone)
         return atomic_compare_exchange_strong(word, expected, desired);
     now = atomic_load_explicit(word, memory_order_relaxed);
     if (now != *expected) {
@@ -80,6 +87,11 @@ NP_INLINE bool np_compare_and_swap(_Atomic uint64_t *word, uint64_t *expected, u
     }
     atomic_store_explicit(word, desired, memory_order_relaxed);
     return true;
+}
+
+NP_INLINE bool np_compare_and_swap(_Atomic uint64_t *word, uint64_t *expected, uint64_t desired)
+{
+    return np_compare_and_swap_if(np_is_alone(), word, expected, desired);
 }
 
 #endif

@@ -65,11 +65,11 @@ void np_serve_free_slow(void *memory)
 }
 
 /* The record of the address is known, and not of a slab that is open here. Mostly it is of another slab; the record of a
- * second unit, or of none, or a thread that the fast path does not serve, are left to the slow path. */
+ * second unit, or of none, or a thread that the fast path does not serve, are left to the slow path. What a push calls leaves errno as it is
+ * (os/). */
 void np_serve_free_elsewhere(struct np_slab *record, void *memory)
 {
     struct np_heap *heap = np_heap_fast;
-    int saved_errno;
 
     /* A live block's slab was made before the block was handed out: relaxed is enough. */
     if (NP_UNLIKELY(atomic_load_explicit(&record->kind, memory_order_relaxed) != NP_SLAB_FIRST)) {
@@ -84,10 +84,8 @@ void np_serve_free_elsewhere(struct np_slab *record, void *memory)
             return;
         }
     }
-    saved_errno = errno;
     if (NP_UNLIKELY(!np_heap_push(heap, record, memory)))
-        np_core_give(memory); /* which says what is wrong */
-    errno = saved_errno;
+        np_serve_free_slow(memory); /* which says what is wrong */
 }
 
 void *np_serve_realloc(void *memory, size_t size_bytes)

@@ -245,8 +245,11 @@ void np_depot_settle(struct np_slab *slab)
             give_back(depot, slab);
             return;
         }
-        /* After the word was read: a page that becomes free later is seen by who frees its last slot. */
-        charge(slab, is_held || slab->is_refused ? 0 : np_bit_count(np_slab_free_pages(slab)));
+        /* After the word was read: a page that becomes free later is seen by who frees its last slot, and so is one whose
+         * slots have not all counted yet. */
+        charge(slab, is_held || slab->is_refused || !np_slab_may_have_free_pages(slab, room)
+                         ? 0
+                         : np_bit_count(np_slab_free_pages(slab)));
         np_slab_count_settled(slab, slab->slot_count - room);
         /* At the latest when half of them are gone: S7. */
         notice = room + (slab->slot_count - room + 1) / 2;

@@ -79,7 +79,7 @@ static size_t word_of_page(const struct np_slab *slab, unsigned page, unsigned n
 }
 
 /* False: no slot begins at this address of the slab. */
-static bool find_place(const struct np_slab *slab, uintptr_t address, struct place *place)
+NP_INLINE bool find_place(const struct np_slab *slab, uintptr_t address, struct place *place)
 {
     uintptr_t offset = address - slab->start;
     uintptr_t within = is_paged(slab) ? offset % NP_GRANULE_BYTES : offset;
@@ -200,7 +200,7 @@ static bool may_be_free(const struct np_slab *slab, unsigned page, unsigned numb
 }
 
 /* False, mostly, and at once: with this slot alone no page has become free. */
-static bool may_free_a_page(const struct np_slab *slab, const struct place *place, uint64_t now)
+NP_INLINE bool may_free_a_page(const struct np_slab *slab, const struct place *place, uint64_t now)
 {
     uint64_t neighbours = place->bit << 1 | place->bit >> 1;
 
@@ -215,8 +215,8 @@ static bool may_free_a_page(const struct np_slab *slab, const struct place *plac
 /* The granules, in whole system pages, that have no live slot any more since this slot's bit was set, in a word that is
  * `now` since; 0 mostly. Where a page has two words, two threads may set the last bits of one each: both have set theirs
  * before either looks at the other's, all in one order (sequential consistency), so at least one sees the page free. */
-static unsigned count_freed(const struct np_slab *slab, uintptr_t address, const struct place *place,
-                            uint64_t now)
+static NP_NOINLINE unsigned count_freed(const struct np_slab *slab, uintptr_t address,
+                                       const struct place *place, uint64_t now)
 {
     uintptr_t offset = address - slab->start;
     unsigned page = (unsigned)(offset / NP_GRANULE_BYTES);
@@ -224,8 +224,6 @@ static unsigned count_freed(const struct np_slab *slab, uintptr_t address, const
     unsigned granules;
     unsigned count = 0;
 
-    if (NP_LIKELY(!may_free_a_page(slab, place, now)))
-        return 0;
     while (page <= last && !may_be_free(slab, page, place->number, now))
         page++;
     if (NP_LIKELY(page > last))
@@ -323,13 +321,13 @@ bool np_slab_is_surely_free(const struct np_slab *slab, const void *memory)
            (next == np_slab_end(slab) || np_slab_slot_index(slab, (uintptr_t)next) >= 0);
 }
 
-enum np_push np_slab_push(struct np_slab *slab, void *slot, enum np_push_wish wish)
+NP_INLINE enum np_push push(struct np_slab *slab, void *slot, enum np_push_wish wish, bool is_alone)
 {
     struct place place;
     struct np_slot *marked = NULL;
     uintptr_t contents = 0;
     enum np_push done = NP_PUSH_DONE;
-    unsigned freed_count; /* to be charged */
+    unsigned freed_count = 0; /* to be charged */
     uint64_t before;
     uint64_t word;
 
@@ -346,13 +344,14 @@ enum np_push np_slab_push(struct np_slab *slab, void *slot, enum np_push_wish wi
     }
     /* release: whatever the program wrote to the slot is before what the next one who has it writes (the acquire in
      * take_bits). Sequentially consistent for count_freed. */
-    before = np_fetch_or(&slab->bits[place.word_at], place.bit);
+    before = np_fetch_or_if(is_alone, &slab->bits[place.word_at], place.bit);
     if (NP_UNLIKELY((before & place.bit) != 0)) {
         if (marked != NULL)
             marked->encoded_next = contents; /* it tells whoever reports it what was freed */
         return NP_PUSH_TWICE;
     }
-    freed_count = count_freed(slab, (uintptr_t)slot, &place, before | place.bit);
+    if (NP_UNLIKELY(may_free_a_page(slab, &place, before | place.bit)))
+        freed_count = count_freed(slab, (uintptr_t)slot, &place, before | place.bit);
     /* Sequentially consistent, as are the swaps that open a slab: either who opens it sees our bit when he counts its free
      * pages, or we see here that it is open, or what it is since he closed it again. */
     word = atomic_load_explicit(&slab->word, memory_order_seq_cst);
@@ -373,13 +372,18 @@ enum np_push np_slab_push(struct np_slab *slab, void *slot, enum np_push_wish wi
             next_word &= ~NP_SLAB_CLOSED_BIT;
         /* release: our bit is seen by who reads this count. acquire: a claimant sees what the last holder left in the
          * private line (the release in np_slab_try_close). */
-        if (!np_compare_and_swap(&slab->word, &word, next_word))
+        if (!np_compare_and_swap_if(is_alone, &slab->word, &word, next_word))
             continue;
         if (!is_claim)
             return done;
         adopt(slab, next_word);
         return NP_PUSH_CLAIMED;
     }
+}
+
+enum np_push np_slab_push(struct np_slab *slab, void *slot, enum np_push_wish wish)
+{
+    return np_is_alone() ? push(slab, slot, wish, true) : push(slab, slot, wish, false);
 }
 
 bool np_slab_try_open(struct np_slab *slab, uint64_t *opened_word)
@@ -894,6 +898,11 @@ static uint32_t free_several(const struct np_slab *slab, uint32_t warm)
             free_pages |= UINT32_C(1) << page;
     }
     return free_pages;
+}
+
+bool np_slab_may_have_free_pages(const struct np_slab *slab, unsigned free_count)
+{
+    return free_count > 0 && free_count >= slab->slots_per_page;
 }
 
 uint32_t np_slab_free_pages(const struct np_slab *slab)

@@ -276,6 +276,9 @@ bool np_slab_take_listed(struct np_slab *slab);
 /* Holder of a published slab: the warm granules, as a mask, of system pages on which no slot is live. */
 uint32_t np_slab_free_pages(const struct np_slab *slab);
 
+/* Whether so many free slots may be all of a page's. */
+bool np_slab_may_have_free_pages(const struct np_slab *slab, unsigned free_count);
+
 /* For a visitor that finds a record without a charge: clears the bit in the word of its window's map that told him of it.
  * Nothing else of the record is looked at: it may be of no slab. */
 void np_slab_hide_from_visitors(struct np_slab *slab, _Atomic uint64_t *word, uint64_t bit);
