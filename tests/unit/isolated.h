@@ -82,6 +82,16 @@ static inline bool is_left_out(const char *name)
     return part != NULL && strstr(name, part) == NULL;
 }
 
+/* Where libc says whether there are threads. */
+extern char __libc_single_threaded __attribute__((weak));
+
+/* A sanitizer may have begun a thread of its own in this process, which is none of the program's. */
+static inline void be_alone(void)
+{
+    if (&__libc_single_threaded != NULL)
+        __libc_single_threaded = 1;
+}
+
 /* How many of the tests failed, or 1 if none was run: main's answer. */
 static inline int run_isolated(const struct CMUnitTest *tests, size_t count)
 {
@@ -97,8 +107,10 @@ static inline int run_isolated(const struct CMUnitTest *tests, size_t count)
         fflush(NULL);
         child = fork();
         if (child == 0) {
-            int status = _cmocka_run_group_tests(tests[i].name, &tests[i], 1, NULL, NULL);
+            int status;
 
+            be_alone();
+            status = _cmocka_run_group_tests(tests[i].name, &tests[i], 1, NULL, NULL);
             fflush(NULL);
             _exit(status);
         }

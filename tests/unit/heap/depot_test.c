@@ -688,6 +688,5 @@ int main(void)
         cmocka_unit_test(threads_share_a_depot),
     };
 
-    __libc_single_threaded = 1; /* a sanitizer has a thread of its own, which is none of the program's */
     return run_isolated(tests, COUNT_OF(tests));
 }
