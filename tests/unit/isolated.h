@@ -86,7 +86,7 @@ static inline bool is_left_out(const char *name)
 extern char __libc_single_threaded __attribute__((weak));
 
 /* A sanitizer may have begun a thread of its own in this process, which is none of the program's. */
-static inline void be_alone(void)
+static inline void begin_alone(void)
 {
     if (&__libc_single_threaded != NULL)
         __libc_single_threaded = 1;
@@ -109,7 +109,7 @@ static inline int run_isolated(const struct CMUnitTest *tests, size_t count)
         if (child == 0) {
             int status;
 
-            be_alone();
+            begin_alone();
             status = _cmocka_run_group_tests(tests[i].name, &tests[i], 1, NULL, NULL);
             fflush(NULL);
             _exit(status);
