@@ -3,8 +3,8 @@
  * touched.
  *
  * Which of its pages a program will write nobody knows, so it is watched. Blocks are populated in
- * *batches*, each stood for by a page of its first block that is left out. Once the program has written
- * that page, it is taken to write all of its blocks. The next batch but one begins only then: if the
+ * *batches*, each stood for by three pages of its first block that are left out. Once the program has
+ * written these, it is taken to write all of its blocks. The next batch but one begins only then: if the
  * program stops to write its blocks, the rest of a batch and two more are populated in vain at most, and a
  * batch is at most 1/96 of the heap. [A1] So at most 1/32 of the heap is populated ahead of its use. Nothing
  * is before the first block that was watched has been written, nor in heaps of less than 8 MiB.

@@ -64,10 +64,10 @@ static void what_is_written_is_there_before(void **state)
     (void)state;
     make_heap_of((size_t)128 << 20);
     assert_int_equal(take_and_write(1), 0); /* it is watched */
-    assert_true(take_and_write(5) >= BLOCK_BYTES - NP_GRANULE_BYTES);
+    assert_true(take_and_write(5) >= BLOCK_BYTES - granules_bytes(3));
     for (unsigned batch = 0; batch < 20; batch++)
-        /* All but the page that is watched. */
-        assert_int_equal(take_and_write(BATCH_BLOCKS), BATCH_BLOCKS * BLOCK_BYTES - NP_GRANULE_BYTES);
+        /* All but the pages that are watched. */
+        assert_int_equal(take_and_write(BATCH_BLOCKS), BATCH_BLOCKS * BLOCK_BYTES - granules_bytes(3));
 }
 
 static void what_is_not_written_is_left_alone(void **state)
@@ -78,13 +78,37 @@ static void what_is_not_written_is_left_alone(void **state)
     assert_int_equal(os_fake_calls(OS_FAKE_POPULATE), 0);
 }
 
-/* A buffer of which only the beginning is used. */
-static void what_is_written_in_part_is_left_alone(void **state)
+static void expect_left_alone(size_t written_from, size_t written_count)
+{
+    for (unsigned i = 0; i < 400; i++)
+        write_block(take_granules(BLOCK_GRANULES) + granules_bytes(written_from), written_count);
+    assert_int_equal(os_fake_calls(OS_FAKE_POPULATE), 0);
+}
+
+static void buffers_that_are_not_filled_are_left_alone(void **state)
 {
     (void)state;
     make_heap_of((size_t)128 << 20);
-    for (unsigned i = 0; i < 400; i++)
-        write_block(take_granules(BLOCK_GRANULES), BLOCK_GRANULES / 2);
+    expect_left_alone(0, BLOCK_GRANULES - 2);
+}
+
+static void stacks_are_left_alone(void **state)
+{
+    (void)state;
+    make_heap_of((size_t)128 << 20);
+    expect_left_alone(1, BLOCK_GRANULES - 1);
+}
+
+static void blocks_with_a_gap_are_left_alone(void **state)
+{
+    (void)state;
+    make_heap_of((size_t)128 << 20);
+    for (unsigned i = 0; i < 400; i++) {
+        char *block = take_granules(BLOCK_GRANULES);
+
+        write_block(block, 2);
+        write_block(block + BLOCK_BYTES - granules_bytes(2), 2);
+    }
     assert_int_equal(os_fake_calls(OS_FAKE_POPULATE), 0);
 }
 
@@ -168,7 +192,7 @@ static void blocks_of_few_pages(void **state)
     make_heap_of((size_t)128 << 20);
     (void)take_and_write(20);
     assert_int_equal(resident_bytes(take_granules(4), 4), 0);
-    assert_true(resident_bytes(take_granules(5), 5) >= granules_bytes(4));
+    assert_true(resident_bytes(take_granules(5), 5) >= granules_bytes(2));
 }
 
 static void where_it_is_turned_off(void **state)
@@ -206,7 +230,7 @@ static void of_large_system_pages_whole_ones(void **state)
                          os_fake_resident_bytes((void *)first, last - first));
         write_block(block, 31);
     }
-    assert_true(bytes > 40 * granules_bytes(20));
+    assert_true(bytes > 40 * granules_bytes(16));
 }
 
 int main(void)
@@ -214,7 +238,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_is_there_before),
         cmocka_unit_test(what_is_not_written_is_left_alone),
-        cmocka_unit_test(what_is_written_in_part_is_left_alone),
+        cmocka_unit_test(buffers_that_are_not_filled_are_left_alone),
+        cmocka_unit_test(stacks_are_left_alone),
+        cmocka_unit_test(blocks_with_a_gap_are_left_alone),
         cmocka_unit_test(at_most_a_32nd_is_in_vain),
         cmocka_unit_test(who_begins_to_write_late_is_noticed),
         cmocka_unit_test(a_watched_block_that_is_gone),
