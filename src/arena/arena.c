@@ -148,6 +148,54 @@ static struct np_run *take_elsewhere(struct np_arena **home, size_t granule_coun
     return run;
 }
 
+/* Whether an arena has so much memory to lend, perhaps in pieces. */
+static bool may_be_warm(const struct np_arena *arena, size_t granule_count)
+{
+    return !arena->is_for_forks && atomic_load_explicit(&arena->retained_granules,
+                                                        memory_order_relaxed) >= granule_count;
+}
+
+static bool is_any_warm(const struct np_arena *but, size_t granule_count)
+{
+    for (const struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next)
+        if (arena != but && may_be_warm(arena, granule_count))
+            return true;
+    return false;
+}
+
+/* From any other arena that has memory and nobody is at work in. */
+static struct np_run *try_warm_elsewhere(const struct np_arena *home, size_t granule_count,
+                                         size_t alignment_bytes, enum np_run_state state)
+{
+    struct np_run *run = NULL;
+
+    for (struct np_arena *arena = np_arena_list(); arena != NULL && run == NULL; arena = arena->next) {
+        if (arena == home || !may_be_warm(arena, granule_count) || !np_lock_try(&arena->lock))
+            continue;
+        run = np_run_carve_warm(arena, granule_count, alignment_bytes, state);
+        np_lock_release(&arena->lock);
+    }
+    return run;
+}
+
+/* Carves from an arena whose lock is held, and releases it; but where that would take memory that is not there yet, and
+ * another arena has some that is, from that one: faulting in costs more than a second lock, and threads that have changed
+ * their arenas leave memory behind. */
+static struct np_run *carve_somewhere(struct np_arena *arena, size_t granule_count,
+                                      size_t alignment_bytes, enum np_run_state state)
+{
+    struct np_run *run;
+
+    if (NP_LIKELY(!is_any_warm(arena, granule_count)))
+        return carve_and_release(arena, granule_count, alignment_bytes, state);
+    np_run_collect_deferred(arena);
+    run = np_run_carve_warm(arena, granule_count, alignment_bytes, state);
+    np_lock_release(&arena->lock);
+    if (run == NULL)
+        run = try_warm_elsewhere(arena, granule_count, alignment_bytes, state);
+    return run != NULL ? run : carve(arena, granule_count, alignment_bytes, state);
+}
+
 struct np_run *np_run_take(struct np_arena **home, size_t granule_count, size_t alignment_bytes,
                            enum np_run_state state, enum np_growth growth)
 {
@@ -158,7 +206,7 @@ struct np_run *np_run_take(struct np_arena **home, size_t granule_count, size_t 
         return NULL; /* beyond a key's bits: the caller has other ways for such sizes */
     arena = lock_some(home);
     if (arena != NULL) {
-        run = carve_and_release(arena, granule_count, alignment_bytes, state);
+        run = carve_somewhere(arena, granule_count, alignment_bytes, state);
         if (run != NULL || growth == NP_EXISTING_ONLY)
             return run;
         run = grow_and_carve(arena, granule_count, alignment_bytes, state);
@@ -168,6 +216,19 @@ struct np_run *np_run_take(struct np_arena **home, size_t granule_count, size_t 
     return growth == NP_EXISTING_ONLY
                ? NULL
                : take_elsewhere(home, granule_count, alignment_bytes, state);
+}
+
+/* A threshold that is set counts as no more than this. */
+#define KEPT_THRESHOLD_BYTES ((size_t)64 << 20)
+
+/* Half of what may be retained beyond the usual: as much is left that can be joined for what is longer. */
+static size_t most_kept_granules(void)
+{
+    size_t more_bytes = np_arena_allowance_bytes();
+
+    if (NP_UNLIKELY(np_tune_is_set(NP_KNOB_TRIM_THRESHOLD)))
+        more_bytes = np_min((size_t)np_tune_get(NP_KNOB_TRIM_THRESHOLD), KEPT_THRESHOLD_BYTES); /* of -1 as well */
+    return NP_KEPT_USUAL_GRANULES + (more_bytes / 2 >> NP_GRANULE_SHIFT);
 }
 
 void np_run_give(struct np_run *run, size_t touched_count)
@@ -183,7 +244,7 @@ void np_run_give(struct np_run *run, size_t touched_count)
     np_run_collect_deferred(arena);
     np_run_count_given(run);
     np_run_mark_touched(run, touched_count);
-    if (np_kept_try(arena, run)) {
+    if (np_kept_try(arena, run, most_kept_granules())) {
         np_lock_release(&arena->lock);
         return;
     }

@@ -30,8 +30,9 @@
  * [R10] lent_granules is the sum of granule_count over its lent runs, perhaps with some that are just being given
  *      back, and lent_granules_max the most that it has been.
  * [R11] A run that was given back may be *kept* as it is, for the next who wants one of its length: on the list of its
- *      length, filed nowhere and joined to nothing, with memory behind it. It counts in R7 and R8 as free runs do. Whoever
- *      looks at all free runs, or finds none that is warm and fits, files all kept ones first. None are kept any more once the
+ *      length, filed nowhere and joined to nothing, with memory behind it. It counts in R7 and R8 as free runs do. One that is longer
+ *      than what is wanted may be cut. Whoever looks at all free runs, or finds none that is warm and fits, files all kept
+ *      ones first. None are kept any more once the
  *      system has refused to take memory of a run (is_refused).
  *
  * Leaves out: what a borrower does with a run (heap/, core/), and mappings of single objects (large/).
@@ -90,6 +91,9 @@ struct np_stretch {
 /* Of 256 KiB, the largest that are kept. Larger ones are few, and what a program does with them takes longer. */
 #define NP_KEPT_MAX_GRANULES 64
 
+/* What an arena keeps in any case: 512 KiB. */
+#define NP_KEPT_USUAL_GRANULES ((size_t)128)
+
 struct np_arena {
     struct np_lock lock;
     unsigned index; /* 0: the main arena */
@@ -110,6 +114,8 @@ struct np_arena {
     _Atomic(struct np_run *) deferred; /* given back while a fork held the lock */
     bool has_refused; /* the system has refused to take memory of a run once: nothing is kept any more */
     size_t kept_granules;
+    size_t passed_granules; /* kept, taken again, and not noted in the flow yet */
+    uint64_t kept_lengths;  /* bit n: some of n + 1 granules are kept */
     struct np_run *kept[NP_KEPT_MAX_GRANULES + 1]; /* R11; by length */
 };
 

@@ -1,10 +1,11 @@
 /* Runs that were given back and are kept as they are for the next taker of their length (R11 in arena.h), so that blocks
  * which come and go cost neither a search nor joining and cutting. Inside the arena layer, all under arena->lock.
  *
- * Kept are at most 512 KiB an arena, of runs of up to 256 KiB all of which is resident. They are retained as free runs
- * are, and are returned as soon as the threshold says so: whoever returns memory files them first.
+ * Kept are runs of up to 256 KiB all of which is resident: of an arena 512 KiB, and half of the thrash allowance, or of a
+ * threshold that was set. They are retained as free runs are, and are returned as soon as the threshold says so: whoever
+ * returns memory files them first.
  *
- * Leaves out: when a kept run will do, and when all have to be filed (run.c, arena.c, purge.c). Defined in run.c: the
+ * Leaves out: how much is kept (arena.c), when a kept run will do, and when all have to be filed (run.c, purge.c). Defined in run.c: the
  * two need each other.
  */
 #ifndef NP_ARENA_KEPT_H
@@ -12,8 +13,9 @@
 
 #include "arena.h"
 
-/* Keeps a run that was given back, whose resident fields are set; false: it is to be filed. */
-bool np_kept_try(struct np_arena *arena, struct np_run *run);
+/* Keeps a run that was given back, whose resident fields are set, if no more than most_granules are kept then; false: it
+ * is to be filed. */
+bool np_kept_try(struct np_arena *arena, struct np_run *run, size_t most_granules);
 
 /* The run of this length that was kept last; it is nobody's now. NULL: there is none, or it is not aligned. */
 struct np_run *np_kept_take(struct np_arena *arena, size_t granule_count, size_t alignment_bytes);

@@ -19,8 +19,10 @@ struct np_pool np_run_pool = NP_POOL_INIT(struct np_run);
  * large enough in any case is cut. */
 #define ALIGNED_TRIES 8
 
-/* What an arena keeps at most, see kept.h. */
-#define KEPT_MAX_GRANULES ((size_t)128)
+/* Kept runs that have less together are not joined for one that would rather be lent from memory that is not there yet:
+ * few runs seldom lie side by side, and then all of them were filed in vain. */
+#define JOINED_FROM_GRANULES ((size_t)64)
+#define JOINED_FROM_TIMES 8
 
 /* The record of the unit at this address of a window (R9). */
 static struct np_run *unit_record(struct np_window *window, uintptr_t address)
@@ -438,21 +440,53 @@ static struct np_run *best_fit(const struct np_tree *tree, size_t granule_count,
     return (struct np_run *)np_tree_first_from(tree, size_key(granule_count));
 }
 
+static bool is_kept(const struct np_run *run)
+{
+    return atomic_load_explicit(&run->state, memory_order_relaxed) == NP_RUN_KEPT;
+}
+
+/* The kept run of this length that came last, or of the next length that there is; or NULL. */
+static struct np_run *kept_from(const struct np_arena *arena, size_t granule_count)
+{
+    uint64_t lengths;
+
+    if (granule_count > NP_KEPT_MAX_GRANULES)
+        return NULL;
+    lengths = arena->kept_lengths >> (granule_count - 1);
+    return lengths != 0 ? arena->kept[granule_count + (unsigned)__builtin_ctzll(lengths)] : NULL;
+}
+
 /* Memory that is there already is worth a quarter of slack, no more: larger pieces are kept whole. */
 static bool is_near(const struct np_run *run, size_t granule_count)
 {
     return run != NULL && run->granule_count <= granule_count + granule_count / 4;
 }
 
-static struct np_run *choose(struct np_arena *arena, size_t granule_count, size_t alignment_bytes)
+/* The best of those with memory, the top left out. Kept runs are joined to what lies beside them only when none of them
+ * is long enough as it is: cutting one is as good as cutting a filed one, and the others stay what they are wanted for. */
+static struct np_run *choose_warm(struct np_arena *arena, size_t granule_count, size_t alignment_bytes)
 {
     struct np_run *warm = best_fit(&arena->warm, granule_count, alignment_bytes);
+    struct np_run *kept;
+
+    if (arena->kept_lengths == 0 || is_near(warm, granule_count))
+        return warm;
+    kept = kept_from(arena, granule_count);
+    if (kept != NULL && fits(kept, granule_count, alignment_bytes))
+        return kept;
+    if (arena->kept_granules < np_min(JOINED_FROM_TIMES * granule_count, JOINED_FROM_GRANULES))
+        return warm;
+    np_kept_file_all(arena);
+    return best_fit(&arena->warm, granule_count, alignment_bytes);
+}
+
+static struct np_run *choose(struct np_arena *arena, size_t granule_count, size_t alignment_bytes)
+{
+    struct np_run *warm = choose_warm(arena, granule_count, alignment_bytes);
     struct np_run *cold;
 
-    if (arena->kept_granules > 0 && !is_near(warm, granule_count)) {
-        np_kept_file_all(arena);
-        warm = best_fit(&arena->warm, granule_count, alignment_bytes);
-    }
+    if (warm != NULL && is_kept(warm))
+        return warm;
     cold = best_fit(&arena->cold, granule_count, alignment_bytes);
     if (warm != NULL && (cold == NULL || is_near(warm, cold->granule_count)))
         return warm;
@@ -460,7 +494,10 @@ static struct np_run *choose(struct np_arena *arena, size_t granule_count, size_
         return cold;
     if (arena->top != NULL && fits(arena->top, granule_count, alignment_bytes))
         return arena->top;
-    return NULL;
+    if (arena->kept_lengths == 0)
+        return NULL;
+    np_kept_file_all(arena); /* few as they are, there is nothing else */
+    return choose(arena, granule_count, alignment_bytes);
 }
 
 /* Cuts an unfiled run after granule_count granules; tail is a record for the rest. */
@@ -508,25 +545,36 @@ static struct np_run *lend(struct np_arena *arena, struct np_run *run, enum np_r
     return run;
 }
 
-struct np_run *np_run_carve(struct np_arena *arena, size_t granule_count, size_t alignment_bytes,
-                            enum np_run_state state)
+/* Takes a free run out of where it is filed or kept. */
+static void take_out(struct np_arena *arena, struct np_run *run)
 {
-    struct np_run *run = np_kept_take(arena, granule_count, alignment_bytes);
+    if (!is_kept(run)) {
+        np_run_unfile(arena, run);
+        return;
+    }
+    (void)np_kept_take(arena, run->granule_count, NP_GRANULE_BYTES);
+    np_kept_note_freed(run, run->granule_count);
+}
+
+/* Files what is left of a free run. What was kept may lie beside another free one. */
+static void file_rest(struct np_arena *arena, struct np_run *rest, bool was_kept)
+{
+    if (was_kept)
+        (void)np_run_file(arena, rest);
+    else
+        file(arena, rest);
+}
+
+/* Lends granules of a free run that they fit in. NULL: no memory for records. */
+static struct np_run *carve_from(struct np_arena *arena, struct np_run *run, size_t granule_count,
+                                 size_t alignment_bytes, enum np_run_state state)
+{
     struct np_run *own = NULL;  /* the record of what is lent, if it does not begin where the free run does */
     struct np_run *rest = NULL; /* of what stays free behind it */
-    uintptr_t start;
-    uintptr_t end;
+    uintptr_t start = aligned_start(run, alignment_bytes);
+    uintptr_t end = start + (granule_count << NP_GRANULE_SHIFT);
+    bool was_kept = is_kept(run);
 
-    if (run != NULL) {
-        if (state == NP_RUN_SLAB)
-            np_kept_note_freed(run, granule_count); /* those who have slabs note in any case */
-        return lend(arena, run, state);            /* all of it is resident, and the map has it */
-    }
-    run = choose(arena, granule_count, alignment_bytes);
-    if (run == NULL)
-        return NULL;
-    start = aligned_start(run, alignment_bytes);
-    end = start + (granule_count << NP_GRANULE_SHIFT);
     if (start > run->start && (own = np_run_record_take(start)) == NULL)
         return NULL;
     if (end < np_run_end(run) && (rest = np_run_record_take(end)) == NULL) {
@@ -541,17 +589,17 @@ struct np_run *np_run_carve(struct np_arena *arena, size_t granule_count, size_t
             np_run_record_give(own, start);
         return NULL;
     }
-    np_run_unfile(arena, run);
+    take_out(arena, run);
     if (own != NULL) {
         struct np_run *before = run;
 
         run = own;
         cut(before, (start - before->start) >> NP_GRANULE_SHIFT, run);
-        file(arena, before);
+        file_rest(arena, before, was_kept);
     }
     if (rest != NULL) {
         cut(run, granule_count, rest);
-        file(arena, rest);
+        file_rest(arena, rest, was_kept);
     }
     /* Lent runs count every resident granule, also on system pages shared with neighbours: this is
      * what tells zero memory from used. */
@@ -560,6 +608,62 @@ struct np_run *np_run_carve(struct np_arena *arena, size_t granule_count, size_t
     run->is_in_flow = true;
     np_run_map(run);
     return lend(arena, run, state);
+}
+
+/* Kept runs that are taken again have not been in the flow, which spares everybody two shared counters. But from the flow
+ * the helper tells whether a program is at work (core/helper.c), and where so much is kept as an allowance lets be, it would
+ * seem to rest: so then they are noted, by the MiB. */
+#define NOTED_GRANULES 256
+
+static void note_passed(struct np_arena *arena, const struct np_run *run)
+{
+    if (NP_LIKELY(arena->kept_granules < NP_KEPT_USUAL_GRANULES) || run->is_in_flow)
+        return;
+    arena->passed_granules += run->granule_count;
+    if (arena->passed_granules < NOTED_GRANULES)
+        return;
+    np_returned_note_freed(arena->passed_granules << NP_GRANULE_SHIFT);
+    np_returned_note_reused(arena->passed_granules << NP_GRANULE_SHIFT);
+    arena->passed_granules = 0;
+}
+
+/* A kept run of this length, as it is. */
+static struct np_run *try_kept(struct np_arena *arena, size_t granule_count, size_t alignment_bytes,
+                               enum np_run_state state)
+{
+    struct np_run *run = np_kept_take(arena, granule_count, alignment_bytes);
+
+    if (run == NULL)
+        return NULL;
+    if (state == NP_RUN_SLAB)
+        np_kept_note_freed(run, granule_count); /* those who have slabs note in any case */
+    note_passed(arena, run);
+    return lend(arena, run, state);            /* all of it is resident, and the map has it */
+}
+
+struct np_run *np_run_carve(struct np_arena *arena, size_t granule_count, size_t alignment_bytes,
+                            enum np_run_state state)
+{
+    struct np_run *run = try_kept(arena, granule_count, alignment_bytes, state);
+
+    if (run != NULL)
+        return run;
+    run = choose(arena, granule_count, alignment_bytes);
+    return run != NULL ? carve_from(arena, run, granule_count, alignment_bytes, state) : NULL;
+}
+
+struct np_run *np_run_carve_warm(struct np_arena *arena, size_t granule_count,
+                                 size_t alignment_bytes, enum np_run_state state)
+{
+    struct np_run *run = try_kept(arena, granule_count, alignment_bytes, state);
+
+    if (run != NULL)
+        return run;
+    run = choose_warm(arena, granule_count, alignment_bytes);
+    if (run == NULL && arena->top != NULL && arena->top->resident_count >= granule_count &&
+        fits(arena->top, granule_count, alignment_bytes))
+        run = arena->top;
+    return run != NULL ? carve_from(arena, run, granule_count, alignment_bytes, state) : NULL;
 }
 
 void np_run_defer(struct np_run *run, size_t touched_count)
@@ -625,17 +729,18 @@ void np_kept_note_freed(struct np_run *run, size_t granule_count)
     run->is_in_flow = true;
 }
 
-bool np_kept_try(struct np_arena *arena, struct np_run *run)
+bool np_kept_try(struct np_arena *arena, struct np_run *run, size_t most_granules)
 {
     struct np_run **list = list_of(arena, run->granule_count);
 
     /* What has little memory is worth more as a part of something larger. */
     if (list == &arena->kept[0] || run->resident_count < run->granule_count || arena->has_refused ||
-        arena->kept_granules + run->granule_count > KEPT_MAX_GRANULES)
+        arena->kept_granules + run->granule_count > most_granules)
         return false;
     run->node.left = *list != NULL ? &(*list)->node : NULL;
     *list = run;
     arena->kept_granules += run->granule_count;
+    arena->kept_lengths |= UINT64_C(1) << (run->granule_count - 1);
     atomic_store_explicit(&run->state, NP_RUN_KEPT, memory_order_relaxed);
     np_run_count_free(arena, run);
     return true;
@@ -649,6 +754,8 @@ struct np_run *np_kept_take(struct np_arena *arena, size_t granule_count, size_t
     if (run == NULL || run->start % alignment_bytes != 0)
         return NULL;
     *list = (struct np_run *)run->node.left;
+    if (*list == NULL)
+        arena->kept_lengths &= ~(UINT64_C(1) << (granule_count - 1));
     arena->kept_granules -= granule_count;
     np_run_uncount_free(arena, run);
     return run;
@@ -656,13 +763,11 @@ struct np_run *np_kept_take(struct np_arena *arena, size_t granule_count, size_t
 
 void np_kept_file_all(struct np_arena *arena)
 {
-    for (size_t length = 1; arena->kept_granules > 0; length++) {
-        struct np_run *run;
+    struct np_run *run;
 
-        while ((run = np_kept_take(arena, length, NP_GRANULE_BYTES)) != NULL) {
-            np_kept_note_freed(run, run->granule_count);
-            np_run_file(arena, run);
-        }
+    while ((run = kept_from(arena, 1)) != NULL) {
+        take_out(arena, run);
+        np_run_file(arena, run);
     }
 }
 

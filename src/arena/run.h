@@ -27,6 +27,10 @@ void np_run_append(struct np_arena *arena, uintptr_t start, uintptr_t end, struc
 struct np_run *np_run_carve(struct np_arena *arena, size_t granule_count, size_t alignment_bytes,
                             enum np_run_state state);
 
+/* The same of memory that is there; NULL also when a run without it would fit. */
+struct np_run *np_run_carve_warm(struct np_arena *arena, size_t granule_count,
+                                 size_t alignment_bytes, enum np_run_state state);
+
 /* Makes a run free: merges it and files it, and returns what it is part of then. Its resident fields are set. */
 struct np_run *np_run_file(struct np_arena *arena, struct np_run *run);
 

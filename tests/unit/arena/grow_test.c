@@ -363,6 +363,31 @@ static void a_contended_arena_makes_another(void **state)
     expect_all_in_order();
 }
 
+/* Before the own one takes memory that is not there yet. */
+static void memory_of_another_arena_is_taken_first(void **state)
+{
+    enum { COUNT = 70 };
+    struct np_run *run = np_run_take(&home, COUNT, NP_GRANULE_BYTES, NP_RUN_MEDIUM, NP_MAY_GROW);
+    uintptr_t start = run->start;
+
+    (void)state;
+    (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
+    assert_int_equal(take_beside_holder(NULL), 1);
+    np_run_give(run, 0); /* has none: so it stays at home */
+    run = np_run_take(&home, COUNT, NP_GRANULE_BYTES, NP_RUN_MEDIUM, NP_MAY_GROW);
+    assert_ptr_equal(run->arena, home);
+    np_run_give(run, COUNT);
+    return_down_to(0);
+    run = np_run_take(&(struct np_arena *){NULL}, COUNT, NP_GRANULE_BYTES, NP_RUN_MEDIUM, NP_EXISTING_ONLY);
+    assert_int_equal(run->start, start);
+    memset((void *)start, 1, granules_bytes(COUNT));
+    np_run_give(run, COUNT);
+    run = np_run_take(&home, COUNT, NP_GRANULE_BYTES, NP_RUN_MEDIUM, NP_MAY_GROW);
+    assert_int_equal(run->start, start);
+    assert_int_equal(home->index, 1);
+    assert_sound(np_arena_audit_all());
+}
+
 static void arena_max_is_a_limit(void **state)
 {
     (void)state;
@@ -499,6 +524,7 @@ int main(void)
         cmocka_unit_test(existing_only_does_not_grow),
         cmocka_unit_test(impossible_sizes_are_refused),
         cmocka_unit_test(a_contended_arena_makes_another),
+        cmocka_unit_test(memory_of_another_arena_is_taken_first),
         cmocka_unit_test(arena_max_is_a_limit),
         cmocka_unit_test(without_a_limit_there_are_eight_a_processor),
         cmocka_unit_test(growth_without_bookkeeping_is_undone),

@@ -5,6 +5,7 @@
 #include "returned.h"
 #include "run.h"
 #include "run_model.h"
+#include "tune.h"
 
 /* Runs of these lengths with a live one between each two; all written. */
 static void make_runs(const size_t *lengths, struct np_run **runs, size_t count)
@@ -73,6 +74,77 @@ static void what_is_kept_is_joined_where_something_longer_is_wanted(void **state
     np_run_give(first, 20);
     np_run_give(second, 20);
     assert_int_equal(take(40)->start, first->start);
+}
+
+/* The others stay as they are. */
+static void the_shortest_that_is_longer_is_cut(void **state)
+{
+    static const size_t lengths[] = {5, 30, 12, 12};
+    struct np_run *runs[COUNT_OF(lengths)];
+    struct np_arena *arena = np_arena_list();
+
+    (void)state;
+    make_runs(lengths, runs, COUNT_OF(lengths));
+    give_all(runs, COUNT_OF(lengths));
+    assert_ptr_equal(take(10), runs[3]);
+    assert_int_equal(runs[3]->granule_count, 10);
+    assert_int_equal(runs[3]->resident_count, 10);
+    assert_int_equal(arena->kept_granules, 5 + 30 + 12);
+    assert_int_equal(np_arena_retained_bytes(), granules_bytes(5 + 30 + 12 + 2));
+    assert_ptr_equal(take(30), runs[1]);
+    assert_ptr_equal(take(12), runs[2]);
+    assert_sound(np_arena_audit_all());
+}
+
+/* What is left of it lies beside a free run, and is joined to that. */
+static void what_is_cut_off_is_joined(void **state)
+{
+    struct np_run *first;
+    struct np_run *second;
+    uintptr_t start;
+
+    (void)state;
+    first = np_run_take(&home, 40, NP_GRANULE_BYTES, NP_RUN_MEDIUM, NP_MAY_GROW);
+    second = np_run_take(&home, 30, NP_GRANULE_BYTES, NP_RUN_MEDIUM, NP_MAY_GROW);
+    (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
+    start = first->start;
+    np_run_give(second, 30);
+    assert_sound(np_arena_audit_all()); /* which files it */
+    np_run_give(first, 40);
+    assert_int_equal(np_arena_list()->kept_granules, 40);
+    assert_int_equal(take(35)->start, start);
+    assert_sound(np_arena_audit_all());
+    assert_int_equal(take(35)->start, start + granules_bytes(35));
+}
+
+/* Few of them seldom lie side by side. */
+static void few_kept_ones_are_left_alone(void **state)
+{
+    static const size_t lengths[] = {5, 6, 7};
+    struct np_run *runs[COUNT_OF(lengths)];
+    struct np_arena *arena = np_arena_list();
+
+    (void)state;
+    make_runs(lengths, runs, COUNT_OF(lengths));
+    give_all(runs, COUNT_OF(lengths));
+    assert_non_null(np_run_take(&home, 10, NP_GRANULE_BYTES, NP_RUN_MEDIUM, NP_MAY_GROW));
+    assert_int_equal(arena->kept_granules, 5 + 6 + 7);
+}
+
+/* Half of it, on top of the usual. */
+static void a_threshold_that_is_set_lets_more_be_kept(void **state)
+{
+    enum { COUNT = 12 };
+    size_t lengths[COUNT];
+    struct np_run *runs[COUNT];
+
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, 1 << 20));
+    for (size_t i = 0; i < COUNT; i++)
+        lengths[i] = 30;
+    make_runs(lengths, runs, COUNT);
+    give_all(runs, COUNT);
+    assert_int_equal(np_arena_list()->kept_granules, 8 * 30); /* of 512 KiB and half a MiB */
 }
 
 static void growing_takes_a_kept_neighbour(void **state)
@@ -191,6 +263,26 @@ static void the_account_has_only_what_is_filed(void **state)
     assert_true(take(10)->is_in_flow);
 }
 
+/* But a program that lives on what an allowance lets be kept does not seem to rest. */
+static void what_is_kept_beyond_the_usual_is_noted_by_the_mib(void **state)
+{
+    enum { COUNT = 8, LENGTH = 30, TURNS = 100, TURNS_TO_A_MIB = 9 };
+    size_t lengths[COUNT];
+    struct np_run *runs[COUNT];
+    size_t noted_bytes = TURNS / TURNS_TO_A_MIB * TURNS_TO_A_MIB * granules_bytes(LENGTH);
+
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, 4 << 20));
+    for (size_t i = 0; i < COUNT; i++)
+        lengths[i] = LENGTH;
+    make_runs(lengths, runs, COUNT);
+    give_all(runs, COUNT);
+    for (unsigned turn = 0; turn < TURNS; turn++)
+        np_run_give(take(LENGTH), LENGTH);
+    assert_int_equal(np_returned_totals().joined_bytes, noted_bytes);
+    assert_int_equal(np_returned_totals().reused_bytes, noted_bytes);
+}
+
 /* ---- a random life ---- */
 
 enum { STEPS = 6000, STEPS_TO_A_LOOK = 40 };
@@ -244,6 +336,10 @@ int main(void)
         cmocka_unit_test(the_last_of_its_length_is_taken_as_it_is),
         cmocka_unit_test(a_kept_run_has_to_be_aligned),
         cmocka_unit_test(what_is_kept_is_joined_where_something_longer_is_wanted),
+        cmocka_unit_test(the_shortest_that_is_longer_is_cut),
+        cmocka_unit_test(what_is_cut_off_is_joined),
+        cmocka_unit_test(few_kept_ones_are_left_alone),
+        cmocka_unit_test(a_threshold_that_is_set_lets_more_be_kept),
         cmocka_unit_test(growing_takes_a_kept_neighbour),
         cmocka_unit_test(little_is_kept),
         cmocka_unit_test(what_is_kept_is_returned_as_all_else),
@@ -251,6 +347,7 @@ int main(void)
         cmocka_unit_test(what_was_resident_is_counted_anew_after_shrinking),
         cmocka_unit_test(trimming_once_is_enough),
         cmocka_unit_test(the_account_has_only_what_is_filed),
+        cmocka_unit_test(what_is_kept_beyond_the_usual_is_noted_by_the_mib),
         cmocka_unit_test(random_life_with_4k_pages),
         cmocka_unit_test(random_life_with_16k_pages),
     };
