@@ -16,12 +16,16 @@
 
 enum thread_state { THREAD_NEW, THREAD_ATTACHED, THREAD_OVER };
 
+static _Atomic bool has_first_thread_heap; /* which it keeps: no other thread is the first one */
 static NP_THREAD_LOCAL struct np_heap *own_heap;
 static NP_THREAD_LOCAL enum thread_state thread_state;
 
 static struct np_lock threads_lock = NP_LOCK_INIT(NP_RANK_THREADS);
+/* Those with open slabs, most first, since the next thread had better have those: as each has a page at least, they
+ * are few. And those without. */
 static struct np_heap *parked_heaps;
-static size_t parked_bytes;
+static struct np_heap *empty_heaps;
+static size_t parked_bytes; /* open in all of them */
 /* Those that were to be parked while a fork held the lock. Pushed to, and taken whole. */
 static _Atomic(struct np_heap *) heaps_aside;
 static NP_SPARSE_ZERO struct np_heap homeless_heap;
@@ -67,8 +71,12 @@ static struct np_heap *make_heap(void)
 
 static void park(struct np_heap *heap)
 {
-    heap->next_parked = parked_heaps;
-    parked_heaps = heap;
+    struct np_heap **place = heap->open_count > 0 ? &parked_heaps : &empty_heaps;
+
+    while (*place != NULL && (*place)->open_bytes > heap->open_bytes)
+        place = &(*place)->next_parked;
+    heap->next_parked = *place;
+    *place = heap;
     parked_bytes += heap->open_bytes;
 }
 
@@ -100,12 +108,15 @@ static void park_those_aside(void)
 /* *heap: a parked heap, or NULL if there is none. False: a fork has the lock, and nobody knows. */
 static bool take_parked(struct np_heap **heap)
 {
+    struct np_heap **list;
+
     if (!np_lock_acquire(&threads_lock))
         return false;
     park_those_aside();
-    *heap = parked_heaps;
+    list = parked_heaps != NULL ? &parked_heaps : &empty_heaps;
+    *heap = *list;
     if (*heap != NULL) {
-        parked_heaps = (*heap)->next_parked;
+        *list = (*heap)->next_parked;
         parked_bytes -= (*heap)->open_bytes;
         atomic_store_explicit(&(*heap)->is_parked, 0, memory_order_relaxed);
     }
@@ -113,11 +124,12 @@ static bool take_parked(struct np_heap **heap)
     return true;
 }
 
-/* Decides under the lock whether the heap may keep its slabs; parks it if so, or if it has none. */
-static bool try_park(struct np_heap *heap)
+/* Parks the heap if what it holds open fits in with what others do; if not, says how much would. */
+static bool try_park(struct np_heap *heap, size_t *room_bytes)
 {
     bool is_parked = false;
 
+    *room_bytes = 0;
     if (!np_lock_acquire(&threads_lock)) {
         /* A fork: an empty heap can wait for its end without us. */
         if (heap->open_count > 0)
@@ -129,9 +141,19 @@ static bool try_park(struct np_heap *heap)
         atomic_store_explicit(&heap->is_parked, 1, memory_order_relaxed);
         park(heap);
         is_parked = true;
+    } else {
+        *room_bytes = PARKED_MAX_BYTES - np_min(parked_bytes, PARKED_MAX_BYTES);
     }
     np_lock_release(&threads_lock);
     return is_parked;
+}
+
+static void park_what_fits(struct np_heap *heap)
+{
+    size_t room_bytes;
+
+    while (!try_park(heap, &room_bytes))
+        np_heap_close_down_to(heap, room_bytes);
 }
 
 static void detach(struct np_heap *heap)
@@ -141,11 +163,7 @@ static void detach(struct np_heap *heap)
     thread_state = THREAD_NEW;
     np_return_note_threads(-1);
     np_heap_prepare_to_park(heap);
-    if (!try_park(heap)) {
-        np_heap_close_free(heap, NP_CLOSE_FREE);
-        while (!try_park(heap))
-            np_heap_close_all(heap);
-    }
+    park_what_fits(heap);
     np_return_excess(); /* what this thread has withheld until now */
 }
 
@@ -186,6 +204,16 @@ static bool has_slot_for_registration(struct np_heap *heap)
     return true;
 }
 
+/* Asks the system, until the first thread has its heap. */
+static bool is_first_thread(void)
+{
+    if (NP_LIKELY(atomic_load_explicit(&has_first_thread_heap, memory_order_relaxed)) ||
+        !np_os_is_main_thread())
+        return false;
+    atomic_store_explicit(&has_first_thread_heap, true, memory_order_relaxed);
+    return true;
+}
+
 struct np_heap *np_thread_heap(void)
 {
     struct np_heap *heap;
@@ -204,7 +232,7 @@ struct np_heap *np_thread_heap(void)
         return NULL;
     attach(heap);
     /* The first thread's heap lives as long as the process. */
-    if (np_os_is_main_thread())
+    if (is_first_thread())
         return heap;
     /* Registering allocates, which finds the heap attached; libc ends the process if that fails,
      * so first it is made sure that it will not. */
@@ -265,8 +293,7 @@ void np_thread_trim_parked(void)
     while ((heap = taken) != NULL) {
         taken = heap->next_parked;
         np_heap_close_free(heap, NP_CLOSE_SPARSE);
-        while (!try_park(heap))
-            np_heap_close_all(heap);
+        park_what_fits(heap);
     }
     heap = np_thread_homeless_acquire();
     if (heap != NULL) {
@@ -277,6 +304,9 @@ void np_thread_trim_parked(void)
 
 void np_thread_fork(enum np_fork_phase phase)
 {
+    /* The child's first thread is the one that forked. */
+    if (phase == NP_FORK_CHILD)
+        atomic_store_explicit(&has_first_thread_heap, own_heap != NULL, memory_order_relaxed);
     np_lock_fork(&threads_lock, phase);
 }
 

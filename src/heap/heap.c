@@ -870,6 +870,15 @@ void np_heap_close_all(struct np_heap *heap)
     give_reserve_back(heap, heap->reserved_bytes);
 }
 
+void np_heap_close_down_to(struct np_heap *heap, size_t most_bytes)
+{
+    /* The largest first: most slabs are small, and each that stays is one less to be opened again. */
+    for (size_t bytes = 2 * NP_UNIT_BYTES; heap->open_count > 0 && heap->open_bytes > most_bytes; bytes /= 2)
+        for (unsigned index = heap->open_count; index-- > 0 && heap->open_bytes > most_bytes;)
+            if (retainable_bytes(heap->open[index]) >= bytes)
+                close_slab(heap, heap->open[index]);
+}
+
 void np_heap_prepare_to_park(struct np_heap *heap)
 {
     clear_shelves(heap);

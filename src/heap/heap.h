@@ -122,6 +122,9 @@ void np_heap_check(const struct np_heap *heap);
 /* Closes all slabs the heap holds. */
 void np_heap_close_all(struct np_heap *heap);
 
+/* Closes slabs until those that are left may retain so much at most; in a heap that is prepared to be parked. */
+void np_heap_close_down_to(struct np_heap *heap, size_t most_bytes);
+
 /* Forgets how far the heap had grown: its next thread begins anew. */
 void np_heap_prepare_to_park(struct np_heap *heap);
 

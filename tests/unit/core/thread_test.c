@@ -155,6 +155,39 @@ static void parked_heaps_hold_512_kib_together(void **state)
     assert_int_equal(np_arena_retained_bytes(), 0);
 }
 
+/* What fits in is parked open, the small slabs first, and is what the next thread gets, though a heap without slabs was
+ * parked after it. */
+static void the_next_thread_gets_what_is_open(void **state)
+{
+    struct np_heap *with_slabs = NULL;
+    struct np_heap *next;
+    unsigned open_count = 0;
+    pthread_t threads[2];
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT_OF(threads); i++)
+        pthread_create(&threads[i], NULL, hold_much, kept[i]);
+    while (atomic_load(&threads_ready) < COUNT_OF(threads))
+        sched_yield();
+    atomic_store(&may_end, true);
+    for (unsigned i = 0; i < COUNT_OF(threads); i++)
+        pthread_join(threads[i], NULL);
+    for (struct np_heap *heap = np_thread_heaps(); heap != NULL; heap = heap->next) {
+        if (heap->open_bytes > 128 * KIB)
+            with_slabs = heap;
+        open_count += heap->open_count;
+        for (unsigned i = 0; i < heap->open_count; i++)
+            assert_true(np_slab_resident_bytes(heap->open[i]) <= 64 * KIB);
+    }
+    assert_int_equal(heap_count(), 2);
+    assert_non_null(with_slabs);
+    assert_true(open_count >= 8);
+    for (unsigned i = 0; i < 3; i++) {
+        run_thread(own_heap, &next);
+        assert_ptr_equal(next, with_slabs);
+    }
+}
+
 /* ---- what an exited thread leaves ---- */
 
 enum { LEFT = 20000, LEFT_BYTES = 500 };
@@ -393,6 +426,7 @@ int main(void)
         cmocka_unit_test(parked_heaps_are_reused),
         cmocka_unit_test(a_new_thread_goes_on_where_the_last_one_stopped),
         cmocka_unit_test(parked_heaps_hold_512_kib_together),
+        cmocka_unit_test(the_next_thread_gets_what_is_open),
         cmocka_unit_test(what_an_exited_thread_left_goes_back_when_freed),
         cmocka_unit_test(what_ending_threads_give_up_goes_back),
         cmocka_unit_test(a_thread_that_is_over_allocates_and_frees),

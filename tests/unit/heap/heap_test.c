@@ -263,6 +263,34 @@ static unsigned pages_live(const struct np_heap *heap)
     return count;
 }
 
+/* As many slabs as fit stay open: the small ones. */
+static void closing_down_to_a_size_leaves_small_slabs(void **state)
+{
+    unsigned open_count;
+
+    (void)state;
+    init_heaps();
+    split_all_groups(&heaps[0]);
+    for (unsigned class_index = 0; class_index < NP_CLASS_COUNT; class_index++)
+        add_block(&heaps[0], np_classes[class_index].slot_bytes);
+    np_heap_prepare_to_park(&heaps[0]);
+    open_count = heaps[0].open_count;
+    assert_true(heaps[0].open_bytes > 256 * KIB);
+    np_heap_close_down_to(&heaps[0], heaps[0].open_bytes);
+    assert_int_equal(heaps[0].open_count, open_count);
+    np_heap_close_down_to(&heaps[0], 128 * KIB);
+    assert_true(heaps[0].open_bytes <= 128 * KIB);
+    assert_true(heaps[0].open_count > open_count / 3);
+    for (unsigned i = 0; i < heaps[0].open_count; i++)
+        assert_true(np_slab_resident_bytes(heaps[0].open[i]) <= 8 * KIB);
+    expect_sound();
+    expect_truth();
+    np_heap_close_down_to(&heaps[0], 0);
+    assert_int_equal(heaps[0].open_count, 0);
+    expect_sound();
+    expect_truth();
+}
+
 static void closing_what_is_free_leaves_what_is_in_use(void **state)
 {
     struct np_slab *empty;
@@ -1079,6 +1107,7 @@ int main(void)
         cmocka_unit_test(large_slots_go_back),
         cmocka_unit_test(the_idle_slab_is_closed_not_the_busy_one),
         cmocka_unit_test(few_entirely_free_slabs_stay_open),
+        cmocka_unit_test(closing_down_to_a_size_leaves_small_slabs),
         cmocka_unit_test(closing_what_is_free_leaves_what_is_in_use),
         cmocka_unit_test(resident_slots_are_spent_before_cold_ones),
         cmocka_unit_test(a_new_slab_comes_last),
