@@ -260,10 +260,11 @@ void np_depot_settle(struct np_slab *slab)
         } else if (has_room && !is_listed) {
             enum listing listing = list_and_close(depot, slab, word, notice);
 
-            if (listing == LISTING_REFUSED)
-                put_aside(depot, slab);
-            if (listing == LISTING_NOT_WANTED)
+            /* An entirely free one need not wait for the end of a fork. */
+            if (listing == LISTING_NOT_WANTED || (listing == LISTING_REFUSED && is_free))
                 np_slab_destroy(slab);
+            else if (listing == LISTING_REFUSED)
+                put_aside(depot, slab);
             if (listing != LISTING_PUSHED)
                 return;
         } else if (has_room && !is_free && is_well_placed(slab, room)) {

@@ -468,7 +468,8 @@ static void a_fork_is_not_waited_for(void **state)
     (void)state;
     settled_during_fork[0] = slab_with_live(0, CLASS_64, 500);
     settled_during_fork[1] = slab_with_live(1, CLASS_64, 1024);
-    settled_during_fork[2] = slab_with_live(2, CLASS_64, 0);
+    settled_during_fork[2] = slab_with_live(2, CLASS_64, 1); /* with memory, to be listed at other times */
+    give(settled_during_fork[2], slots[2][0]);
     np_depot_settle(listed);
     np_depot_fork(NP_FORK_PREPARE);
     pthread_create(&other, NULL, settle_and_take, NULL);
@@ -477,6 +478,7 @@ static void a_fork_is_not_waited_for(void **state)
     expect_sound();
     assert_true(np_slab_is_open(settled_during_fork[0]));
     assert_false(np_slab_is_open(settled_during_fork[1])); /* full: needs no lock */
+    assert_null(np_slab_find(settled_during_fork[2]->start)); /* nor does giving back */
     np_depot_settle_aside();
     expect_sound();
     assert_true(np_slab_is_listed(settled_during_fork[0]));
