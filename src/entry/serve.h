@@ -62,6 +62,22 @@ NP_INLINE void *np_serve_calloc(size_t count, size_t size_bytes)
     return memset(memory, 0, bytes);
 }
 
+/* Frees a block whose slab is open here. */
+NP_INLINE void np_serve_free_here(struct np_heap *heap, struct np_slab *slab, void *memory)
+{
+    /* Inside a block, or free already: the slow path says so, or frees what only looks free. */
+    if (NP_UNLIKELY(!np_slab_may_begin_slot(slab, memory))) {
+        np_serve_free_slow(memory);
+        return;
+    }
+    if (NP_UNLIKELY(np_slab_looks_free(slab, memory))) {
+        np_serve_free_slow(memory);
+        return;
+    }
+    if (NP_UNLIKELY(np_slab_give(slab, memory)))
+        np_heap_notice(heap, slab);
+}
+
 NP_INLINE void np_serve_free(void *memory)
 {
     struct np_heap *heap = np_heap_fast;
@@ -75,17 +91,7 @@ NP_INLINE void np_serve_free(void *memory)
         np_serve_free_elsewhere(slab, memory);
         return;
     }
-    /* Inside a block, or free already: the slow path says so, or frees what only looks free. */
-    if (NP_UNLIKELY(!np_slab_may_begin_slot(slab, memory))) {
-        np_serve_free_slow(memory);
-        return;
-    }
-    if (NP_UNLIKELY(np_slab_looks_free(slab, memory))) {
-        np_serve_free_slow(memory);
-        return;
-    }
-    if (NP_UNLIKELY(np_slab_give(slab, memory)))
-        np_heap_notice(heap, slab);
+    np_serve_free_here(heap, slab, memory);
 }
 
 #endif

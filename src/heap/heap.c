@@ -402,24 +402,6 @@ static bool is_empty(struct np_slab *slab)
     return np_slab_live_count(slab) == 0;
 }
 
-/* Whether another entirely free slab may stay open; closes idle ones for it if there are too many. */
-static void close_empty_surplus(struct np_heap *heap, const struct np_slab *except)
-{
-    size_t bytes = np_slab_resident_bytes(except);
-
-    for (unsigned index = heap->open_count; index-- > 0;) {
-        struct np_slab *slab = heap->open[index];
-
-        if (slab == except || np_slab_live_count(slab) != 0 || np_mxfast_is_held(slab->class_index))
-            continue;
-        bytes += np_slab_resident_bytes(slab);
-        if (bytes <= EMPTY_MAX_BYTES)
-            continue;
-        bytes -= np_slab_resident_bytes(slab);
-        close_slab(heap, slab);
-    }
-}
-
 #define CHECKS_IN_A_ROW 16
 
 /* Whether a slab of which nothing is live is looked through, and what a program has done to it shows; other slabs are as they
@@ -446,6 +428,32 @@ static void count_emptied(struct np_heap *heap, unsigned class_index)
         return;
     heap->made_count[class_index]--;
     heap->made_total--;
+}
+
+/* Closes a slab of which nothing is live: it goes back. */
+static void close_empty(struct np_heap *heap, struct np_slab *slab)
+{
+    if (!is_time_to_check(heap))
+        np_slab_publish_all(slab);
+    close_slab(heap, slab);
+}
+
+/* Whether another entirely free slab may stay open; closes idle ones for it if there are too many. */
+static void close_empty_surplus(struct np_heap *heap, const struct np_slab *except)
+{
+    size_t bytes = np_slab_resident_bytes(except);
+
+    for (unsigned index = heap->open_count; index-- > 0;) {
+        struct np_slab *slab = heap->open[index];
+
+        if (slab == except || np_slab_live_count(slab) != 0 || np_mxfast_is_held(slab->class_index))
+            continue;
+        bytes += np_slab_resident_bytes(slab);
+        if (bytes <= EMPTY_MAX_BYTES)
+            continue;
+        bytes -= np_slab_resident_bytes(slab);
+        close_empty(heap, slab);
+    }
 }
 
 void np_heap_notice(struct np_heap *heap, struct np_slab *slab)

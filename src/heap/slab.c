@@ -818,6 +818,35 @@ uint64_t np_slab_publish(struct np_slab *slab)
     return word;
 }
 
+/* All slots are free. */
+static void set_all_bits(struct np_slab *slab)
+{
+    if (!is_paged(slab)) {
+        for (unsigned number = 0; number < LOOSE_WORDS; number++)
+            atomic_store_explicit(&slab->bits[number], word_mask(slab->slot_count, number),
+                                  memory_order_relaxed);
+        return;
+    }
+    for (unsigned number = 0; number < words_per_page(slab); number++)
+        for (unsigned page = 0; page < page_count(slab); page++)
+            atomic_store_explicit(
+                &slab->bits[word_of_page(slab, page, number)],
+                word_mask(slab->slots_per_page, number), memory_order_relaxed);
+}
+
+/* Nobody else has a slot of the slab, and so nobody else changes its bits. */
+void np_slab_publish_all(struct np_slab *slab)
+{
+    unsigned count = np_slab_private_count(slab);
+    uint64_t word;
+
+    NP_ASSERT(np_slab_live_count(slab) == 0);
+    set_all_bits(slab);
+    slab->free_slots = np_slab_end(slab);
+    word = np_fetch_add(&slab->word, count * COUNT_ONE) + count * COUNT_ONE;
+    learn(slab, np_slab_word_count(word), -(int)count);
+}
+
 bool np_slab_try_close(struct np_slab *slab, uint64_t word, unsigned notice, bool is_listed)
 {
     uint64_t closed = (word & ~(NOTICE_MASK | NP_SLAB_LISTED_BIT)) |
@@ -1003,22 +1032,6 @@ static void set_shape(struct np_slab *slab, unsigned class_index, unsigned slot_
     if (NP_GRANULE_BYTES % shape->slot_bytes == 0)
         slab->slots_per_page = (uint16_t)(NP_GRANULE_BYTES / shape->slot_bytes);
     slab->offset_mask = (uint16_t)(is_paged(slab) ? NP_GRANULE_BYTES - 1 : NP_UNIT_BYTES - 1);
-}
-
-/* All slots are free. */
-static void set_all_bits(struct np_slab *slab)
-{
-    if (!is_paged(slab)) {
-        for (unsigned number = 0; number < LOOSE_WORDS; number++)
-            atomic_store_explicit(&slab->bits[number], word_mask(slab->slot_count, number),
-                                  memory_order_relaxed);
-        return;
-    }
-    for (unsigned number = 0; number < words_per_page(slab); number++)
-        for (unsigned page = 0; page < page_count(slab); page++)
-            atomic_store_explicit(
-                &slab->bits[word_of_page(slab, page, number)],
-                word_mask(slab->slots_per_page, number), memory_order_relaxed);
 }
 
 struct np_slab *np_slab_make(struct np_arena **home, unsigned class_index, unsigned slot_class,

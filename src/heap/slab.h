@@ -262,6 +262,9 @@ bool np_slab_is_extendable(const struct np_slab *slab);
 /* Holder: everything of the private list is free by its bit again; returns the word as it is then. */
 uint64_t np_slab_publish(struct np_slab *slab);
 
+/* The same of a slab without a live slot: its list is not followed, and so not checked. */
+void np_slab_publish_all(struct np_slab *slab);
+
 /* Holder of a published slab: closes it if the word is still this one; otherwise somebody has pushed, or a taker has
  * unlisted it: think again. */
 bool np_slab_try_close(struct np_slab *slab, uint64_t word, unsigned notice, bool is_listed);
