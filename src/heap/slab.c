@@ -931,7 +931,7 @@ static uint32_t free_several(const struct np_slab *slab, uint32_t warm)
 
 bool np_slab_may_have_free_pages(const struct np_slab *slab, unsigned free_count)
 {
-    return free_count > 0 && free_count >= slab->slots_per_page;
+    return free_count >= slab->slots_per_page; /* of a loose one, pages behind the last slot are free in any case */
 }
 
 uint32_t np_slab_free_pages(const struct np_slab *slab)
