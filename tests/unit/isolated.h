@@ -7,6 +7,7 @@
 #ifndef NP_TESTS_ISOLATED_H
 #define NP_TESTS_ISOLATED_H
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -82,14 +83,31 @@ static inline bool is_left_out(const char *name)
     return part != NULL && strstr(name, part) == NULL;
 }
 
-/* Where libc says whether there are threads. */
+/* Where glibc says whether there are threads. For other libcs the tests do as glibc does; the word is
+ * in os_fake.c then, and in tests without that there is none. */
 extern char __libc_single_threaded __attribute__((weak));
+
+static inline void set_alone(char is_alone)
+{
+    if (&__libc_single_threaded != NULL)
+        __libc_single_threaded = is_alone;
+}
+
+#ifndef __GLIBC__
+static inline int create_thread(pthread_t *thread, const pthread_attr_t *attributes,
+                                void *(*run)(void *), void *argument)
+{
+    set_alone(0);
+    return pthread_create(thread, attributes, run, argument);
+}
+
+#define pthread_create create_thread
+#endif
 
 /* A sanitizer may have begun a thread of its own in this process, which is none of the program's. */
 static inline void begin_alone(void)
 {
-    if (&__libc_single_threaded != NULL)
-        __libc_single_threaded = 1;
+    set_alone(1);
 }
 
 /* How many of the tests failed, or 1 if none was run: main's answer. */

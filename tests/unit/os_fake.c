@@ -17,6 +17,11 @@
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
 
+#ifndef __GLIBC__
+extern char __libc_single_threaded;
+char __libc_single_threaded; /* see isolated.h */
+#endif
+
 enum { REAL_PAGE_BYTES = 4096, AREA_MAX = 1 << 17 };
 
 /* Address space in which the fake break moves: 64 GiB, more than a window table reaches without

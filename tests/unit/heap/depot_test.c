@@ -72,7 +72,7 @@ static void some_empty_slabs_are_listed_for_other_threads(void **state)
     struct np_slab *refused;
 
     (void)state;
-    __libc_single_threaded = 0;
+    set_alone(0);
     for (unsigned i = 0; i < MADE; i++) {
         slabs[i] = slab_with_live(0, CLASS_64, 1);
         starts[i] = slabs[i]->start;
@@ -110,7 +110,7 @@ static void a_listed_slab_that_empties_is_listed_as_such(void **state)
     uint64_t word;
 
     (void)state;
-    __libc_single_threaded = 0;
+    set_alone(0);
     np_depot_settle(slab);
     assert_true(np_slab_try_open(slab, &word));
     for (unsigned i = 0; i < 3; i++)

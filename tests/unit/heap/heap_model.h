@@ -32,7 +32,7 @@ static size_t block_count;
 /* They stand for as many threads; libc does not know, so it is told. */
 static inline void init_heaps(void)
 {
-    __libc_single_threaded = 0;
+    set_alone(0);
     for (size_t i = 0; i < HEAPS; i++)
         np_heap_init(&heaps[i]);
 }

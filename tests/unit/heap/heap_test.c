@@ -965,7 +965,7 @@ static void aligned_slots_are_aligned(void **state)
 
 static void be_alone(void)
 {
-    __libc_single_threaded = 1;
+    set_alone(1);
     np_heap_may_be_alone = true;
 }
 
@@ -1000,7 +1000,7 @@ static void full_slabs_stay_open_while_nobody_else_can_free(void **state)
     expect_sound();
     assert_true(bytes_behind_open_slabs(&heaps[0]) > 3 * MIB);
     /* The first thread comes. */
-    __libc_single_threaded = 0;
+    set_alone(0);
     np_heap_look_for_company(&heaps[0]);
     expect_sound();
     assert_true(bytes_behind_open_slabs(&heaps[0]) <= open_bytes_max() + heaps[0].reserved_bytes);
