@@ -184,8 +184,13 @@ static struct np_run *try_warm_elsewhere(const struct np_arena *home, size_t gra
 static struct np_run *carve_somewhere(struct np_arena *arena, size_t granule_count,
                                       size_t alignment_bytes, enum np_run_state state)
 {
-    struct np_run *run;
+    /* First, since asking other arenas reads what their users write. */
+    struct np_run *run = np_run_carve_kept(arena, granule_count, alignment_bytes, state);
 
+    if (run != NULL) {
+        np_lock_release(&arena->lock);
+        return run;
+    }
     if (NP_LIKELY(!is_any_warm(arena, granule_count)))
         return carve_and_release(arena, granule_count, alignment_bytes, state);
     np_run_collect_deferred(arena);

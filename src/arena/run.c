@@ -627,9 +627,8 @@ static void note_passed(struct np_arena *arena, const struct np_run *run)
     arena->passed_granules = 0;
 }
 
-/* A kept run of this length, as it is. */
-static struct np_run *try_kept(struct np_arena *arena, size_t granule_count, size_t alignment_bytes,
-                               enum np_run_state state)
+struct np_run *np_run_carve_kept(struct np_arena *arena, size_t granule_count,
+                                 size_t alignment_bytes, enum np_run_state state)
 {
     struct np_run *run = np_kept_take(arena, granule_count, alignment_bytes);
 
@@ -644,7 +643,7 @@ static struct np_run *try_kept(struct np_arena *arena, size_t granule_count, siz
 struct np_run *np_run_carve(struct np_arena *arena, size_t granule_count, size_t alignment_bytes,
                             enum np_run_state state)
 {
-    struct np_run *run = try_kept(arena, granule_count, alignment_bytes, state);
+    struct np_run *run = np_run_carve_kept(arena, granule_count, alignment_bytes, state);
 
     if (run != NULL)
         return run;
@@ -655,7 +654,7 @@ struct np_run *np_run_carve(struct np_arena *arena, size_t granule_count, size_t
 struct np_run *np_run_carve_warm(struct np_arena *arena, size_t granule_count,
                                  size_t alignment_bytes, enum np_run_state state)
 {
-    struct np_run *run = try_kept(arena, granule_count, alignment_bytes, state);
+    struct np_run *run = np_run_carve_kept(arena, granule_count, alignment_bytes, state);
 
     if (run != NULL)
         return run;

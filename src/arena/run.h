@@ -27,7 +27,11 @@ void np_run_append(struct np_arena *arena, uintptr_t start, uintptr_t end, struc
 struct np_run *np_run_carve(struct np_arena *arena, size_t granule_count, size_t alignment_bytes,
                             enum np_run_state state);
 
-/* The same of memory that is there; NULL also when a run without it would fit. */
+/* A kept run of this length, as it is, or NULL. */
+struct np_run *np_run_carve_kept(struct np_arena *arena, size_t granule_count,
+                                 size_t alignment_bytes, enum np_run_state state);
+
+/* The same as np_run_carve, of memory that is there; NULL also when a run without it would fit. */
 struct np_run *np_run_carve_warm(struct np_arena *arena, size_t granule_count,
                                  size_t alignment_bytes, enum np_run_state state);
 
