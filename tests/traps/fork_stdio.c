@@ -4,6 +4,7 @@
  * fflush(NULL), which holds the lock on the list of streams; another allocates while it holds
  * stdout's. */
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -44,6 +45,7 @@ static void *flush_all_streams(void *argument)
     while (!is_over) {
         fputs("some text", stream);
         fflush(NULL);
+        sched_yield(); /* libc's locks are not fair: on a busy machine nobody else would have them */
     }
     return NULL;
 }
@@ -56,6 +58,7 @@ static void *allocate_holding_stdout(void *argument)
         flockfile(stdout);
         allocate_of_all_kinds(seed++);
         funlockfile(stdout);
+        sched_yield();
     }
     return argument;
 }
