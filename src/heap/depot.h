@@ -21,9 +21,9 @@ struct np_slab *np_depot_take(unsigned class_index);
  * *word is its word. NULL as above. */
 struct np_slab *np_depot_visit(unsigned class_index, uint64_t *word);
 
-/* Holder, owner cleared: gives the slab back if no slot of it is live, or else charges it with the pages that are free,
- * lists it if it has room, and closes it. The caller does not touch it afterwards, and looks whether too much is
- * retained now (return.h). */
+/* Holder, owner cleared: charges the slab with the pages that are free, lists it if it has room, and closes it; or gives it
+ * back if no slot of it is live and it is not to stay for other threads. The caller does not touch it afterwards, and
+ * looks whether too much is retained now (return.h). */
 void np_depot_settle(struct np_slab *slab);
 
 /* Settles the slabs that had to wait for a fork; to be called when all its locks are free. */

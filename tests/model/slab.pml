@@ -31,6 +31,8 @@
  *                       stranger; 2: all of them
  *   PURGE               visitors purge pages on which no live slot lies; the kernel may refuse
  *   LEND                the allocator has slots of closed slabs lent
+ *   FREE_LISTED         a slab without a live slot may be listed with the memory it has, too;
+ *                       when all is over a visitor is to find it and give it back
  *   ROOM_TO_LIST        slots of room from which on a closed slab is listed
  *   FORK                the stranger forks: it holds the depot's locks, and nobody waits
  *   PARK                a thread that ends may park its heap with slabs open (the heap serves
@@ -207,6 +209,23 @@ inline look(s)
 #define IS_REFUSED(s) 0
 #endif
 
+/* Whether a slab without a live slot may be listed: while there is memory for a visitor to return,
+ * and with it the slab.  How many, and when, is policy: a holder may always give it back instead. */
+#ifdef FREE_LISTED
+#ifdef BREAK_FREE_COLD
+#define HAS_MEMORY(s) 1
+#else
+#define HAS_MEMORY(s) (slab[s].cold != ALL_PAGES)
+#endif
+#ifdef BREAK_FREE_REFUSED
+#define MAY_LIST_FREE(s) HAS_MEMORY(s)
+#else
+#define MAY_LIST_FREE(s) (HAS_MEMORY(s) && !IS_REFUSED(s))
+#endif
+#else
+#define MAY_LIST_FREE(s) 0
+#endif
+
 /* The whole truth about one slab, whenever a thread begins an operation. */
 inline audit(s)
 {
@@ -235,8 +254,20 @@ inline audit(s)
 #ifndef BREAK_OWNER
         assert(slab[s].owner == 0);
 #endif
+#ifdef FREE_LISTED
+        if
+        :: slab[s].count == SLOTS ->
+            /* Takers and visitors find it, and a visitor gives it back. */
+            assert(slab[s].listed && slab[s].uncounted == 0 && !IS_REFUSED(s));
+            assert(slab[s].charged > 0 &&
+                   slab[s].charged == SIZE(ALL_PAGES & ~slab[s].cold))
+        :: else
+        fi;
+        assert(slab[s].count < slab[s].notice || slab[s].count == SLOTS);
+#else
         assert(slab[s].count < SLOTS);           /* it would have been given back */
         assert(slab[s].count < slab[s].notice);  /* at its notice somebody claims it */
+#endif
         assert(slab[s].notice <= SLOTS);         /* which the last free does reach */
         assert(!slab[s].had_room || slab[s].listed); /* takers find its room */
         /* At rest all that is retained is charged.  It may be too much while a free is late. */
@@ -639,6 +670,12 @@ inline begin_close(s)
 #else
 #define IS_SETTLED 1
 #endif
+/* The last thread visits what is listed without a live slot until nothing is left. */
+#ifdef FREE_LISTED
+#define IS_OVER (!ANY_LIVE && IS_SETTLED && !ANY_EXISTS)
+#else
+#define IS_OVER (!ANY_LIVE && IS_SETTLED)
+#endif
 #if SLABS == 1
 #define NEEDS(c) (!SERVES(0, c))
 #define IS_FIRST_FREE(i) (!slab[i].exists)
@@ -764,7 +801,7 @@ idle:
 #endif
         /* The last of all frees what is left, so that every history ends with nothing live. */
         :: my_heap == 0 && !is_parked && !IS_LAST && me != STRANGER -> ended_count++; goto finish
-        :: my_heap == 0 && !is_parked && IS_LAST && !ANY_LIVE && IS_SETTLED -> goto finish_last
+        :: my_heap == 0 && !is_parked && IS_LAST && IS_OVER -> goto finish_last
         fi;
         d_step {
             audit(0);
@@ -1142,7 +1179,7 @@ hide:
     }
 
 /* A visitor has opened a charged slab.  It returns what is free, and closes the slab again as it
- * was.  If somebody has counted meanwhile the slab is settled. */
+ * was.  If somebody has counted meanwhile, or no slot is live, the slab is settled. */
 visit:
 #ifdef BREAK_PURGE_UNHELD
     atomic {
@@ -1174,13 +1211,24 @@ reclose:
         w_listed = slab[s].listed
     }
 #endif
+#ifdef BREAK_FREE_DESTROYED
+    /* Nobody has a slot of it, so it is given back; takers know it still. */
+    if
+    :: w_count == SLOTS -> goto give_back
+    :: else
+    fi;
+#endif
     atomic {
         touch(s);
         if
 #ifdef BREAK_RECLOSE_BLIND
         :: 1 ->
 #else
+#ifdef BREAK_FREE_RECLOSED
         :: SWAP_SUCCEEDS(s) ->
+#else
+        :: SWAP_SUCCEEDS(s) && w_count != SLOTS ->
+#endif
 #endif
             slab[s].closed = 1;
             slab[s].holder = 0;
@@ -1371,13 +1419,14 @@ close_again:
         w_count = slab[s].count;
         w_listed = slab[s].listed;
         if
+        :: w_count == SLOTS && MAY_LIST_FREE(s)
         :: w_count == SLOTS && !w_listed -> goto give_back
 #ifdef BREAK_GIVE_BACK_LISTED
         :: w_count == SLOTS && w_listed -> goto give_back
 #else
-        :: w_count == SLOTS && w_listed -> goto unlist
+        :: w_count == SLOTS && w_listed && !MAY_LIST_FREE(s) -> goto unlist
 #endif
-        :: else
+        :: w_count != SLOTS
         fi
     }
 scan:
@@ -1387,6 +1436,9 @@ scan:
         READ_LAST_WORD(s);
         due = PAGES_WITHIN(seen) & ~slab[s].cold;
         due = (IS_REFUSED(s) -> 0 : SIZE(due));
+#ifdef BREAK_FREE_UNCHARGED
+        due = (w_count == SLOTS -> 0 : due);
+#endif
         seen = 0
     }
     CHARGE_DUE(s)
@@ -1445,6 +1497,10 @@ list:
 #endif
     if
     :: atomic { depot_lock[c] == 0 -> depot_lock[c] = me; slab[s].in_tree = 1 }
+#ifdef FREE_LISTED
+    /* There are enough of them. */
+    :: atomic { depot_lock[c] == 0 && w_count == SLOTS -> goto give_back }
+#endif
 #ifdef FORK
     :: atomic { depot_lock[c] == FORKING -> goto wait_for_fork }
 #endif
@@ -1499,7 +1555,9 @@ unlist:
     :: atomic {
             depot_lock[c] == FORKING ->
                 if
-                :: w_count == SLOTS -> goto wait_for_fork
+#ifndef BREAK_FREE_CLOSED
+                :: w_count == SLOTS && !MAY_LIST_FREE(s) -> goto wait_for_fork
+#endif
                 :: else -> goto swap /* stays listed: the taker that meets it settles it */
                 fi
         }
@@ -1512,7 +1570,7 @@ unlist:
     }
 unlisted:
     if
-    :: w_count == SLOTS -> goto give_back
+    :: w_count == SLOTS && !MAY_LIST_FREE(s) -> goto give_back
     :: else -> goto close_again
     fi;
 
