@@ -228,6 +228,20 @@ static bool may_list_free(const struct np_slab *slab)
            np_slab_resident_bytes(slab) > 0;
 }
 
+/* How many free slots a slab with this word has. */
+static unsigned room_in(uint64_t word)
+{
+    return np_slab_word_count(word) > 0 ? (unsigned)np_slab_word_count(word) : 0;
+}
+
+/* Of a slab with so much room, when it is closed. */
+static unsigned pages_to_charge(const struct np_slab *slab, unsigned room, bool is_held)
+{
+    if (is_held || slab->is_refused || !np_slab_may_have_free_pages(slab, room))
+        return 0;
+    return np_bit_count(np_slab_free_pages(slab));
+}
+
 void np_depot_settle(struct np_slab *slab)
 {
     struct depot *depot = &depots[slab->class_index];
@@ -235,7 +249,7 @@ void np_depot_settle(struct np_slab *slab)
 
     for (;;) {
         uint64_t word = np_slab_publish(slab);
-        unsigned room = np_slab_word_count(word) > 0 ? (unsigned)np_slab_word_count(word) : 0;
+        unsigned room = room_in(word);
         bool has_room = room >= room_to_list(slab);
         bool is_listed = (word & NP_SLAB_LISTED_BIT) != 0;
         bool is_free = room == slab->slot_count && !is_held;
@@ -247,9 +261,7 @@ void np_depot_settle(struct np_slab *slab)
         }
         /* After the word was read: a page that becomes free later is seen by who frees its last slot, and so is one whose
          * slots have not all counted yet. */
-        charge(slab, is_held || slab->is_refused || !np_slab_may_have_free_pages(slab, room)
-                         ? 0
-                         : np_bit_count(np_slab_free_pages(slab)));
+        charge(slab, pages_to_charge(slab, room, is_held));
         np_slab_count_settled(slab, slab->slot_count - room);
         /* At the latest when half of them are gone: S7. */
         notice = room + (slab->slot_count - room + 1) / 2;
