@@ -932,7 +932,10 @@ static const char *audit_shelf(const struct np_heap *heap, unsigned class_index)
     for (; slot != NP_NO_SLOT; count++) {
         const struct np_slab *slab = np_slab_find((uintptr_t)slot);
 
-        if (slab == NULL || slab->class_index != class_index ||
+        /* A twin's may have stopped being one since: another heap has learnt of a new limit before this one. */
+        if (slab == NULL ||
+            (slab->class_index != class_index &&
+             (class_index != NP_TWIN_CLASS || slab->slot_bytes != (shelf->lent_from & 0xFFFF))) ||
             np_slab_slot_index(slab, (uintptr_t)slot) < 0 ||
             np_slab_is_free_bit(slab, (uintptr_t)slot) || count > (int32_t)slab->slot_count)
             return "H4: what is lent is no live slot of its class";
