@@ -63,7 +63,7 @@ require_served()
 }
 
 # Ends a program that hangs together with all that it started; ctest would end only this script.
-limited=(timeout --kill-after=5 120)
+limited=(timeout --kill-after=5 400)
 
 compare()
 {
