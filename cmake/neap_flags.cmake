@@ -58,7 +58,7 @@ target_compile_options(np_layer_flags INTERFACE
     -ffunction-sections
     # Padding before what is jumped to is 4 KiB of the library, and nothing that was measured is faster
     # for it.
-    $<$<C_COMPILER_ID:GNU>:-fno-align-jumps>
+    $<$<AND:$<C_COMPILER_ID:GNU>,$<CONFIG:Release>>:-fno-align-jumps>
     # One load finds a thread's heap; the default model calls __tls_get_addr, which may call malloc.
     -ftls-model=initial-exec
     # The compiler would turn the malloc and memset inside our calloc into a call of calloc.
