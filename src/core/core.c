@@ -606,21 +606,26 @@ size_t np_core_trim_some(size_t most_bytes, uint64_t most_ns)
 {
     uint64_t start_ns = np_os_fine_ns();
     size_t left_bytes = most_bytes != 0 ? most_bytes : SIZE_MAX;
-    size_t gone_bytes = 0;
+    uint64_t before_bytes = returned_bytes();
+    size_t gone_bytes;
 
     close_idle_slabs();
+    gone_bytes = (size_t)(returned_bytes() - before_bytes); /* a quarantine's slots may have gone at once */
+    left_bytes -= np_min(gone_bytes, left_bytes);
     for (;;) {
-        bool is_more = np_depot_trim_some(NP_PURGE_BATCH_BYTES / NP_UNIT_BYTES);
-        size_t bytes = np_return_down_to(0, np_min(left_bytes, NP_PURGE_BATCH_BYTES));
+        bool is_more;
+        size_t bytes;
 
-        gone_bytes += bytes;
-        left_bytes -= np_min(bytes, left_bytes);
-        if (bytes == 0 && !is_more)
-            break;
         /* Something must have gone: 0 would say that nothing is left. */
         if (gone_bytes > 0 &&
             (left_bytes == 0 || (most_ns != 0 && np_os_fine_ns() - start_ns >= most_ns)))
             return gone_bytes;
+        is_more = np_depot_trim_some(NP_PURGE_BATCH_BYTES / NP_UNIT_BYTES);
+        bytes = np_return_down_to(0, np_min(left_bytes, NP_PURGE_BATCH_BYTES));
+        gone_bytes += bytes;
+        left_bytes -= np_min(bytes, left_bytes);
+        if (bytes == 0 && !is_more)
+            break;
     }
     /* What has no memory any more: addresses at the top. */
     (void)np_return_all(0);

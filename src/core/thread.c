@@ -298,7 +298,7 @@ void np_thread_trim_parked(void)
     heap = np_thread_homeless_acquire();
     if (heap != NULL) {
         np_heap_close_free(heap, NP_CLOSE_SPARSE);
-        np_thread_homeless_release();
+        np_lock_release(&threads_lock); /* who trims returns as much as it may */
     }
 }
 

@@ -214,8 +214,8 @@ static void count_lent(struct np_heap *heap, unsigned class_index, unsigned gran
     heap->shelf_granules[class_index] = (uint8_t)granule_count;
 }
 
-/* Gives lent slots back. */
-static void clear_shelf(struct np_heap *heap, unsigned class_index)
+/* Gives lent slots back. What is too much now is the caller's to return. */
+static void empty_shelf(struct np_heap *heap, unsigned class_index)
 {
     struct np_shelf *shelf = &heap->shelves[class_index];
 
@@ -226,8 +226,13 @@ static void clear_shelf(struct np_heap *heap, unsigned class_index)
         if (np_slab_push(slab, slot, NP_PUSH_ONLY) == NP_PUSH_CLAIMED)
             np_depot_settle(slab);
     }
-    return_excess(heap);
     count_lent(heap, class_index, 0);
+}
+
+static void clear_shelf(struct np_heap *heap, unsigned class_index)
+{
+    empty_shelf(heap, class_index);
+    return_excess(heap);
 }
 
 static void clear_shelves(struct np_heap *heap)
@@ -898,7 +903,9 @@ void np_heap_prepare_to_park(struct np_heap *heap)
 
 void np_heap_close_free(struct np_heap *heap, enum np_close close)
 {
-    clear_shelves(heap);
+    for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++)
+        if (heap->shelf_granules[class_index] > 0)
+            empty_shelf(heap, class_index);
     for (unsigned index = heap->open_count; index-- > 0;) {
         struct np_slab *slab = heap->open[index];
         bool is_wanted = is_empty(slab);

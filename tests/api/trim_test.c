@@ -247,6 +247,48 @@ static void parts_make_up_the_whole(void **state)
     assert_int_equal(api_malloc_trim(0), 0);
 }
 
+static void *empty_many_classes(void *blocks_of_thread)
+{
+    char **own = blocks_of_thread;
+
+    for (size_t size = 16; size <= 1024; size += 16)
+        for (size_t i = 0; i < 64; i++) {
+            own[i] = api_malloc(size);
+            assert_non_null(own[i]);
+            memset(own[i], 1, size);
+            if (i == 63)
+                for (size_t j = 0; j < 64; j++)
+                    api_free(own[j]);
+        }
+    return NULL;
+}
+
+/* What ended threads left open is closed then, and is more than may be retained. */
+static void a_part_is_no_more_where_threads_have_ended(void **state)
+{
+    (void)state;
+    if (!API_IS_NEAP)
+        return;
+    assert_int_equal(api_mallopt(M_TRIM_THRESHOLD, MIB), 1);
+    for (unsigned round = 0; round < 20; round++) {
+        pthread_t threads[4];
+        size_t part;
+
+        for (size_t i = 0; i < COUNT_OF(threads); i++)
+            assert_int_equal(pthread_create(&threads[i], NULL, empty_many_classes, &blocks[64 * i]), 0);
+        for (size_t i = 0; i < COUNT_OF(threads); i++)
+            assert_int_equal(pthread_join(threads[i], NULL), 0);
+        do {
+            size_t resident_before = resident_bytes();
+
+            part = api_trim(16 * KIB, 0);
+            assert_true(part < 16 * KIB + 128 * KIB);
+            if (resident_bytes() + part + 128 * KIB < resident_before)
+                fail_msg("%zu bytes went, and %zu were told", resident_before - resident_bytes(), part);
+        } while (part > 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,6 +299,7 @@ int main(void)
         cmocka_unit_test(the_pad_stays),
         cmocka_unit_test(a_second_trim_makes_no_system_call),
         cmocka_unit_test(parts_make_up_the_whole),
+        cmocka_unit_test(a_part_is_no_more_where_threads_have_ended),
     };
 
     return cmocka_run_group_tests(tests, keep_everything, NULL);
