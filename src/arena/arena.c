@@ -223,8 +223,9 @@ struct np_run *np_run_take(struct np_arena **home, size_t granule_count, size_t 
                : take_elsewhere(home, granule_count, alignment_bytes, state);
 }
 
-/* A threshold that is set counts as no more than this. */
-#define KEPT_THRESHOLD_BYTES ((size_t)64 << 20)
+/* What is cut from longer runs leaves rests, which cannot be joined while their neighbours are kept: a third of what is kept
+ * at worst. So it is no more than this beyond the usual, however much may be retained. */
+#define KEPT_MORE_BYTES ((size_t)4 << 20)
 
 /* Half of what may be retained beyond the usual: as much is left that can be joined for what is longer. */
 static size_t most_kept_granules(void)
@@ -232,8 +233,8 @@ static size_t most_kept_granules(void)
     size_t more_bytes = np_arena_allowance_bytes();
 
     if (NP_UNLIKELY(np_tune_is_set(NP_KNOB_TRIM_THRESHOLD)))
-        more_bytes = np_min((size_t)np_tune_get(NP_KNOB_TRIM_THRESHOLD), KEPT_THRESHOLD_BYTES); /* of -1 as well */
-    return NP_KEPT_USUAL_GRANULES + (more_bytes / 2 >> NP_GRANULE_SHIFT);
+        more_bytes = (size_t)np_tune_get(NP_KNOB_TRIM_THRESHOLD); /* of -1 as well */
+    return NP_KEPT_USUAL_GRANULES + (np_min(more_bytes / 2, KEPT_MORE_BYTES) >> NP_GRANULE_SHIFT);
 }
 
 void np_run_give(struct np_run *run, size_t touched_count)

@@ -28,9 +28,8 @@
 /* The last so many calls are what the mean is of, more or less. */
 #define MEAN_CALLS 8
 
-/* What 3 ms and 10 ms of refaults come to in run time. */
-#define FIRST_CREDIT_NS UINT64_C(96000000)
-#define LEAST_PEAK_NS UINT64_C(320000000)
+/* What 10 ms of refaults come to in run time. */
+#define LEAST_CREDIT_NS UINT64_C(320000000)
 
 /* An epoch is so long that losing all of the allowance in it, and refaulting as much, costs at most
  * 1/32 of it; and not so short that any pause of the program seems to mean something. */
@@ -135,9 +134,9 @@ static uint64_t credit_ns(const struct np_thrash *thrash)
     uint64_t start_ns = get_ns(&thrash->start_ns);
     uint64_t clear_ns = get_ns(&thrash->clear_ns);
     uint64_t age_ns = clear_ns - shorter(start_ns, clear_ns);
-    uint64_t peak_ns = longer(refault_ns(thrash, get(&thrash->peak_pages)), LEAST_PEAK_NS);
+    uint64_t peak_ns = longer(refault_ns(thrash, get(&thrash->peak_pages)), LEAST_CREDIT_NS);
 
-    return FIRST_CREDIT_NS + shorter(age_ns, peak_ns - FIRST_CREDIT_NS);
+    return LEAST_CREDIT_NS + shorter(age_ns, peak_ns - LEAST_CREDIT_NS);
 }
 
 /* The time up to now pays off debt. Once there is none, what was live before does not count
@@ -164,7 +163,7 @@ static void earn(struct np_thrash *thrash, size_t live_pages, uint64_t now_ns)
  *
  * What exceeds it stays owed although the allowance is raised for it: so a program that thrashes
  * raises it until nothing is taken back any more, and not just until 1/32 of its time pays for the
- * rest. The debt ends at twice the credit, or 20 ms: when it grows without end the cause is not the threshold
+ * rest. The debt ends at twice the credit: when it grows without end the cause is not the threshold
  * (somebody calls malloc_trim), and every refault would count as thrashing long after that has
  * stopped. */
 static bool spend(struct np_thrash *thrash, size_t pages)
@@ -174,7 +173,7 @@ static bool spend(struct np_thrash *thrash, size_t pages)
     uint64_t new_ns;
 
     do {
-        new_ns = shorter(old_ns + refault_ns(thrash, pages), 2 * longer(most_ns, LEAST_PEAK_NS));
+        new_ns = shorter(old_ns + refault_ns(thrash, pages), 2 * most_ns);
     } while (!atomic_compare_exchange_weak_explicit(&thrash->debt_ns, &old_ns, new_ns,
                                                     memory_order_relaxed, memory_order_relaxed));
     return new_ns > most_ns;

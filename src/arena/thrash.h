@@ -15,7 +15,7 @@
  *      the allowance rises, more than 1/32 of that time went into refaults.
  * [T3] The credit is one refault of the recent peak of live, the highest since the debt was last
  *      zero; or 10 ms of refaults (8,333 pages), if that is more. A young process has no more than
- *      3 ms of refaults (2,500 pages, or 1,000 at 3 us) and what it had earned in all its life until then.
+ *      those 10 ms and what it had earned in all its life until then.
  * [T4] A refault never raises the allowance above the recent peak of live.
  *
  * There is no lock: all words are atomic, and each is right by itself. A struct of zeros is ready.

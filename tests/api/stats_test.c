@@ -251,17 +251,18 @@ static void ways_of_return_are_counted(void **state)
     assert_true(after.returned_sbrk_bytes <= before.returned_sbrk_bytes + 41 * MIB);
     assert_true(after.returning_ns > before.returning_ns);
     before = after;
-    allocate_blocks(blocks, 20000, 1000);
-    for (size_t i = 0; i < 19990; i++)
+    /* So few that taking them back is within the credit, however slow the machine. */
+    allocate_blocks(blocks, 8000, 1000);
+    for (size_t i = 0; i < 7990; i++)
         neap_free(blocks[i]); /* below others */
     after = ask();
     assert_true(after.returned_madvise_calls > before.returned_madvise_calls);
-    assert_true(after.returned_madvise_bytes >= before.returned_madvise_bytes + 15 * MIB);
-    assert_true(after.returned_madvise_bytes <= before.returned_madvise_bytes + 21 * MIB);
+    assert_true(after.returned_madvise_bytes >= before.returned_madvise_bytes + 5 * MIB);
+    assert_true(after.returned_madvise_bytes <= before.returned_madvise_bytes + 9 * MIB);
     assert_true(after.returning_ns > before.returning_ns);
     assert_true(after.retained_bytes <= after.trim_threshold_bytes + MIB);
     assert_true(after.retained_max_bytes <= 2 * MIB);
-    assert_true(after.cold_bytes > 10 * MIB);
+    assert_true(after.cold_bytes > 5 * MIB);
 }
 
 static void what_is_taken_back_is_counted(void **state)

@@ -33,7 +33,7 @@
 #define RESERVED_MAX_BYTES ((size_t)768 << 10)
 #define REFAULT_NS     NP_THRASH_REFAULT_MAX_NS /* what one is counted as is measured */
 #define QUARANTINE_COUNT 1088 /* 1,024 slots of up to 1 KiB, 64 above */
-#define CREDIT_MIN_NS  2970000 /* 3 ms, and a little for rounding */
+#define CREDIT_MIN_NS  9900000 /* 10 ms, and a little for rounding */
 
 enum { RUNS_MAX = 1 << 20, MOMENTS_MAX = 1 << 16, LENT_MAX = 1 << 14 };
 
@@ -376,7 +376,7 @@ static void look_at_bookkeeping(struct audit_found *found)
 /* The promises. */
 
 /* P3: whether in some stretch of time up to now more than 1/32 of it went into refaults, and more
- * than the 3 ms that anybody may spend. It began and ended between moments of ours: those inside
+ * than the 10 ms that anybody may spend. It began and ended between moments of ours: those inside
  * count for its length, those outside for what was spent. By the clock that the reckoning goes by,
  * which stands still while a machine's processor is taken from it and then makes up for that. */
 static void look_for_thrashing(void)

@@ -295,7 +295,7 @@ bool overflow(std::size_t size_bytes, long distance)
 {
     char *block = block_of(size_bytes);
 
-    std::memset(hidden(block) + size_bytes, 0x41, static_cast<std::size_t>(distance));
+    spoil(hidden(block) + size_bytes, static_cast<std::size_t>(distance));
     std::free(block);
     go_on(size_bytes);
     return true;
@@ -305,7 +305,7 @@ bool overflow_among(std::size_t size_bytes, long distance)
 {
     char *block = block_among_others(size_bytes);
 
-    std::memset(hidden(block) + size_bytes, 0x41, static_cast<std::size_t>(distance));
+    spoil(hidden(block) + size_bytes, static_cast<std::size_t>(distance));
     std::free(block);
     for (int i = 0; i < 10; i++)
         std::free(kept_blocks[i]);
@@ -327,7 +327,7 @@ bool underflow(std::size_t size_bytes, long distance)
 {
     char *block = block_of(size_bytes);
 
-    std::memset(hidden(block) - distance, 0x41, static_cast<std::size_t>(distance));
+    spoil(hidden(block) - distance, static_cast<std::size_t>(distance));
     std::free(block);
     go_on(size_bytes);
     return true;
@@ -337,7 +337,7 @@ bool underflow_among(std::size_t size_bytes, long distance)
 {
     char *block = block_among_others(size_bytes);
 
-    std::memset(hidden(block) - distance, 0x41, static_cast<std::size_t>(distance));
+    spoil(hidden(block) - distance, static_cast<std::size_t>(distance));
     std::free(block);
     for (int i = 0; i < 10; i++)
         std::free(kept_blocks[i]);
@@ -349,8 +349,7 @@ bool overflow_of_usable(std::size_t size_bytes, long distance)
 {
     char *block = block_of(size_bytes);
 
-    std::memset(hidden(block) + malloc_usable_size(block), 0x41,
-                static_cast<std::size_t>(distance));
+    spoil(hidden(block) + malloc_usable_size(block), static_cast<std::size_t>(distance));
     std::free(block);
     go_on(size_bytes);
     return true;
@@ -451,7 +450,7 @@ bool write_to_none(std::size_t, long count)
 {
     char *block = static_cast<char *>(hidden(std::malloc(0)));
 
-    std::memset(block, 0x41, static_cast<std::size_t>(count));
+    spoil(block, static_cast<std::size_t>(count));
     std::free(block);
     return true;
 }

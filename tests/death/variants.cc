@@ -250,7 +250,7 @@ bool overflow_of_grown(std::size_t size_bytes, long distance)
 {
     char *block = resized_block(size_bytes / 2, size_bytes);
 
-    std::memset(block + size_bytes, 0x41, static_cast<std::size_t>(distance));
+    spoil(block + size_bytes, static_cast<std::size_t>(distance));
     std::free(block);
     go_on(size_bytes);
     return true;
@@ -260,7 +260,7 @@ bool overflow_of_shrunk(std::size_t size_bytes, long distance)
 {
     char *block = resized_block(size_bytes + size_bytes / 4, size_bytes);
 
-    std::memset(block + size_bytes, 0x41, static_cast<std::size_t>(distance));
+    spoil(block + size_bytes, static_cast<std::size_t>(distance));
     std::free(block);
     go_on(size_bytes);
     return true;
@@ -270,7 +270,7 @@ bool overflow_then_realloc(std::size_t size_bytes, long distance)
 {
     char *block = block_among_others(size_bytes);
 
-    std::memset(block + size_bytes, 0x41, static_cast<std::size_t>(distance));
+    spoil(block + size_bytes, static_cast<std::size_t>(distance));
     kept_blocks[20] = static_cast<char *>(std::realloc(hidden(block), 2 * size_bytes));
     return true;
 }
@@ -279,7 +279,7 @@ bool overflow_then_realloc_same(std::size_t size_bytes, long distance)
 {
     char *block = block_among_others(size_bytes);
 
-    std::memset(block + size_bytes, 0x41, static_cast<std::size_t>(distance));
+    spoil(block + size_bytes, static_cast<std::size_t>(distance));
     block = static_cast<char *>(std::realloc(hidden(block), size_bytes));
     std::free(block);
     return true;
@@ -289,7 +289,7 @@ bool overflow_of_aligned(std::size_t size_bytes, long distance)
 {
     char *block = aligned_block(256, size_bytes);
 
-    std::memset(block + size_bytes, 0x41, static_cast<std::size_t>(distance));
+    spoil(block + size_bytes, static_cast<std::size_t>(distance));
     std::free(block);
     return true;
 }
@@ -298,7 +298,7 @@ bool overflow_of_new(std::size_t size_bytes, long distance)
 {
     char *block = new char[size_bytes];
 
-    std::memset(hidden(block) + size_bytes, 0x41, static_cast<std::size_t>(distance));
+    spoil(hidden(block) + size_bytes, static_cast<std::size_t>(distance));
     delete[] block;
     return true;
 }
@@ -307,7 +307,7 @@ bool overflow_freed_elsewhere(std::size_t size_bytes, long distance)
 {
     char *block = block_among_others(size_bytes);
 
-    std::memset(block + size_bytes, 0x41, static_cast<std::size_t>(distance));
+    spoil(block + size_bytes, static_cast<std::size_t>(distance));
     free_elsewhere(hidden(block));
     return true;
 }
@@ -316,7 +316,7 @@ bool overflow_freed_elsewhere(std::size_t size_bytes, long distance)
 bool overflow_of_kept(std::size_t size_bytes, long distance)
 {
     kept_blocks[0] = block_of(size_bytes);
-    std::memset(hidden(kept_blocks[0]) + size_bytes, 0x41, static_cast<std::size_t>(distance));
+    spoil(hidden(kept_blocks[0]) + size_bytes, static_cast<std::size_t>(distance));
     return true;
 }
 
@@ -338,7 +338,7 @@ bool underflow_into_live(std::size_t size_bytes, long distance)
 
     if (block < before)
         std::swap(block, before);
-    std::memset(hidden(block) - distance, 0x41, static_cast<std::size_t>(distance));
+    spoil(hidden(block) - distance, static_cast<std::size_t>(distance));
     std::free(before);
     std::free(block);
     return true;
@@ -357,7 +357,7 @@ bool underflow_of_aligned(std::size_t size_bytes, long distance)
 {
     char *block = aligned_block(64, size_bytes);
 
-    std::memset(block - distance, 0x41, static_cast<std::size_t>(distance));
+    spoil(block - distance, static_cast<std::size_t>(distance));
     std::free(block);
     return true;
 }
