@@ -435,10 +435,11 @@ static void count_emptied(struct np_heap *heap, unsigned class_index)
     heap->made_total--;
 }
 
-/* Closes a slab of which nothing is live: it goes back. */
+/* Closes a slab of which nothing is live: it goes back. Its list is followed, and so checked, now and then; at the strictest
+ * level always. */
 static void close_empty(struct np_heap *heap, struct np_slab *slab)
 {
-    if (!is_time_to_check(heap))
+    if (np_tune_get(NP_KNOB_HARDENING) != 2 && !is_time_to_check(heap))
         np_slab_publish_all(slab);
     close_slab(heap, slab);
 }
