@@ -40,8 +40,12 @@ static void *take_slot(size_t size_bytes, size_t alignment_bytes, enum np_growth
     struct np_heap *heap = np_thread_heap();
     void *slot;
 
-    if (NP_LIKELY(heap != NULL))
+    if (NP_LIKELY(heap != NULL)) {
+        /* Another thread may have called mallopt. */
+        if (NP_UNLIKELY(np_heap_fast != heap || np_tune_get(NP_KNOB_PERTURB) != 0))
+            np_thread_apply_knobs();
         return take_slot_from(heap, size_bytes, alignment_bytes, growth);
+    }
     heap = np_thread_homeless_acquire();
     if (heap == NULL)
         return NULL; /* a fork: the caller takes a run */
@@ -233,7 +237,8 @@ static void fill_taken(void *memory)
 
 void *np_core_try_take_small(struct np_heap *heap, size_t size_bytes)
 {
-    if (size_bytes - 1 >= NP_SMALL_MAX_BYTES || is_from_mmap_threshold(size_bytes))
+    if (size_bytes - 1 >= NP_SMALL_MAX_BYTES || is_from_mmap_threshold(size_bytes) ||
+        NP_UNLIKELY(np_tune_get(NP_KNOB_PERTURB) != 0))
         return NULL;
     return np_heap_take(heap, size_bytes, NP_MAY_GROW);
 }

@@ -85,7 +85,8 @@ struct np_knob_row {
         .neap_variable = "NEAP_MMAP_MAX")                                                          \
     ROW(PERTURB, 0,                                                                                \
         "Freed memory is filled with this byte, fresh memory with its complement, except by "      \
-        "calloc. 0 fills nothing. mallopt takes the lowest byte of its argument.",                 \
+        "calloc. 0 fills nothing. mallopt takes the lowest byte of its argument; threads that "    \
+        "run already follow with their next malloc for which no free block is at hand.",           \
         "",                                                                                        \
         .name = "perturb", .least = 0, .most = 255,                                                \
         .mallopt_number = -6, .mallopt_name = "M_PERTURB",                                         \

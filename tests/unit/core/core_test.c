@@ -541,6 +541,28 @@ static void random_life_with_low_thresholds(void **state)
     live_at_random(2000);
 }
 
+/* As where another thread calls mallopt: this one is not told. */
+static void a_thread_follows_what_another_one_perturbs(void **state)
+{
+    struct np_heap *heap;
+    unsigned char *block;
+
+    (void)state;
+    np_core_give(np_core_take(100));
+    heap = np_heap_fast;
+    assert_ptr_not_equal(heap, &np_empty_heap);
+    assert_true(np_tune_set(NP_KNOB_PERTURB, 0x11));
+    assert_null(np_core_try_take_small(heap, 100)); /* the long way is to be gone */
+    block = np_core_take(100);
+    for (size_t i = 0; i < 100; i++)
+        assert_int_equal(block[i], 0xEE);
+    assert_ptr_equal(np_heap_fast, &np_empty_heap);
+    assert_true(np_tune_set(NP_KNOB_PERTURB, 0));
+    np_core_give(block);
+    np_core_give(np_core_take(100));
+    assert_ptr_equal(np_heap_fast, heap);
+}
+
 static int is_not_explained(unsigned number)
 {
     const struct np_window *window = np_window_find((uintptr_t)np_core_take(100));
@@ -590,6 +612,7 @@ int main(void)
         cmocka_unit_test(trim_answers_whether_anything_went),
         cmocka_unit_test(trim_reaches_pages_inside_slabs),
         cmocka_unit_test(perturbed_memory_shows_its_state),
+        cmocka_unit_test(a_thread_follows_what_another_one_perturbs),
         cmocka_unit_test(a_fault_in_a_window_or_beside_it_is_explained),
         cmocka_unit_test(random_life),
         cmocka_unit_test(random_life_with_64k_pages),
