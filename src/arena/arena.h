@@ -146,8 +146,11 @@ void np_run_give_masked(struct np_run *run, uint32_t resident_mask);
 /* Of such a run, just lent: the granules that had memory. */
 uint32_t np_run_resident_mask(const struct np_run *run);
 
-/* As np_run_give, for a run of which perhaps much was never touched: asks the kernel. */
+/* As np_run_give, for a run of which perhaps much was never touched: asks the kernel, and returns what hardly was. */
 void np_run_give_sparse(struct np_run *run);
+
+/* Returns the memory of a run just lent that is to be zero, where such runs mostly come back hardly touched. */
+void np_run_make_cold(struct np_run *run);
 
 /* Grows a lent run in place to granule_count granules, or leaves it and answers false. */
 bool np_run_try_extend(struct np_run *run, size_t granule_count);

@@ -1,8 +1,9 @@
 /* Giving back runs that may never have been touched in most places, as tables from calloc are. Were all of such a run taken
  * to be resident, the next calloc would write zeros over all of it, and so make it so.
  *
- * Which pages have memory the kernel says, roughly: what it has swapped out counts as absent. So what is absent is purged
- * before it is taken for zero. Where nothing is there, that costs a look at the page tables. */
+ * Which pages have memory the kernel says. Where that are few, they are purged: to fault them in again costs less than to
+ * write zeros over all those that were touched in turn. What is absent is purged, too, before it is taken for zero: the kernel
+ * calls absent what it has swapped out. Where nothing is there, that costs a look at the page tables. */
 #include "arena.h"
 #include "bits.h"
 #include "os.h"
@@ -12,13 +13,22 @@
 /* Asked about in one call: 1 MiB where a system page is a granule. */
 #define PIECE_PAGES 256
 
+/* A page is faulted in again in the time in which 16 to 30 are cleared. So where one of 16 is there, or fewer, all go; judged
+ * by 256 KiB, since of less even few pages are a large share. */
+#define GROUP_PAGES 64
+#define SPARSE_SHARE 16
+
 #define RANGES_MAX 64
 
 struct absent {
     struct np_run *run;
+    size_t present_pages; /* in the ranges */
     size_t range_count;
     struct np_range ranges[RANGES_MAX];
 };
+
+/* The last block that came back was hardly touched. Relaxed: either answer is right, one is faster. */
+static _Atomic bool is_sparse;
 
 static size_t granule_of(const struct np_run *run, const void *address)
 {
@@ -27,11 +37,14 @@ static size_t granule_of(const struct np_run *run, const void *address)
 
 static void purge_absent(struct absent *absent)
 {
+    uint64_t since_ns = np_os_fine_ns();
     size_t calls = 0;
 
     for (size_t at = 0; at < absent->range_count; at++) { /* behind what was refused it goes on */
         size_t end = at + np_os_purge_ranges(absent->ranges + at, absent->range_count - at, &calls);
 
+        if (end < absent->range_count)
+            absent->present_pages = 0; /* refused: who knows how many of them went */
         for (; at < end; at++) {
             size_t from = granule_of(absent->run, absent->ranges[at].address);
 
@@ -39,6 +52,10 @@ static void purge_absent(struct absent *absent)
                                   from + (absent->ranges[at].bytes >> NP_GRANULE_SHIFT));
         }
     }
+    if (absent->present_pages != 0)
+        np_returned_note(NP_RETURN_PURGE, absent->present_pages * np_os_page_bytes(), calls,
+                         np_os_fine_ns() - since_ns);
+    absent->present_pages = 0;
     absent->range_count = 0;
 }
 
@@ -55,7 +72,33 @@ static void add_absent(struct absent *absent, uintptr_t start, uintptr_t end)
     absent->ranges[absent->range_count++] = (struct np_range){(void *)start, end - start};
 }
 
-/* Adds what is absent of PIECE_PAGES system pages or fewer. */
+static size_t count_present(const unsigned char *pages, size_t count)
+{
+    size_t present = 0;
+
+    for (size_t at = 0; at < count; at++)
+        present += pages[at] & 1;
+    return present;
+}
+
+/* Adds what is absent, or nearly so, of GROUP_PAGES system pages or fewer. */
+static void judge_group(struct absent *absent, const unsigned char *pages, size_t count,
+                        uintptr_t start)
+{
+    size_t page_bytes = np_os_page_bytes();
+    size_t present = count_present(pages, count);
+
+    if (present * SPARSE_SHARE <= count) {
+        add_absent(absent, start, start + count * page_bytes);
+        absent->present_pages += present;
+        return;
+    }
+    for (size_t at = 0; at < count; at++)
+        if ((pages[at] & 1) == 0)
+            add_absent(absent, start + at * page_bytes, start + (at + 1) * page_bytes);
+}
+
+/* The same of PIECE_PAGES or fewer. */
 static void look_at(struct absent *absent, uintptr_t start, uintptr_t end)
 {
     unsigned char pages[PIECE_PAGES]; /* a byte each */
@@ -64,12 +107,8 @@ static void look_at(struct absent *absent, uintptr_t start, uintptr_t end)
 
     if (!np_os_residency((void *)start, end - start, pages))
         return;
-    for (size_t from = 0, to; from < count; from = to) {
-        for (to = from + 1; to < count && ((pages[to] ^ pages[from]) & 1) == 0;)
-            to++;
-        if ((pages[from] & 1) == 0)
-            add_absent(absent, start + from * page_bytes, start + to * page_bytes);
-    }
+    for (size_t at = 0; at < count; at += GROUP_PAGES)
+        judge_group(absent, pages + at, np_min(count - at, GROUP_PAGES), start + at * page_bytes);
 }
 
 void np_run_give_sparse(struct np_run *run)
@@ -78,9 +117,10 @@ void np_run_give_sparse(struct np_run *run)
     size_t page_bytes = np_os_page_bytes();
     uintptr_t at = np_align_up(run->start, page_bytes);
     uintptr_t end = np_align_down(np_run_end(run), page_bytes);
+    size_t resident;
 
     absent.run = run;
-    absent.range_count = 0;
+    absent.range_count = absent.present_pages = 0;
     np_run_set_resident(run, 0, run->granule_count);
     for (uintptr_t next; at < end; at = next) {
         next = at + np_min(end - at, PIECE_PAGES * page_bytes);
@@ -89,6 +129,24 @@ void np_run_give_sparse(struct np_run *run)
     purge_absent(&absent);
     run->resident_from = 0;
     run->resident_to = run->granule_count;
-    np_returned_note_freed(np_run_count_resident(run, 0, run->granule_count) << NP_GRANULE_SHIFT);
+    resident = np_run_count_resident(run, 0, run->granule_count);
+    atomic_store_explicit(&is_sparse, resident * SPARSE_SHARE <= run->granule_count,
+                          memory_order_relaxed);
+    np_returned_note_freed(resident << NP_GRANULE_SHIFT);
     np_run_give(run, 0);
+}
+
+void np_run_make_cold(struct np_run *run)
+{
+    uintptr_t start = np_align_up(run->start, np_os_page_bytes());
+    uintptr_t end = np_align_down(np_run_end(run), np_os_page_bytes());
+    struct absent absent = {.run = run};
+
+    if (run->resident_count < GROUP_PAGES || start >= end ||
+        !atomic_load_explicit(&is_sparse, memory_order_relaxed))
+        return;
+    add_absent(&absent, start, end);
+    absent.present_pages = run->resident_count / (np_os_page_bytes() >> NP_GRANULE_SHIFT);
+    purge_absent(&absent);
+    run->resident_count = (uint32_t)np_run_count_resident(run, 0, run->granule_count);
 }

@@ -83,6 +83,8 @@ static void *take_run(size_t size_bytes, size_t alignment_bytes, enum np_growth 
 
     if (run == NULL)
         return NULL;
+    if (zeroing == ZEROED)
+        np_run_make_cold(run);
     if (run->is_in_flow)
         np_returned_note_reused((size_t)run->resident_count << NP_GRANULE_SHIFT);
     if (run->resident_count < run->granule_count)
