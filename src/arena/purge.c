@@ -236,10 +236,9 @@ void np_run_file_and_release(struct np_arena *arena, struct np_run *run)
 /* The end of the highest system page with a resident granule in [floor, to), or floor. */
 static size_t skip_cold(const struct np_run *run, size_t floor, size_t to, size_t page)
 {
-    while (to > floor + 64 && np_run_count_resident(run, to - 64, to) == 0)
-        to -= 64;
-    while (to > floor && np_run_count_resident(run, to - page, to) == 0)
-        to -= page;
+    for (size_t step = 64; step >= page; step /= 2)
+        while (to >= floor + step && np_run_count_resident(run, to - step, to) == 0)
+            to -= step;
     return to;
 }
 

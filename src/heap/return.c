@@ -174,16 +174,18 @@ static void visit_slab(struct round *round, struct np_window *window, unsigned u
     struct np_slab *slab =
         (struct np_slab *)(void *)(window->records + ((size_t)unit << NP_SLAB_RECORD_SHIFT));
 
+    _Atomic uint64_t *word = &window->charged[unit / 64];
+    uint64_t bit = UINT64_C(1) << unit % 64;
+
     if (atomic_load_explicit(&slab->charged_count, memory_order_relaxed) == 0) {
-        np_slab_hide_from_visitors(slab, &window->charged[unit / 64], UINT64_C(1) << unit % 64);
+        np_slab_hide_from_visitors(slab, word, bit);
         return;
     }
     if (!np_slab_try_open(slab, &round->words[round->slab_count]))
         return;
-    /* At once, so that nobody else returns other memory in its place meanwhile. */
-    np_slab_charge(slab, 0);
     round->slabs[round->slab_count++] = slab;
-    add_ranges(round, slab, np_slab_free_pages(slab));
+    /* Discharged at once, so that nobody else returns other memory in its place meanwhile. */
+    add_ranges(round, slab, np_slab_take_charge(slab, word, bit));
 }
 
 /* Asks for what a visit reads of the slabs that one word of the map tells of: charged slabs lie far apart, and each

@@ -12,6 +12,8 @@
  */
 #include "slab.h"
 
+#include <limits.h>
+
 #include "alone.h"
 #include "bits.h"
 #include "check.h"
@@ -273,14 +275,6 @@ void np_slab_hide_from_visitors(struct np_slab *slab, _Atomic uint64_t *word, ui
         (void)np_fetch_or(word, bit);
 }
 
-static void hide_from_visitors(struct np_slab *slab)
-{
-    uint64_t bit;
-    _Atomic uint64_t *word = charged_word(slab, &bit);
-
-    np_slab_hide_from_visitors(slab, word, bit);
-}
-
 /* Pages of a closed slab have become free. The sum first: it must not sink below the parts that others take off. */
 static void charge_more(struct np_slab *slab, unsigned granule_count)
 {
@@ -292,20 +286,32 @@ static void charge_more(struct np_slab *slab, unsigned granule_count)
         tell_visitors(slab);
 }
 
+/* Takes the charge off; returns what it was. */
+static unsigned discharge(struct np_slab *slab, _Atomic uint64_t *word, uint64_t bit)
+{
+    unsigned before = atomic_exchange(&slab->charged_count, 0);
+
+    (void)np_fetch_add_size(&np_slab_sums.charged_granules, (size_t)0 - before);
+    np_slab_hide_from_visitors(slab, word, bit);
+    return before;
+}
+
 unsigned np_slab_charge(struct np_slab *slab, unsigned granule_count)
 {
     unsigned before = atomic_load_explicit(&slab->charged_count, memory_order_relaxed);
+    uint64_t bit;
+    _Atomic uint64_t *word;
 
     if (before == granule_count)
         return before;
-    if (granule_count != 0)
-        (void)np_fetch_add_size(&np_slab_sums.charged_granules, granule_count);
+    word = charged_word(slab, &bit);
+    if (granule_count == 0)
+        return discharge(slab, word, bit);
+    (void)np_fetch_add_size(&np_slab_sums.charged_granules, granule_count);
     before = atomic_exchange(&slab->charged_count, (uint16_t)granule_count);
     (void)np_fetch_add_size(&np_slab_sums.charged_granules, (size_t)0 - before);
-    if (before == 0 && granule_count != 0)
-        tell_visitors(slab);
-    else if (before != 0 && granule_count == 0)
-        hide_from_visitors(slab);
+    if (before == 0)
+        (void)np_fetch_or(word, bit);
     return before;
 }
 
@@ -874,46 +880,49 @@ static uint32_t whole_pages(uint32_t pages)
     return whole;
 }
 
-/* Of the warm granules, those that no live slot overlaps, where pages have one word each. */
-static uint32_t free_single(const struct np_slab *slab, uint32_t warm)
+/* Of the warm granules, those that no live slot overlaps, the first so many, where pages have one word each. */
+static uint32_t free_single(const struct np_slab *slab, uint32_t warm, unsigned most)
 {
     uint64_t all = word_mask(slab->slots_per_page, 0);
     uint32_t free_pages = 0;
 
-    for (; warm != 0; warm &= warm - 1) {
+    for (; warm != 0 && most > 0; warm &= warm - 1) {
         unsigned page = (unsigned)__builtin_ctz(warm);
 
-        free_pages |= (uint32_t)(load_bits(slab, page) == all) << page;
+        if (load_bits(slab, page) == all) {
+            free_pages |= warm & -warm;
+            most--;
+        }
     }
     return free_pages;
 }
 
-static uint32_t pages_between(unsigned first, unsigned end)
+/* Whether all bits from first to last are set in two words. */
+static bool has_all(uint64_t low, uint64_t high, unsigned first, unsigned last)
 {
-    return first < end ? (uint32_t)(((UINT64_C(1) << end) - 1) & ~((UINT64_C(1) << first) - 1)) : 0;
+    if (last < 64)
+        return (~low & ((UINT64_C(2) << last) - (UINT64_C(1) << first))) == 0;
+    if (first < 64)
+        return ~low >> first == 0 && (~high & ((UINT64_C(2) << (last - 64)) - 1)) == 0;
+    return (~high & ((UINT64_C(2) << (last - 64)) - (UINT64_C(1) << (first - 64)))) == 0;
 }
 
-/* The first page that begins at this slot or behind. */
-static unsigned first_page_from(const struct np_slab *slab, unsigned slot)
+/* Of a loose slab. No slot is live behind the last one. */
+static uint32_t free_loose(const struct np_slab *slab, uint32_t warm, unsigned most)
 {
-    return (slot * slab->slot_bytes + (unsigned)NP_GRANULE_BYTES - 1) >> NP_GRANULE_SHIFT;
-}
+    uint64_t low = load_loose(slab, 0) | ~word_mask(slab->slot_count, 0);
+    uint64_t high = load_loose(slab, 1) | ~word_mask(slab->slot_count, 1);
+    uint32_t free_pages = 0;
 
-/* By runs of free slots: a page is free if one of them reaches over all of it, or if it lies behind the last slot. */
-static uint32_t free_loose(const struct np_slab *slab, uint32_t warm)
-{
-    const uint64_t bits[LOOSE_WORDS] = {load_loose(slab, 0), load_loose(slab, 1)};
-    unsigned count = slab->slot_count;
-    uint32_t free_pages = pages_between(first_page_from(slab, count), page_count(slab));
+    for (; warm != 0 && most > 0; warm &= warm - 1) {
+        uintptr_t start = (uintptr_t)__builtin_ctz(warm) << NP_GRANULE_SHIFT;
 
-    for (unsigned from = next_set(bits[0], bits[1], 0); from < count;) {
-        unsigned to = (unsigned)np_min(next_set(~bits[0], ~bits[1], from), count);
-        unsigned end = to < count ? (to * slab->slot_bytes) >> NP_GRANULE_SHIFT : page_count(slab);
-
-        free_pages |= pages_between(first_page_from(slab, from), end);
-        from = next_set(bits[0], bits[1], to);
+        if (has_all(low, high, divide(slab, start), divide(slab, start + NP_GRANULE_BYTES - 1))) {
+            free_pages |= warm & -warm;
+            most--;
+        }
     }
-    return free_pages & warm;
+    return free_pages;
 }
 
 static uint32_t free_several(const struct np_slab *slab, uint32_t warm)
@@ -934,14 +943,27 @@ bool np_slab_may_have_free_pages(const struct np_slab *slab, unsigned free_count
     return free_count >= slab->slots_per_page; /* of a loose one, pages behind the last slot are free in any case */
 }
 
-uint32_t np_slab_free_pages(const struct np_slab *slab)
+static uint32_t free_up_to(const struct np_slab *slab, unsigned most)
 {
     uint32_t warm = all_pages(slab) & ~NP_OWNER_GET(slab->cold_pages);
 
     if (!is_paged(slab))
-        return whole_pages(free_loose(slab, warm));
-    return whole_pages(words_per_page(slab) == 1 ? free_single(slab, warm)
+        return whole_pages(free_loose(slab, warm, most));
+    return whole_pages(words_per_page(slab) == 1 ? free_single(slab, warm, most)
                                                  : free_several(slab, warm));
+}
+
+uint32_t np_slab_free_pages(const struct np_slab *slab)
+{
+    return free_up_to(slab, UINT_MAX);
+}
+
+uint32_t np_slab_take_charge(struct np_slab *slab, _Atomic uint64_t *word, uint64_t bit)
+{
+    unsigned charged = discharge(slab, word, bit);
+
+    /* A thread that is alone has charged all that are free; others may be about to. */
+    return free_up_to(slab, np_is_alone() && np_page_bytes() == NP_GRANULE_BYTES ? charged : UINT_MAX);
 }
 
 void np_slab_count_settled(struct np_slab *slab, unsigned live_count)

@@ -286,6 +286,9 @@ bool np_slab_may_have_free_pages(const struct np_slab *slab, unsigned free_count
  * Nothing else of the record is looked at: it may be of no slab. */
 void np_slab_hide_from_visitors(struct np_slab *slab, _Atomic uint64_t *word, uint64_t bit);
 
+/* A visitor who has opened it takes the charge off, and gets the pages to return, as np_slab_free_pages; the bit as above. */
+uint32_t np_slab_take_charge(struct np_slab *slab, _Atomic uint64_t *word, uint64_t bit);
+
 /* Holder: closes a slab again that it has only opened to purge pages; the word is that of before it looked at them. False:
  * somebody has pushed. */
 bool np_slab_try_reclose(struct np_slab *slab, uint64_t word);
