@@ -85,6 +85,14 @@ typedef uint16_t np_half_word;
 #define NP_IN_RESULT_REGISTER(word) ((void)0)
 #endif
 
+/* Asks for a word's cache line as its only holder. gcc's own builtin asks for a copy only, unless told that the processor has
+ * the instruction; those of 64 bits that do not, pass over it. */
+#if defined(__x86_64__)
+#define NP_PREFETCH_TO_WRITE(word) __asm__ volatile("prefetchw %0" : : "m"(word))
+#else
+#define NP_PREFETCH_TO_WRITE(word) __builtin_prefetch(&(word), 1)
+#endif
+
 /* Thread-local words live in the static TLS block: no call to find them, not even in a library. */
 #define NP_THREAD_LOCAL _Thread_local __attribute__((tls_model("initial-exec")))
 

@@ -31,8 +31,10 @@ _Static_assert(NP_CLASS_TABLE_COUNT + 1 == 64, "every depot's lock has its rank"
 /* So many slabs of a class that are entirely free are listed as others are, while there are several threads. */
 #define FREE_SLABS_MAX 8
 
-/* A key orders by room, then by address. */
+/* A key orders by side, then by room, then by address. */
+#define SIDE_SHIFT 61
 #define ROOM_SHIFT 48
+_Static_assert(NP_DEPOT_SIDES == 1U << (64 - SIDE_SHIFT), "a key has room for the side");
 
 static unsigned room_to_list(const struct np_slab *slab)
 {
@@ -46,9 +48,29 @@ static struct np_slab *slab_of(struct np_tree_node *node)
     return (struct np_slab *)(void *)((char *)node - offsetof(struct np_slab, node));
 }
 
+/* With how much room the slab was listed. */
+static unsigned listed_room(const struct np_tree_node *node)
+{
+    return (unsigned)(node->key >> ROOM_SHIFT) & ((1U << (SIDE_SHIFT - ROOM_SHIFT)) - 1);
+}
+
+static uint64_t key_of_side(unsigned side)
+{
+    return (uint64_t)side << SIDE_SHIFT;
+}
+
+/* The fullest slab of a side; none: of the sides behind it, round to the first. */
+static struct np_tree_node *first_of(const struct depot *depot, unsigned side)
+{
+    struct np_tree_node *node = np_tree_first_from(&depot->slabs, key_of_side(side));
+
+    return node != NULL ? node : np_tree_first_from(&depot->slabs, 0);
+}
+
 static void insert(struct depot *depot, struct np_slab *slab, unsigned room)
 {
-    slab->node.key = (uint64_t)room << ROOM_SHIFT | slab->start >> NP_UNIT_SHIFT;
+    slab->node.key = key_of_side(slab->side) | (uint64_t)room << ROOM_SHIFT |
+                     slab->start >> NP_UNIT_SHIFT;
     np_tree_insert(&depot->slabs, &slab->node);
     atomic_fetch_add_explicit(&depot->count, 1, memory_order_relaxed);
 }
@@ -64,7 +86,7 @@ size_t np_depot_count(unsigned class_index)
     return atomic_load_explicit(&depots[class_index].count, memory_order_relaxed);
 }
 
-struct np_slab *np_depot_take(unsigned class_index)
+struct np_slab *np_depot_take(unsigned class_index, unsigned side)
 {
     struct depot *depot = &depots[class_index];
     struct np_slab *slab = NULL;
@@ -74,7 +96,7 @@ struct np_slab *np_depot_take(unsigned class_index)
         !np_lock_acquire(&depot->lock))
         return NULL;
     for (;;) {
-        struct np_tree_node *node = np_tree_first_from(&depot->slabs, 0);
+        struct np_tree_node *node = first_of(depot, side);
 
         if (node == NULL) {
             slab = NULL;
@@ -93,7 +115,7 @@ struct np_slab *np_depot_take(unsigned class_index)
 /* Slabs that others hold, or whose free slots are all cold, are passed over; a few, then another way is cheaper. */
 #define VISIT_TRIES 8
 
-struct np_slab *np_depot_visit(unsigned class_index, uint64_t *word)
+struct np_slab *np_depot_visit(unsigned class_index, unsigned side, uint64_t *word)
 {
     struct depot *depot = &depots[class_index];
     struct np_slab *found = NULL;
@@ -102,7 +124,7 @@ struct np_slab *np_depot_visit(unsigned class_index, uint64_t *word)
     if (atomic_load_explicit(&depot->count, memory_order_relaxed) == 0 ||
         !np_lock_acquire(&depot->lock))
         return NULL;
-    node = np_tree_first_from(&depot->slabs, 0);
+    node = first_of(depot, side);
     for (unsigned tries = 0; tries < VISIT_TRIES && node != NULL && found == NULL; tries++) {
         if (np_slab_may_have_warm_slots(slab_of(node)) && np_slab_try_open(slab_of(node), word))
             found = slab_of(node);
@@ -163,12 +185,16 @@ static bool unlist(struct depot *depot, struct np_slab *slab)
 /* Lists and closes in one step for takers, because both happen under the lock. */
 enum listing { LISTING_DONE, LISTING_PUSHED, LISTING_REFUSED, LISTING_NOT_WANTED };
 
-/* Whether so many slabs of the class are listed that were entirely free when they were. Under the lock. */
+/* Whether so many slabs of the class and side are listed that were entirely free when they were. Under the lock. */
 static bool has_free_slabs(const struct depot *depot, const struct np_slab *like, unsigned most)
 {
-    struct np_tree_node *node = np_tree_last(&depot->slabs);
+    uint64_t end = key_of_side(like->side + 1U); /* 0 behind the last side */
+    struct np_tree_node *node = end != 0 ? np_tree_last_before(&depot->slabs, end)
+                                         : np_tree_last(&depot->slabs);
 
-    for (; node != NULL && node->key >> ROOM_SHIFT == like->slot_count && most > 0; most--)
+    for (; node != NULL && node->key >> SIDE_SHIFT == like->side &&
+           listed_room(node) == like->slot_count && most > 0;
+         most--)
         node = np_tree_last_before(&depot->slabs, node->key);
     return most == 0;
 }
@@ -196,7 +222,7 @@ static enum listing list_and_close(struct depot *depot, struct np_slab *slab, ui
 /* Whether the place in the tree is right still, near enough. */
 static bool is_well_placed(const struct np_slab *slab, unsigned room)
 {
-    return room < 2 * (unsigned)(slab->node.key >> ROOM_SHIFT);
+    return room < 2 * listed_room(&slab->node);
 }
 
 /* Gives back a slab without live slots. A slab that is not listed is known to nobody else. */
@@ -309,8 +335,8 @@ static struct np_slab *take_free_slab(struct depot *depot)
         uint64_t word = atomic_load_explicit(&slab->word, memory_order_relaxed);
 
         /* One that is free has been placed so that its room was below twice its key's (is_well_placed). */
-        if (2 * (slab->node.key >> ROOM_SHIFT) <= slab->slot_count)
-            break;
+        if (2 * listed_room(node) <= slab->slot_count)
+            continue;
         if (np_slab_word_count(word) != slab->slot_count || !np_slab_try_open(slab, &word))
             continue;
         take_out(depot, slab);
@@ -393,6 +419,8 @@ const char *np_depot_audit(unsigned class_index)
             fault = "S4: a slab in the depot does not know it is listed";
         else if (slab->class_index != class_index || atomic_load(&slab->kind) != NP_SLAB_FIRST)
             fault = "S4: a depot lists what is not a slab of its class";
+        else if (node->key >> SIDE_SHIFT != slab->side)
+            fault = "S4: a slab is listed on another side than its own";
     }
     np_lock_release(&depot->lock);
     return fault;

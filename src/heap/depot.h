@@ -1,6 +1,6 @@
 /* The depot: closed slabs with room, by class, for whoever needs slots of that class.
  *
- * One tree a class, fullest slab first and lowest address among equals, so that few slabs fill up and the others
+ * One tree a class, by side fullest slab first and lowest address among equals, so that few slabs fill up and the others
  * empty. An entry's place is that of the moment it was listed; frees since then may have emptied it further, to
  * twice the room at most before its next holder lists it anew.
  * An entry may meanwhile have been opened by a pusher: then the next taker drops it, and its holder lists
@@ -14,12 +14,17 @@
 
 #include "slab.h"
 
-/* Opens a slab of the class and returns it, held by the caller; NULL: none, or a fork has the lock. */
-struct np_slab *np_depot_take(unsigned class_index);
+/* Slabs are listed by *side*, and each heap has one: a heap takes what its own side has before what others have. So the
+ * blocks of a thread come to lie in slabs that other threads seldom write to, and the cache lines of those slabs stay with
+ * its processor. */
+#define NP_DEPOT_SIDES 8
+
+/* Opens a slab of the class, of this side if it has one, and returns it, held by the caller; NULL: none, or a fork has the lock. */
+struct np_slab *np_depot_take(unsigned class_index, unsigned side);
 
 /* Opens a slab of the class that is listed, and stays so, for as long as it takes to lend slots of it (np_slab_lend);
  * *word is its word. NULL as above. */
-struct np_slab *np_depot_visit(unsigned class_index, uint64_t *word);
+struct np_slab *np_depot_visit(unsigned class_index, unsigned side, uint64_t *word);
 
 /* Holder, owner cleared: charges the slab with the pages that are free, lists it if it has room, and closes it; or gives it
  * back if no slot of it is live and it is not to stay for other threads. The caller does not touch it afterwards, and

@@ -111,7 +111,11 @@ static void rebuild_direct_of(struct np_heap *heap, unsigned class_index)
 
 void np_heap_init(struct np_heap *heap)
 {
+    static _Atomic unsigned made_count;
+
     memset(heap, 0, sizeof *heap);
+    heap->side = (uint8_t)(atomic_fetch_add_explicit(&made_count, 1, memory_order_relaxed) %
+                           NP_DEPOT_SIDES);
     heap->open_max_bytes = SIZE_MAX;
     for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++) {
         heap->served_by[class_index] = (uint8_t)(class_index < NP_CLASS_COUNT
@@ -626,10 +630,11 @@ static struct np_slab *take_listed(struct np_heap *heap, unsigned class_index)
     unsigned slot_bytes = np_classes[slot_class_of(heap, class_index)].slot_bytes;
     struct np_slab *slab;
 
-    while ((slab = np_depot_take(class_index)) != NULL) {
+    while ((slab = np_depot_take(class_index, heap->side)) != NULL) {
         if (slab->slot_bytes != slot_bytes)
             np_depot_stop_being_twin(slab); /* of another limit; settled below as what it is now */
         else if (np_slab_refill(slab) || np_slab_is_extendable(slab)) {
+            slab->side = heap->side;
             own(heap, slab);
             return slab;
         }
@@ -672,7 +677,7 @@ static struct np_slab *find_lender(struct np_heap *heap, unsigned class_index, u
             return slab;
         settle(heap, slab);
     }
-    return heap->lender[class_index] = np_depot_visit(class_index, word);
+    return heap->lender[class_index] = np_depot_visit(class_index, heap->side, word);
 }
 
 /* So many granules next to each other lie on system pages of at most so many granules. */
@@ -723,6 +728,7 @@ static struct np_slab *make_slab(struct np_heap *heap, unsigned class_index,
     if (slab == NULL)
         return NULL;
     count_made(heap, class_index);
+    slab->side = heap->side;
     (void)np_slab_refill(slab); /* from pages that are warm already */
     own(heap, slab);
     return slab;

@@ -62,6 +62,7 @@ struct np_heap {
     _Atomic uint32_t is_parked;
     uint32_t emptied_count; /* how often nothing of a current slab was live */
     bool is_alone; /* H3 */
+    uint8_t side;  /* of the depot (depot.h) */
     uint16_t made_total; /* of made_count */
 };
 

@@ -337,8 +337,13 @@ NP_INLINE enum np_push push(struct np_slab *slab, void *slot, enum np_push_wish 
     uint64_t before;
     uint64_t word;
 
+    /* Both lines were written last by another thread, perhaps on another processor: asked for at once, they come together. */
+    if (!is_alone)
+        NP_PREFETCH_TO_WRITE(slab->word);
     if (NP_UNLIKELY(!find_place(slab, (uintptr_t)slot, &place)))
         return NP_PUSH_STRAY;
+    if (!is_alone)
+        NP_PREFETCH_TO_WRITE(slab->bits[place.word_at]);
     /* Only another heap's own free goes by what lies in the slot; in a closed slab the bit says all, and the slot, which
      * may have left the cache long ago, is not touched. */
     if (np_slab_is_open(slab)) {
@@ -1083,6 +1088,7 @@ struct np_slab *np_slab_make(struct np_arena **home, unsigned class_index, unsig
     adopt(slab, slab->slot_count * COUNT_ONE);
     atomic_store_explicit(&slab->charged_count, 0, memory_order_relaxed);
     slab->settled_count = 0;
+    slab->side = 0;
     atomic_fetch_add_explicit(&np_slab_sums.granules, run->granule_count, memory_order_relaxed);
     atomic_store_explicit(&slab->owner, NULL, memory_order_relaxed);
     atomic_store_explicit(&slab->word, slab->slot_count * COUNT_ONE, memory_order_relaxed);

@@ -104,6 +104,7 @@ struct np_slab {
     uint8_t class_index;     /* may be NP_TWIN_CLASS */
     _Atomic uint8_t kind;    /* enum np_slab_kind */
     uint8_t unit_count;
+    uint8_t side;           /* the holder's: which heaps are to have it again (depot.h) */
     bool is_refused;        /* the holder's: the system has refused to take its free pages */
 };
 

@@ -30,20 +30,20 @@ static void a_slab_with_room_is_listed(void **state)
     struct np_slab *slab = slab_with_live(0, CLASS_64, 500);
 
     (void)state;
-    assert_null(np_depot_take(CLASS_64));
+    assert_null(np_depot_take(CLASS_64, 0));
     np_depot_settle(slab);
     assert_true(np_slab_is_listed(slab));
     assert_false(np_slab_is_open(slab));
     assert_int_equal(np_depot_count(CLASS_64), 1);
     expect_sound();
-    assert_null(np_depot_take(CLASS_112));
-    assert_ptr_equal(np_depot_take(CLASS_64), slab);
+    assert_null(np_depot_take(CLASS_112, 0));
+    assert_ptr_equal(np_depot_take(CLASS_64, 0), slab);
     assert_true(np_slab_is_open(slab));
     assert_false(np_slab_is_listed(slab));
     assert_int_equal(np_slab_live_count(slab), 500);
     assert_int_equal(np_slab_private_count(slab), 0); /* all by their bits */
     assert_int_equal(word_count(slab), slab->slot_count - 500);
-    assert_null(np_depot_take(CLASS_64));
+    assert_null(np_depot_take(CLASS_64, 0));
     assert_sound(np_slab_audit(slab));
     expect_sound();
 }
@@ -94,7 +94,7 @@ static void some_empty_slabs_are_listed_for_other_threads(void **state)
     for (unsigned i = KEPT; i < MADE; i++)
         assert_null(np_slab_find(starts[i]));
     /* One that is taken has its page, and makes room for another. */
-    assert_ptr_equal(np_depot_take(CLASS_64), slabs[0]);
+    assert_ptr_equal(np_depot_take(CLASS_64, 0), slabs[0]);
     assert_int_equal(np_slab_live_count(slabs[0]), 0);
     assert_true(np_slab_refill(slabs[0]));
     assert_int_equal(np_slab_resident_bytes(slabs[0]), PAGE);
@@ -150,7 +150,7 @@ static void the_fullest_is_taken_first_then_the_lowest(void **state)
         np_depot_settle(slabs[i]);
     expect_sound();
     for (unsigned i = 0; i < COUNT_OF(live); i++)
-        assert_ptr_equal(np_depot_take(CLASS_64), slabs[order[i]]);
+        assert_ptr_equal(np_depot_take(CLASS_64, 0), slabs[order[i]]);
 }
 
 /* A full slab is not listed; from an eighth of its slots on a pusher looks, and lists it. */
@@ -163,7 +163,7 @@ static void a_full_slab_is_listed_when_it_has_room(void **state)
     assert_int_equal(slab->slot_count, 1024);
     np_depot_settle(slab);
     assert_false(np_slab_is_listed(slab));
-    assert_null(np_depot_take(CLASS_64));
+    assert_null(np_depot_take(CLASS_64, 0));
     shuffle_slots(slots[0], 1024);
     while (np_slab_push(slab, slots[0][pushed++], NP_PUSH_ONLY) == NP_PUSH_DONE)
         assert_in_range(pushed, 1, 1024 / 8);
@@ -221,13 +221,13 @@ static void a_slab_with_twice_the_room_finds_another_place(void **state)
     /* Room 199: a light close leaves it where it is, first. */
     assert_true(try_open(emptying));
     np_depot_settle(emptying);
-    assert_ptr_equal(np_depot_take(CLASS_64), emptying);
+    assert_ptr_equal(np_depot_take(CLASS_64, 0), emptying);
     np_depot_settle(emptying); /* listed anew, with room 199 */
-    assert_ptr_equal(np_depot_take(CLASS_64), emptying);
+    assert_ptr_equal(np_depot_take(CLASS_64, 0), emptying);
     for (unsigned i = 0; i < 99; i++)
         give(emptying, slots[0][100 + i]);
     np_depot_settle(emptying); /* room 298: behind the other one */
-    assert_ptr_equal(np_depot_take(CLASS_64), other);
+    assert_ptr_equal(np_depot_take(CLASS_64, 0), other);
     np_depot_settle(other);
     expect_sound();
     while (pushed < 100)
@@ -263,7 +263,7 @@ static void a_light_close_needs_no_lock(void **state)
     assert_int_equal(slab->node.key, key);
     assert_int_equal(word_count(slab), slab->slot_count - 499);
     expect_sound();
-    assert_ptr_equal(np_depot_take(CLASS_64), slab);
+    assert_ptr_equal(np_depot_take(CLASS_64, 0), slab);
 }
 
 /* A slab that is not listed is known to its holder alone: it goes back without the lock. */
@@ -300,7 +300,7 @@ static void a_listed_slab_that_empties_leaves_the_list(void **state)
     assert_null(np_slab_find(start));
     assert_int_equal(np_depot_count(CLASS_64), 1);
     expect_sound();
-    assert_ptr_equal(np_depot_take(CLASS_64), other);
+    assert_ptr_equal(np_depot_take(CLASS_64, 0), other);
 }
 
 /* A listed slab that has filled up leaves the list when it is closed. */
@@ -355,7 +355,7 @@ static void closed_slabs_are_charged_with_free_pages(void **state)
     assert_int_equal(np_slab_push(slab, slots[0][1], NP_PUSH_ONLY), NP_PUSH_CHARGED);
     assert_int_equal(atomic_load(&np_slab_sums.charged_granules), 11);
     assert_int_equal(atomic_load(&np_slab_sums.granules), NP_UNIT_GRANULES);
-    assert_ptr_equal(np_depot_take(CLASS_2048), slab);
+    assert_ptr_equal(np_depot_take(CLASS_2048, 0), slab);
     for (unsigned i = 24; i < 32; i++)
         give(slab, slots[0][i]);
     give(slab, slots[0][2]);
@@ -377,12 +377,12 @@ static void an_opened_slab_is_passed_over(void **state)
     np_depot_settle(second);
     assert_int_equal(np_slab_push(first, slots[0][0], NP_PUSH_AND_OPEN), NP_PUSH_CLAIMED);
     assert_true(np_slab_is_listed(first));
-    assert_ptr_equal(np_depot_take(CLASS_64), second);
+    assert_ptr_equal(np_depot_take(CLASS_64, 0), second);
     assert_false(np_slab_is_listed(first));
-    assert_null(np_depot_take(CLASS_64));
+    assert_null(np_depot_take(CLASS_64, 0));
     assert_true(np_slab_is_open(first)); /* dropped, not taken */
     np_depot_settle(first);
-    assert_ptr_equal(np_depot_take(CLASS_64), first);
+    assert_ptr_equal(np_depot_take(CLASS_64, 0), first);
     expect_sound();
 }
 
@@ -394,20 +394,77 @@ static void a_visited_slab_stays_listed(void **state)
     uint64_t word;
 
     (void)state;
-    assert_null(np_depot_visit(CLASS_64, &word));
+    assert_null(np_depot_visit(CLASS_64, 0, &word));
     np_depot_settle(fullest);
     np_depot_settle(other);
-    assert_ptr_equal(np_depot_visit(CLASS_64, &word), fullest);
+    assert_ptr_equal(np_depot_visit(CLASS_64, 0, &word), fullest);
     assert_int_equal(word, atomic_load(&fullest->word));
     assert_true(np_slab_is_open(fullest) && np_slab_is_listed(fullest));
-    assert_ptr_equal(np_depot_visit(CLASS_64, &word), other);
-    assert_null(np_depot_visit(CLASS_64, &word));
-    assert_null(np_depot_visit(CLASS_112, &word));
+    assert_ptr_equal(np_depot_visit(CLASS_64, 0, &word), other);
+    assert_null(np_depot_visit(CLASS_64, 0, &word));
+    assert_null(np_depot_visit(CLASS_112, 0, &word));
     assert_int_equal(np_depot_count(CLASS_64), 2);
     expect_sound();
     np_depot_settle(fullest);
     np_depot_settle(other);
-    assert_ptr_equal(np_depot_take(CLASS_64), fullest);
+    assert_ptr_equal(np_depot_take(CLASS_64, 0), fullest);
+    expect_sound();
+}
+
+/* A heap gets the slabs of its side first, the fullest of them; then those of the sides behind it, round to the first. */
+static void a_side_has_its_own_slabs_first(void **state)
+{
+    const unsigned last = NP_DEPOT_SIDES - 1;
+    struct np_slab *full_of_first = slab_with_live(0, CLASS_64, 880);
+    struct np_slab *full_of_last = slab_with_live(1, CLASS_64, 500);
+    struct np_slab *of_last = slab_with_live(2, CLASS_64, 100);
+    struct np_slab *of_second = slab_with_live(3, CLASS_64, 700);
+    uint64_t word;
+
+    (void)state;
+    full_of_last->side = of_last->side = (uint8_t)last;
+    of_second->side = 1;
+    np_depot_settle(of_last);
+    np_depot_settle(full_of_last);
+    np_depot_settle(of_second);
+    np_depot_settle(full_of_first);
+    expect_sound();
+    assert_ptr_equal(np_depot_visit(CLASS_64, last, &word), full_of_last);
+    np_depot_settle(full_of_last); /* its place is right still: it keeps it */
+    assert_ptr_equal(np_depot_take(CLASS_64, last), full_of_last);
+    assert_ptr_equal(np_depot_take(CLASS_64, 2), of_last);
+    assert_ptr_equal(np_depot_take(CLASS_64, last), full_of_first);
+    assert_ptr_equal(np_depot_take(CLASS_64, last), of_second);
+    assert_null(np_depot_take(CLASS_64, last));
+    expect_sound();
+}
+
+/* Settles a slab of which nothing is live any more, but has been. */
+static void settle_emptied(unsigned side)
+{
+    struct np_slab *slab = slab_with_live(0, CLASS_64, 1);
+
+    give(slab, slots[0][0]);
+    slab->side = (uint8_t)side;
+    np_depot_settle(slab);
+}
+
+/* What was entirely free when it was listed is counted by side. */
+static void empty_slabs_are_counted_by_side(void **state)
+{
+    enum { KEPT = 8 };
+    const unsigned last = NP_DEPOT_SIDES - 1;
+
+    (void)state;
+    set_alone(0);
+    for (unsigned i = 0; i < KEPT + 1; i++)
+        settle_emptied(3);
+    assert_int_equal(np_depot_count(CLASS_64), KEPT);
+    for (unsigned i = 0; i < KEPT + 1; i++)
+        settle_emptied(last);
+    assert_int_equal(np_depot_count(CLASS_64), 2 * KEPT);
+    settle_emptied(2);
+    assert_int_equal(np_depot_count(CLASS_64), 2 * KEPT + 1);
     expect_sound();
 }
 
@@ -451,7 +508,7 @@ static struct np_slab *settled_during_fork[3];
 static void *settle_and_take(void *unused)
 {
     (void)unused;
-    assert_null(np_depot_take(CLASS_64));
+    assert_null(np_depot_take(CLASS_64, 0));
     np_depot_trim();
     for (unsigned i = 0; i < COUNT_OF(settled_during_fork); i++)
         np_depot_settle(settled_during_fork[i]);
@@ -485,9 +542,9 @@ static void a_fork_is_not_waited_for(void **state)
     assert_int_equal(word_count(settled_during_fork[0]), 524);
     assert_ptr_not_equal(np_slab_find(settled_during_fork[2]->start), settled_during_fork[2]);
     assert_int_equal(np_depot_count(CLASS_64), 2);
-    assert_ptr_equal(np_depot_take(CLASS_64), listed);
-    assert_ptr_equal(np_depot_take(CLASS_64), settled_during_fork[0]);
-    assert_null(np_depot_take(CLASS_64));
+    assert_ptr_equal(np_depot_take(CLASS_64, 0), listed);
+    assert_ptr_equal(np_depot_take(CLASS_64, 0), settled_during_fork[0]);
+    assert_null(np_depot_take(CLASS_64, 0));
 }
 
 /* A listed slab that has no live slot any more cannot leave the list meanwhile: it waits aside, and
@@ -518,7 +575,7 @@ static void a_listed_slab_that_empties_waits_for_the_fork(void **state)
     assert_true(np_slab_is_listed(slab));
     expect_sound();
     /* A taker drops it from the list; it is still the list's of those that wait. */
-    assert_null(np_depot_take(CLASS_64));
+    assert_null(np_depot_take(CLASS_64, 0));
     assert_true(np_slab_is_open(slab));
     np_depot_settle_aside();
     assert_null(np_slab_find(start));
@@ -548,7 +605,7 @@ static void a_listed_slab_that_fills_during_a_fork_stays_listed(void **state)
     assert_false(np_slab_is_open(slab));
     assert_true(np_slab_is_listed(slab));
     expect_sound();
-    assert_ptr_equal(np_depot_take(CLASS_64), slab);
+    assert_ptr_equal(np_depot_take(CLASS_64, 0), slab);
     np_depot_settle(slab);
     assert_false(np_slab_is_listed(slab));
     expect_sound();
@@ -571,10 +628,10 @@ static void the_child_keeps_the_lists(void **state)
     np_depot_fork(NP_FORK_CHILD);
     np_depot_settle_aside();
     expect_sound();
-    assert_ptr_equal(np_depot_take(CLASS_64), listed);
+    assert_ptr_equal(np_depot_take(CLASS_64, 0), listed);
     for (unsigned i = 0; i < COUNT_OF(settled_during_fork); i++)
-        assert_non_null(np_depot_take(CLASS_64));
-    assert_null(np_depot_take(CLASS_64));
+        assert_non_null(np_depot_take(CLASS_64, 0));
+    assert_null(np_depot_take(CLASS_64, 0));
 }
 
 static void the_audit_sees_a_stranger(void **state)
@@ -605,7 +662,7 @@ static void *work(void *argument)
     struct np_arena *my_home = NULL;
 
     for (unsigned step = 0; step < STEPS; step++) {
-        struct np_slab *slab = np_depot_take(CLASS_2048);
+        struct np_slab *slab = np_depot_take(CLASS_2048, 0);
 
         if (slab == NULL)
             slab = np_slab_make(&my_home, CLASS_2048, CLASS_2048, NP_MAY_GROW);
@@ -652,7 +709,7 @@ static void threads_share_a_depot(void **state)
         expect_sound();
     }
     /* All was freed, so what is left is listed and entirely free: no slab waits for a push that need not come. */
-    while ((left = np_depot_take(CLASS_2048)) != NULL) {
+    while ((left = np_depot_take(CLASS_2048, 0)) != NULL) {
         assert_int_equal(np_slab_live_count(left), 0);
         np_slab_destroy(left);
     }
@@ -683,6 +740,8 @@ int main(void)
         cmocka_unit_test(held_slabs_stay_until_a_trim),
         cmocka_unit_test(a_fork_is_not_waited_for),
         cmocka_unit_test(a_visited_slab_stays_listed),
+        cmocka_unit_test(a_side_has_its_own_slabs_first),
+        cmocka_unit_test(empty_slabs_are_counted_by_side),
         cmocka_unit_test(a_listed_slab_that_empties_waits_for_the_fork),
         cmocka_unit_test(a_listed_slab_that_fills_during_a_fork_stays_listed),
         cmocka_unit_test(the_child_keeps_the_lists),

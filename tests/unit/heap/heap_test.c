@@ -361,7 +361,7 @@ static void resident_slots_are_spent_before_cold_ones(void **state)
     own = np_slab_make(&heaps[0].home, CLASS, CLASS, NP_MAY_GROW);
     np_depot_settle(own); /* empty: gone again; the arena has its run */
     assert_int_equal(np_depot_count(CLASS), 1);
-    assert_ptr_equal(np_depot_take(CLASS), listed); /* put aside */
+    assert_ptr_equal(np_depot_take(CLASS, 0), listed); /* put aside */
     add_block(&heaps[0], SIZE);
     add_block(&heaps[0], SIZE);
     own = slab_of(4);
