@@ -8,6 +8,7 @@
 #include "bits.h"
 #include "check.h"
 #include "depot.h"
+#include "fault.h"
 #include "large.h"
 #include "limits.h"
 #include "mxfast.h"
@@ -204,6 +205,8 @@ static void *take(size_t size_bytes, size_t alignment_bytes, enum zeroing zeroin
         return NULL;
     if (np_strict_is_on())
         np_thread_read_environment(); /* perhaps it is only not decided yet */
+    if (size_bytes - 1 >= NP_SMALL_MAX_BYTES)
+        np_fault_watch();
     if (size_bytes == 0 && np_tune_get(NP_KNOB_HARDENING) >= 1)
         memory = np_none_take(alignment_bytes);
     if (memory != NULL)
@@ -394,24 +397,6 @@ void np_core_give_as(void *memory, enum np_form form)
 void np_core_give(void *memory)
 {
     np_core_give_as(memory, NP_FORM_MALLOC);
-}
-
-void np_core_explain_fault(uintptr_t address)
-{
-    size_t requested_bytes;
-    enum np_guarded place = np_large_guarded_around(address, &requested_bytes);
-
-    if (np_none_holds(address))
-        np_die_of("access to a block of no bytes", address, "block", 0);
-    if (place == NP_GUARDED_BESIDE)
-        np_die_of("overflow or underflow: access beside a block", address, "mapping",
-                  requested_bytes);
-    if (place == NP_GUARDED_FREED)
-        np_die_of("access to a freed block", address, "mapping", requested_bytes);
-    /* Just outside a window, too: the heap may end where one does. */
-    if (np_window_find(address - NP_GRANULE_BYTES) != NULL ||
-        np_window_find(address + NP_GRANULE_BYTES) != NULL)
-        np_die_at("overflow or underflow: access to memory that no block has", address);
 }
 
 static struct np_run *medium_run_of(const void *memory)

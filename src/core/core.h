@@ -28,10 +28,6 @@ void np_core_give(void *memory);
 /* The same for memory that was asked for by this form; only the strictest level knows whether it was. */
 void np_core_give_as(void *memory, enum np_form form);
 
-/* Ends the process with a sentence if the address is one that nobody may access: beside a block, in a freed one, in one of
- * no bytes. For a handler of signals. */
-void np_core_explain_fault(uintptr_t address);
-
 /* realloc for a live block and a size above zero. NULL: no memory, the block is as it was. */
 void *np_core_resize(void *memory, size_t size_bytes);
 

@@ -371,10 +371,12 @@ bool np_large_give(void *memory)
     atomic_fetch_sub(&object_count, 1);
     count_bytes(0, requested_bytes);
     start_ns = np_os_fine_ns();
-    if (is_between_guards)
+    if (is_between_guards) {
         np_waiting_put((char *)memory - np_os_page_bytes(), bytes + 2 * np_os_page_bytes());
-    else
+    } else {
+        np_waiting_note(memory, bytes);
         (void)np_os_release(memory, bytes);
+    }
     count_unmapping(bytes, start_ns);
     /* As ptmalloc: what is larger than the rule's limit says nothing about where blocks come and go. */
     if (bytes <= NP_MMAP_THRESHOLD_DYNAMIC_MAX_BYTES) {
@@ -443,6 +445,7 @@ void *np_large_resize(void *memory, size_t size_bytes)
     }
     if (!insert((uintptr_t)moved, requested_bytes))
         np_die("no memory to keep track of a large object in realloc");
+    np_waiting_note(memory, mapping_bytes(old_requested_bytes));
     np_tail_clear(moved, requested_bytes, mapping_bytes(requested_bytes));
     count_bytes(requested_bytes, old_requested_bytes);
     return moved;

@@ -563,31 +563,6 @@ static void a_thread_follows_what_another_one_perturbs(void **state)
     assert_ptr_equal(np_heap_fast, heap);
 }
 
-static int is_not_explained(unsigned number)
-{
-    const struct np_window *window = np_window_find((uintptr_t)np_core_take(100));
-    const uintptr_t addresses[] = {
-        window->base + MIB, /* behind what there is of the heap */
-        window->base + NP_WINDOW_BYTES,
-        window->base - 1,
-        window->base + NP_WINDOW_BYTES + NP_GRANULE_BYTES,
-        window->base - NP_GRANULE_BYTES - 1,
-    };
-
-    np_core_explain_fault(addresses[number]);
-    return 0;
-}
-
-/* A heap that ends where its window does is left by the first byte behind it. */
-static void a_fault_in_a_window_or_beside_it_is_explained(void **state)
-{
-    (void)state;
-    for (unsigned number = 0; number < 3; number++)
-        assert_int_equal(run_in_child(is_not_explained, number), 128 + SIGABRT);
-    for (unsigned number = 3; number < 5; number++)
-        assert_int_equal(run_in_child(is_not_explained, number), 0);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -613,7 +588,6 @@ int main(void)
         cmocka_unit_test(trim_reaches_pages_inside_slabs),
         cmocka_unit_test(perturbed_memory_shows_its_state),
         cmocka_unit_test(a_thread_follows_what_another_one_perturbs),
-        cmocka_unit_test(a_fault_in_a_window_or_beside_it_is_explained),
         cmocka_unit_test(random_life),
         cmocka_unit_test(random_life_with_64k_pages),
         cmocka_unit_test(random_life_with_low_thresholds),

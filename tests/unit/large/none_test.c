@@ -1,5 +1,7 @@
 /* Blocks of no bytes, and addresses that wait. */
+#include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "isolated.h"
 #include "large.h"
@@ -101,6 +103,52 @@ static void guarded_objects_keep_their_addresses_for_a_while(void **state)
     assert_false(np_waiting_end());
 }
 
+/* Whoever has them now keeps them: nothing of them is released, however many are freed and whatever is asked. */
+static void freed_objects_are_noted(void **state)
+{
+    char *object = np_large_take(3 * PAGE, 16);
+    char *guarded = np_large_take_guarded(PAGE, 16);
+    size_t bytes = 0;
+    size_t calls;
+
+    (void)state;
+    assert_true(np_large_give(object));
+    assert_int_equal(np_large_guarded_around((uintptr_t)object + 100, &bytes), NP_GUARDED_FREED);
+    assert_int_equal(bytes, 4 * PAGE);
+    assert_false(np_waiting_end());
+    assert_true(np_waiting_holds((uintptr_t)object, &bytes));
+    assert_true(np_large_give(guarded));
+    calls = os_fake_calls(OS_FAKE_RELEASE);
+    for (unsigned i = 0; i < 255; i++) /* the last takes the place of the first */
+        np_waiting_note((void *)((uintptr_t)PAGE * (100 + i)), PAGE);
+    assert_int_equal(os_fake_calls(OS_FAKE_RELEASE), calls);
+    assert_false(np_waiting_holds((uintptr_t)object, &bytes));
+    assert_true(np_waiting_holds((uintptr_t)guarded, &bytes));
+    np_waiting_note((void *)PAGE, PAGE);
+    assert_int_equal(os_fake_calls(OS_FAKE_RELEASE), calls + 1); /* of the guarded one */
+    assert_false(np_waiting_holds((uintptr_t)guarded, &bytes));
+    assert_false(np_waiting_end());
+}
+
+static void what_a_resized_object_leaves_is_noted(void **state)
+{
+    char *object = np_large_take(3 * PAGE, 16);
+    char *wall = object + 4 * PAGE;
+    char *moved;
+    size_t bytes;
+
+    (void)state;
+    assert_true(os_fake_is_committed(object, 4 * PAGE));
+    if (mmap(wall, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != wall)
+        assert_int_equal(errno, EEXIST); /* something lies there already */
+    moved = np_large_resize(object, 300 * PAGE);
+    assert_non_null(moved);
+    assert_ptr_not_equal(moved, object);
+    assert_true(np_waiting_holds((uintptr_t)object, &bytes));
+    assert_int_equal(bytes, 4 * PAGE);
+    assert_false(np_waiting_holds((uintptr_t)moved, &bytes));
+}
+
 /* A mark stays while the object does; what was written over it is none. */
 static void guarded_objects_have_marks(void **state)
 {
@@ -148,6 +196,8 @@ int main(void)
         cmocka_unit_test(one_is_not_used_again_at_once),
         cmocka_unit_test(without_addresses_there_are_none),
         cmocka_unit_test(guarded_objects_keep_their_addresses_for_a_while),
+        cmocka_unit_test(freed_objects_are_noted),
+        cmocka_unit_test(what_a_resized_object_leaves_is_noted),
         cmocka_unit_test(guarded_objects_have_marks),
         cmocka_unit_test(guarded_objects_are_aligned_and_resized_within_their_pages),
     };

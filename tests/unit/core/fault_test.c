@@ -1,0 +1,119 @@
+/* Which faults are explained, and who owns the handler. */
+#include <signal.h>
+
+#include "core.h"
+#include "fault.h"
+#include "isolated.h"
+#include "large.h"
+#include "none.h"
+#include "tune.h"
+#include "window.h"
+
+#define MIB ((size_t)1 << 20)
+
+static int is_not_explained(unsigned number)
+{
+    const struct np_window *window = np_window_find((uintptr_t)np_core_take(100));
+    const uintptr_t addresses[] = {
+        window->base + MIB, /* behind what there is of the heap */
+        window->base + NP_WINDOW_BYTES,
+        window->base - 1,
+        window->base + NP_WINDOW_BYTES + NP_GRANULE_BYTES,
+        window->base - NP_GRANULE_BYTES - 1,
+    };
+
+    np_fault_explain(addresses[number], NP_FAULT_FORBIDDEN);
+    return 0;
+}
+
+/* A heap that ends where its window does is left by the first byte behind it. */
+static void a_fault_in_a_window_or_beside_it_is_explained(void **state)
+{
+    (void)state;
+    for (unsigned number = 0; number < 3; number++)
+        assert_int_equal(run_in_child(is_not_explained, number), 128 + SIGABRT);
+    for (unsigned number = 3; number < 5; number++)
+        assert_int_equal(run_in_child(is_not_explained, number), 0);
+}
+
+static int is_not_explained_at_level_1(unsigned number)
+{
+    char *mapping = np_large_take(MIB, 16);
+    char *freed = np_large_take(MIB, 16);
+    char *none = np_none_take(16);
+    const struct {
+        char *address;
+        enum np_fault fault;
+    } faults[] = {
+        {none, NP_FAULT_FORBIDDEN},
+        {none - 1, NP_FAULT_UNMAPPED},
+        {freed + 100, NP_FAULT_UNMAPPED},
+        {mapping + 2 * MIB, NP_FAULT_UNMAPPED},
+        {freed + 100, NP_FAULT_FORBIDDEN}, /* by now there is something else */
+        {mapping + 2 * MIB, NP_FAULT_FORBIDDEN},
+        {NULL, NP_FAULT_UNMAPPED},
+    };
+
+    np_strict_decide();
+    EXPECT(np_large_give(freed));
+    np_fault_explain((uintptr_t)faults[number].address, faults[number].fault);
+    return 0;
+}
+
+/* A guard page of a thread's stack may lie beside a mapping of ours. */
+static void what_others_forbid_is_not_explained(void **state)
+{
+    (void)state;
+    for (unsigned number = 0; number < 4; number++)
+        assert_int_equal(run_in_child(is_not_explained_at_level_1, number), 128 + SIGABRT);
+    for (unsigned number = 4; number < 7; number++)
+        assert_int_equal(run_in_child(is_not_explained_at_level_1, number), 0);
+}
+
+static void do_nothing(int number)
+{
+    (void)number;
+}
+
+static bool has_handler_after(size_t size_bytes)
+{
+    struct sigaction present;
+
+    np_core_give(np_core_take(size_bytes));
+    EXPECT(sigaction(SIGSEGV, NULL, &present) == 0);
+    return (present.sa_flags & SA_SIGINFO) != 0;
+}
+
+enum situation { USUAL, SWITCHED_OFF, PROGRAM_HAS_ONE };
+
+static int watch(unsigned situation)
+{
+    EXPECT(signal(SIGSEGV, situation == PROGRAM_HAS_ONE ? do_nothing : SIG_DFL) != SIG_ERR);
+    if (situation == SWITCHED_OFF)
+        EXPECT(np_tune_set(NP_KNOB_HARDENING, 0));
+    EXPECT(!has_handler_after(100));
+    EXPECT(!has_handler_after(16384));
+    EXPECT(has_handler_after(0) == (situation == USUAL));
+    EXPECT(has_handler_after(100000) == (situation == USUAL));
+    EXPECT(signal(SIGSEGV, SIG_DFL) != SIG_ERR);
+    EXPECT(!has_handler_after(100000)); /* the program means it */
+    return 0;
+}
+
+static void a_handler_is_set_once_where_there_is_none(void **state)
+{
+    (void)state;
+    for (unsigned situation = USUAL; situation <= PROGRAM_HAS_ONE; situation++)
+        assert_int_equal(run_in_child(watch, situation), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_fault_in_a_window_or_beside_it_is_explained),
+        cmocka_unit_test(what_others_forbid_is_not_explained),
+        cmocka_unit_test(a_handler_is_set_once_where_there_is_none),
+    };
+
+    return run_isolated(tests, COUNT_OF(tests));
+}
