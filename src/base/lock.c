@@ -44,6 +44,9 @@ enum { FREE, HELD, HELD_AWAITED, HELD_FOR_FORK, ABANDONED };
 #define LOOK_NS 5000000
 #define LOOKS_MAX 20
 
+/* How many looks, a second, a thread waits for a lock that it holds itself. */
+#define OWN_LOOKS_MAX 200
+
 #define NAP_NS 100000
 
 /* for_ns: 0: as long as it takes. */
@@ -114,18 +117,27 @@ static void sleep_on(struct np_lock *lock, uint32_t word, long for_ns)
     futex(&lock->word, FUTEX_WAIT, HELD_AWAITED, for_ns);
 }
 
+/* A signal handler has interrupted this very thread in the critical section, and uses malloc; or has left it by longjmp. Not
+ * at once: it may have been interrupted just before it got the lock, and then others will release it. */
+static void require_other_holder(const struct np_lock *lock, unsigned looks)
+{
+    if (NP_UNLIKELY(looks == OWN_LOOKS_MAX && np_lock_is_own(lock)))
+        np_die("this thread would wait for itself: a signal handler uses malloc, or has left it by longjmp");
+}
+
 /* Sleeps until the lock is ours; false when a fork has it, or nobody can. */
 static bool wait_for(struct np_lock *lock)
 {
-    for (;;) {
+    for (unsigned looks = 1;; looks++) {
         uint32_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
 
         if (word >= HELD_FOR_FORK)
             return false;
         if (word != FREE)
-            sleep_on(lock, word, 0);
+            sleep_on(lock, word, np_lock_is_own(lock) ? LOOK_NS : 0);
         else if (try_to_hold(lock, HELD_AWAITED))
             return true;
+        require_other_holder(lock, looks);
     }
 }
 

@@ -316,6 +316,34 @@ static int signal_of(uint32_t first_rank, uint32_t second_rank)
     return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 }
 
+/* The one of a child that takes a lock, of no rank, once or twice. */
+static int signal_of_waiting(unsigned times)
+{
+    int status;
+    pid_t child = fork();
+
+    if (child == 0) {
+        struct np_lock own = NP_LOCK_INIT(0);
+
+        (void)freopen("/dev/null", "w", stderr);
+        signal(SIGABRT, SIG_DFL);
+        alarm(60);
+        while (times-- > 0)
+            (void)np_lock_acquire(&own);
+        _exit(0);
+    }
+    waitpid(child, &status, 0);
+    return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+/* As in a signal handler that has interrupted malloc. */
+static void who_waits_for_itself_is_told(void **state)
+{
+    (void)state;
+    assert_int_equal(signal_of_waiting(1), 0);
+    assert_int_equal(signal_of_waiting(2), SIGABRT);
+}
+
 static void ranks_rise_or_a_debug_build_dies(void **state)
 {
     int expected = NP_DEBUG_LEVEL >= 1 ? SIGABRT : 0;
@@ -342,6 +370,7 @@ int main(void)
         cmocka_unit_test(a_fork_gives_way_to_one_inside),
         cmocka_unit_test(a_fork_inside_does_without_a_lock_in_the_end),
         cmocka_unit_test(a_lock_that_the_fork_had_to_do_without_is_abandoned),
+        cmocka_unit_test(who_waits_for_itself_is_told),
         cmocka_unit_test(ranks_rise_or_a_debug_build_dies),
     };
 
