@@ -223,6 +223,9 @@ void np_arena_note_populated(size_t granules, uint64_t since_ns);
 /* A mapping was given back, of a size that is a run next time: what is taken now may be taken back (thrash.h). */
 void np_arena_note_unmapped(size_t bytes);
 
+/* What was returned, and not taken back since. */
+size_t np_arena_outstanding_bytes(void);
+
 /* So many granules without memory are about to be used. If memory had been returned before, that much of it is taken
  * back, and the thrash allowance may rise (thrash.h). It makes no difference which addresses they have: had nothing
  * been returned, that memory would serve. live_bytes: in use; retained_bytes: resident and free. */

@@ -80,6 +80,11 @@ void np_arena_note_unmapped(size_t bytes)
                                   memory_order_relaxed);
 }
 
+size_t np_arena_outstanding_bytes(void)
+{
+    return atomic_load_explicit(&outstanding_granules, memory_order_relaxed) << NP_GRANULE_SHIFT;
+}
+
 static size_t with_mapped(size_t live_bytes)
 {
     return live_bytes + atomic_load_explicit(&mapped_bytes, memory_order_relaxed);

@@ -90,9 +90,6 @@ static void *take_run(size_t size_bytes, size_t alignment_bytes, enum np_growth 
         np_returned_note_reused((size_t)run->resident_count << NP_GRANULE_SHIFT);
     if (run->resident_count < run->granule_count)
         np_return_note_taken(run->granule_count - run->resident_count);
-    /* Where blocks come and go so fast that there is an allowance, those within it are better off in an arena than in
-     * mappings, without waiting for one of each size to be freed. */
-    np_tune_raise_mmap_threshold((int64_t)np_arena_allowance_bytes());
     if (zeroing == ZEROED) {
         np_run_clear(run, size_bytes);
         run->lent.is_zeroed = 1;
@@ -103,15 +100,12 @@ static void *take_run(size_t size_bytes, size_t alignment_bytes, enum np_growth 
     return (void *)run->start;
 }
 
-/* A mapping. Where blocks come and go so often that there is an allowance, the next ones of such a size are runs. That this
- * one takes back what was returned is not counted: one that is larger than all before is a mapping, and had all those been
- * retained, there still would be no place for it. */
+/* A mapping. That it takes back what was returned is not counted: one that is larger than all before is a mapping, and had
+ * all those been retained, there still would be no place for it. */
 static void *take_large(size_t size_bytes, size_t alignment_bytes, enum zeroing zeroing)
 {
-    void *memory;
+    void *memory = np_large_take(size_bytes, alignment_bytes);
 
-    np_tune_raise_mmap_threshold((int64_t)np_arena_allowance_bytes());
-    memory = np_large_take(size_bytes, alignment_bytes);
     if (memory != NULL && zeroing == AS_IT_IS)
         np_ahead_populate(memory, size_bytes, size_bytes);
     return memory;
@@ -176,12 +170,26 @@ static void *try_take_strict(size_t size_bytes, size_t alignment_bytes)
     return memory != NULL ? memory : take_large(size_bytes, alignment_bytes, ZEROED);
 }
 
+/* Where blocks come and go so fast that there is an allowance, those for which it or what was returned would do are better
+ * off in an arena than in mappings, without waiting for one of each size to be freed. */
+static void learn_from_allowance(size_t size_bytes)
+{
+    size_t bytes = np_arena_allowance_bytes();
+
+    if (bytes > 0)
+        bytes += np_arena_outstanding_bytes();
+    if (size_bytes < bytes)
+        np_tune_raise_mmap_threshold((int64_t)size_bytes + 1);
+}
+
 static void *try_take(size_t size_bytes, size_t alignment_bytes, enum zeroing zeroing)
 {
     void *memory;
 
     if (np_strict_is_on())
         return try_take_strict(size_bytes, alignment_bytes);
+    if (is_from_mmap_threshold(size_bytes))
+        learn_from_allowance(size_bytes);
     if (NP_LIKELY(!is_from_mmap_threshold(size_bytes))) {
         memory = take_grown(size_bytes, alignment_bytes, NP_MAY_GROW, zeroing);
         return memory != NULL ? memory : take_large(size_bytes, alignment_bytes, zeroing);

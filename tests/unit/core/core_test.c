@@ -282,6 +282,18 @@ static void a_run_takes_back_what_a_mapping_gave(void **state)
     expect_sound();
 }
 
+/* Without one it would be a mapping, like all that are larger than what was freed before. */
+static void with_an_allowance_a_larger_block_is_a_run(void **state)
+{
+    (void)state;
+    for (unsigned tries = 0; tries < 20 && np_arena_allowance_bytes() == 0; tries++)
+        np_core_give(np_core_take(10 << 20));
+    assert_in_range(np_arena_allowance_bytes(), 1, 10 << 20);
+    np_core_give(np_core_take(26 << 20));
+    assert_int_equal(np_large_bytes(np_core_take(27 << 20)), 0);
+    expect_sound();
+}
+
 /* Then it will be a mapping again, and an allowance would be good for nothing. */
 static void not_where_the_threshold_is_set(void **state)
 {
@@ -580,6 +592,7 @@ int main(void)
         cmocka_unit_test(a_mapping_is_remapped_not_copied),
         cmocka_unit_test(a_ramp_of_mappings_leaves_nothing),
         cmocka_unit_test(a_run_takes_back_what_a_mapping_gave),
+        cmocka_unit_test(with_an_allowance_a_larger_block_is_a_run),
         cmocka_unit_test(not_where_the_threshold_is_set),
         cmocka_unit_test(resizing_goes_between_all_layers),
         cmocka_unit_test(resizing_without_memory_leaves_the_block),
