@@ -62,6 +62,39 @@ void np_arena_note_foreign_break(void)
     atomic_store_explicit(&is_break_shared, true, memory_order_relaxed);
 }
 
+/* Set under the break's lock. */
+static _Atomic bool are_huge_pages_forbidden;
+
+/* Before anything there is touched: what has been cannot be joined to the mapping before it, which is forbidden them, too,
+ * and stays a mapping of its own. */
+static void forbid_if_others_are(uintptr_t start, uintptr_t end)
+{
+    if (atomic_load_explicit(&are_huge_pages_forbidden, memory_order_relaxed))
+        (void)np_os_forbid_huge_pages((void *)start, end - start);
+}
+
+static void forbid_in_arena(const struct np_arena *arena)
+{
+    for (const struct np_stretch *stretch = arena->stretches; stretch != NULL;
+         stretch = stretch->next)
+        if (stretch->end != 0)
+            forbid_if_others_are(stretch->start, np_max(stretch->end, stretch->limit));
+}
+
+/* All arenas: where blocks are of all sizes, none is without holes for long. Without asking whether the kernel would make
+ * any: a program may have forbidden itself to open files by now. */
+void np_arena_forbid_huge_pages(void)
+{
+    if (NP_LIKELY(atomic_load_explicit(&are_huge_pages_forbidden, memory_order_relaxed)) ||
+        !np_lock_acquire(&np_break_lock))
+        return;
+    if (!atomic_exchange_explicit(&are_huge_pages_forbidden, true, memory_order_relaxed))
+        for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next)
+            if (!arena->is_for_forks) /* those may be growing without this lock */
+                forbid_in_arena(arena);
+    np_lock_release(&np_break_lock);
+}
+
 void np_arena_count_system(struct np_arena *arena, intptr_t delta_bytes)
 {
     size_t bytes = atomic_fetch_add_explicit(&arena->system_bytes, (size_t)delta_bytes,
@@ -198,6 +231,7 @@ static bool grow_by_break(size_t granule_count, size_t alignment_bytes)
             return true; /* somebody has made room meanwhile */
         if (move_break(expected_end, bytes + pad_bytes, need_bytes + slack_bytes + pad_bytes, &start,
                        &end)) {
+            forbid_if_others_are(start, end);
             if (append(&main_arena, start, end, 0))
                 return true;
             /* No memory for its bookkeeping: the addresses go back, if they still are the last ones. */
@@ -252,6 +286,7 @@ static bool grow_mapped(struct np_arena *arena, size_t granule_count, size_t ali
     if (start == 0)
         return false;
     limit = start + bytes;
+    forbid_if_others_are(start, limit); /* what is committed of it later is so, too */
     bytes = np_min(np_align_up(need_bytes, COMMIT_STEP_BYTES), bytes);
     if (np_os_commit((void *)start, bytes) && append(arena, start, start + bytes, limit))
         return true;

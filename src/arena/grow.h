@@ -10,6 +10,10 @@ struct np_arena *np_arena_main(void);
 bool np_arena_may_move_break(void);
 void np_arena_note_foreign_break(void);
 
+/* To be called before the first hole is made, where memory is returned between what is live: from then on the kernel makes
+ * no huge pages of what arenas have, which would put memory into the holes. */
+void np_arena_forbid_huge_pages(void);
+
 /* Counts address space got (or, negative, given back). */
 void np_arena_count_system(struct np_arena *arena, intptr_t delta_bytes);
 

@@ -130,10 +130,12 @@ uint64_t np_arena_epoch_ns(void)
 
 size_t np_arena_purge_ranges(struct np_range *ranges, size_t count)
 {
-    uint64_t since_ns = np_os_fine_ns();
+    uint64_t since_ns;
     size_t calls = 0;
     size_t bytes = 0;
 
+    np_arena_forbid_huge_pages();
+    since_ns = np_os_fine_ns();
     for (size_t at = 0; at < count;) {
         size_t gone = np_os_purge_ranges(ranges + at, count - at, &calls); /* > 0, or one is refused */
 

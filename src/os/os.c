@@ -140,6 +140,11 @@ bool np_os_purge(void *address, size_t bytes)
     return advise(address, bytes, MADV_DONTNEED);
 }
 
+bool np_os_forbid_huge_pages(void *address, size_t bytes)
+{
+    return advise(address, bytes, MADV_NOHUGEPAGE);
+}
+
 bool np_os_populate(void *address, size_t bytes)
 {
     static _Atomic bool is_unknown; /* to this kernel: asking again would cost a call each time */

@@ -51,6 +51,9 @@ size_t np_os_purge_ranges(const struct np_range *ranges, size_t count, size_t *c
  * which costs time only. */
 bool np_os_populate(void *address, size_t bytes);
 
+/* The kernel is not to put huge pages behind these addresses, on which nothing need be committed. False: not done; it may. */
+bool np_os_forbid_huge_pages(void *address, size_t bytes);
+
 enum np_os_remap_way { NP_OS_REMAP_IN_PLACE, NP_OS_REMAP_ANYWHERE };
 
 /* Grows or shrinks a mapping, perhaps at another address; contents move along. NULL: unchanged. */

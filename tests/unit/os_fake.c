@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "bits.h"
@@ -70,6 +71,17 @@ static char *no_environment[] = {NULL};
 
 static struct area areas[AREA_MAX];
 static size_t area_count;
+
+/* Where huge pages are forbidden. */
+static struct np_range hugeless[1024];
+static size_t hugeless_count;
+
+/* What is resident is compared with what was touched; so the real kernel is to make none, whatever
+ * it is set to. */
+__attribute__((constructor)) static void do_without_huge_pages(void)
+{
+    (void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+}
 
 static _Noreturn void die(const char *sentence)
 {
@@ -394,6 +406,23 @@ bool np_os_populate(void *address, size_t bytes)
     return is_done;
 }
 
+bool np_os_forbid_huge_pages(void *address, size_t bytes)
+{
+    uintptr_t start = (uintptr_t)address;
+    bool is_done = begin(OS_FAKE_FORBID_HUGE);
+
+    require_range(address, bytes);
+    for (uintptr_t at = start; at < start + bytes; at += fake.page_bytes)
+        require(is_all(at, at + fake.page_bytes, true) || is_all(at, at + fake.page_bytes, false),
+                "forbidding huge pages of what is not ours");
+    if (is_done) {
+        require(hugeless_count < sizeof hugeless / sizeof hugeless[0], "too many such ranges");
+        hugeless[hugeless_count++] = (struct np_range){address, bytes};
+    }
+    finish();
+    return is_done;
+}
+
 static bool remap_in_place(uintptr_t start, size_t old_bytes, size_t new_bytes)
 {
     uintptr_t end = start + old_bytes;
@@ -450,6 +479,17 @@ static void make_break(void)
 }
 
 /* The kernel backs whole pages below the end, and drops those above. */
+/* Of the break: what it gets anew begins as all memory does. */
+static void forget_hugeless_from(uintptr_t top)
+{
+    for (size_t i = 0; i < hugeless_count; i++) {
+        uintptr_t start = (uintptr_t)hugeless[i].address;
+
+        if (start < fake.break_end && start + hugeless[i].bytes > top)
+            hugeless[i].bytes = top > start ? top - start : 0;
+    }
+}
+
 static bool move_break(intptr_t delta)
 {
     uintptr_t page_mask = fake.page_bytes - 1;
@@ -468,6 +508,7 @@ static bool move_break(intptr_t delta)
         require(take_out(top, old_top), "the break's memory was released by hand");
         require(real_map((void *)top, old_top - top, PROT_NONE, MAP_FIXED) != NULL,
                 "mapping the break anew failed");
+        forget_hugeless_from(top);
     }
     fake.break_end = end;
     return true;
@@ -710,6 +751,14 @@ size_t os_fake_resident_bytes(const void *address, size_t bytes)
         at += part;
     }
     return resident_bytes;
+}
+
+bool os_fake_may_have_huge_pages(const void *address)
+{
+    for (size_t i = 0; i < hugeless_count; i++)
+        if ((uintptr_t)address - (uintptr_t)hugeless[i].address < hugeless[i].bytes)
+            return false;
+    return true;
 }
 
 bool os_fake_is_committed(const void *address, size_t bytes)

@@ -27,6 +27,7 @@ enum os_fake_call {
     OS_FAKE_PURGE,
     OS_FAKE_PURGE_RANGES,
     OS_FAKE_POPULATE,
+    OS_FAKE_FORBID_HUGE,
     OS_FAKE_REMAP,
     OS_FAKE_BREAK_END,
     OS_FAKE_BREAK_MOVE,
@@ -73,6 +74,9 @@ size_t os_fake_resident_bytes(const void *address, size_t bytes);
 
 /* Whether all of the range is usable. */
 bool os_fake_is_committed(const void *address, size_t bytes);
+
+/* Whether huge pages are not forbidden there. */
+bool os_fake_may_have_huge_pages(const void *address);
 
 /* Purging anything that overlaps the range is refused from now on; bytes 0: no range. */
 void os_fake_lock_memory(const void *address, size_t bytes);

@@ -270,6 +270,74 @@ static void a_mapped_arena_has_more_than_one_window(void **state)
     expect_bounded();
 }
 
+static bool may_have_huge_pages(const struct lent *block)
+{
+    size_t count = 0;
+
+    for (size_t granule = 0; granule < block->granule_count; granule++)
+        count += os_fake_may_have_huge_pages((void *)(block->start + granules_bytes(granule)));
+    assert_true(count == 0 || count == block->granule_count);
+    return count > 0;
+}
+
+/* A hole in the middle of what is there; of more than one thing that may be lent next. */
+static void make_a_hole(void)
+{
+    size_t gone = 0;
+
+    model_give(lent_count - 2);
+    assert_true(np_arena_return_some(1, 0, &gone));
+    assert_true(gone > 0);
+}
+
+static void from_the_first_hole_on_there_are_no_huge_pages(void)
+{
+    for (unsigned i = 0; i < 9; i++)
+        (void)model_take(WANTED, NP_GRANULE_BYTES, WANTED, NP_MAY_GROW);
+    assert_int_equal(os_fake_calls(OS_FAKE_FORBID_HUGE), 0);
+    make_a_hole();
+    assert_true(os_fake_calls(OS_FAKE_FORBID_HUGE) > 0);
+    for (unsigned i = 0; i < 100; i++)
+        (void)model_take(3 * WANTED, NP_GRANULE_BYTES, 0, NP_MAY_GROW);
+    for (size_t i = 0; i < lent_count; i++)
+        assert_false(may_have_huge_pages(&lent[i]));
+    os_fake_reset();
+    make_a_hole();
+    assert_int_equal(os_fake_calls(OS_FAKE_FORBID_HUGE), 0); /* once is enough */
+    expect_all_in_order();
+}
+
+static void no_huge_pages_in_holes_of_the_break(void **state)
+{
+    (void)state;
+    from_the_first_hole_on_there_are_no_huge_pages();
+    /* What comes back from the break is new. */
+    model_give_all();
+    (void)np_arena_trim(0);
+    (void)model_take(3 * WANTED, NP_GRANULE_BYTES, 0, NP_MAY_GROW);
+    assert_false(may_have_huge_pages(&lent[0]));
+}
+
+static void no_huge_pages_in_holes_of_mapped_arenas(void **state)
+{
+    (void)state;
+    os_fake_refuse(OS_FAKE_BREAK_MOVE);
+    from_the_first_hole_on_there_are_no_huge_pages();
+    /* Two windows, told of once each. */
+    assert_true(system_bytes() > NP_WINDOW_BYTES);
+}
+
+static void where_huge_pages_cannot_be_forbidden_memory_is_returned_all_the_same(void **state)
+{
+    (void)state;
+    os_fake_refuse(OS_FAKE_FORBID_HUGE);
+    for (unsigned i = 0; i < 9; i++)
+        (void)model_take(WANTED, NP_GRANULE_BYTES, WANTED, NP_MAY_GROW);
+    make_a_hole();
+    assert_true(os_fake_has_failed());
+    expect_all_in_order();
+}
+
 /* RLIMIT_AS: no room for a window; 1 MiB is tried then. */
 static void where_a_window_is_refused_less_will_do(void **state)
 {
@@ -520,6 +588,9 @@ int main(void)
         cmocka_unit_test(without_a_break_there_are_mappings),
         cmocka_unit_test(a_mapped_arena_commits_what_it_uses),
         cmocka_unit_test(a_mapped_arena_has_more_than_one_window),
+        cmocka_unit_test(no_huge_pages_in_holes_of_the_break),
+        cmocka_unit_test(no_huge_pages_in_holes_of_mapped_arenas),
+        cmocka_unit_test(where_huge_pages_cannot_be_forbidden_memory_is_returned_all_the_same),
         cmocka_unit_test(where_a_window_is_refused_less_will_do),
         cmocka_unit_test(existing_only_does_not_grow),
         cmocka_unit_test(impossible_sizes_are_refused),

@@ -2,6 +2,7 @@
 #include "../isolated.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "os.h"
@@ -59,6 +60,7 @@ static void resident_bytes_are_those_touched(void **state)
 
     (void)state;
     assert_non_null(memory);
+    (void)np_os_forbid_huge_pages(memory, bytes); /* one would be resident as a whole */
     assert_int_equal(np_os_resident_bytes(memory, bytes), 0);
     for (size_t index = 0; index < 700; index += 7)
         memory[index * page] = 1;
@@ -92,6 +94,25 @@ static void the_same_page_by_page(void **state)
     assert_int_equal(errno, ERANGE);
 }
 
+/* Asked for here, so that it makes no difference how the kernel is set. */
+static void no_huge_pages_where_they_are_forbidden(void **state)
+{
+    const size_t huge = (size_t)2 << 20;
+    char *memory = np_os_map_aligned(2 * huge, huge);
+
+    (void)state;
+    assert_non_null(memory);
+    if (madvise(memory, 2 * huge, MADV_HUGEPAGE) == 0)
+        assert_true(np_os_forbid_huge_pages(memory, 2 * huge));
+    memory[0] = memory[huge] = 1;
+    assert_int_equal(np_os_resident_bytes(memory, 2 * huge), 2 * np_os_page_bytes());
+    assert_true(np_os_release(memory, 2 * huge));
+    /* Nothing is mapped there any more. */
+    errno = ERANGE;
+    assert_false(np_os_forbid_huge_pages(memory, 2 * huge));
+    assert_int_equal(errno, ERANGE);
+}
+
 static void coarse_time_leaves_errno(void **state)
 {
     (void)state;
@@ -108,6 +129,7 @@ int main(void)
         cmocka_unit_test(fine_time_is_the_exact_clock),
         cmocka_unit_test(resident_bytes_are_those_touched),
         cmocka_unit_test(the_same_page_by_page),
+        cmocka_unit_test(no_huge_pages_where_they_are_forbidden),
     };
 
     return run_isolated(tests, COUNT_OF(tests));
