@@ -232,8 +232,10 @@ struct np_heap *np_thread_heap(void)
         return NULL;
     attach(heap);
     /* The first thread's heap lives as long as the process. */
-    if (is_first_thread())
+    if (is_first_thread()) {
+        np_heap_be_first(heap);
         return heap;
+    }
     /* Registering allocates, which finds the heap attached; libc ends the process if that fails,
      * so first it is made sure that it will not. */
     if (!has_slot_for_registration(heap)) {

@@ -134,6 +134,21 @@ static void set_current(struct np_heap *heap, unsigned class_index, struct np_sl
     rebuild_direct_of(heap, class_index);
 }
 
+void np_heap_be_first(struct np_heap *heap)
+{
+    if (np_tune_is_set(NP_KNOB_OPEN_BYTES))
+        return;
+    heap->is_first = true;
+    np_return_note_left(NP_LEFT_BYTES);
+}
+
+/* What the heap may hold open without reserving. */
+static size_t limit_bytes(const struct np_heap *heap)
+{
+    return np_min((size_t)np_tune_get(NP_KNOB_OPEN_BYTES), heap->open_max_bytes) -
+           (heap->is_first ? NP_LEFT_BYTES : 0);
+}
+
 static void give_reserve_back(struct np_heap *heap, size_t bytes)
 {
     heap->reserved_bytes -= bytes;
@@ -144,11 +159,9 @@ static void give_reserve_back(struct np_heap *heap, size_t bytes)
  * have reserved too much, not even that; what is needed stays until the slabs that it is for are closed. */
 static void give_surplus_reserve_back(struct np_heap *heap)
 {
-    size_t limit_bytes = (size_t)np_tune_get(NP_KNOB_OPEN_BYTES);
-
     while (NP_UNLIKELY(heap->reserved_bytes > 0) &&
            heap->open_bytes + (np_return_is_reserve_too_large() ? 1 : 2) * NP_UNIT_BYTES <=
-               limit_bytes + heap->reserved_bytes)
+               limit_bytes(heap) + heap->reserved_bytes)
         give_reserve_back(heap, NP_UNIT_BYTES);
 }
 
@@ -285,8 +298,7 @@ static struct np_slab *find_idle(struct np_heap *heap, const struct np_slab *exc
 
 static size_t usual_open_bytes(const struct np_heap *heap)
 {
-    return np_min((size_t)np_tune_get(NP_KNOB_OPEN_BYTES), heap->open_max_bytes) +
-           heap->reserved_bytes;
+    return limit_bytes(heap) + heap->reserved_bytes;
 }
 
 static size_t most_open_bytes(const struct np_heap *heap)
@@ -298,8 +310,7 @@ static size_t most_open_bytes(const struct np_heap *heap)
     return usual_open_bytes(heap);
 }
 
-/* Whether the heap may hold a unit more than before. It is asked for where slots are needed, of one class more than there
- * is room for; not where slabs are opened because they are freed into. Who sets the limit means it. */
+/* Whether the heap may hold a unit more than before. Who sets the limit means it. */
 static bool reserve_more(struct np_heap *heap)
 {
     if (heap->open_max_bytes != SIZE_MAX || np_tune_is_set(NP_KNOB_OPEN_BYTES) ||
@@ -361,6 +372,8 @@ void np_heap_look_for_company(struct np_heap *heap)
     heap->is_alone = is_alone;
     if (is_alone)
         return;
+    /* What it needs of it still it reserves again; if its thread waits now, others may. */
+    give_reserve_back(heap, heap->reserved_bytes);
     for (unsigned index = 0; index < heap->open_count; index++)
         if (heap->open[index]->notice_at > 1)
             set_notice(heap, heap->open[index], 1);
@@ -398,6 +411,8 @@ static void own(struct np_heap *heap, struct np_slab *slab)
     np_returned_note_reused((size_t)np_slab_charge(slab, 0) << NP_GRANULE_SHIFT);
     np_slab_count_settled(slab, 0);
     atomic_store_explicit(&slab->owner, heap, memory_order_relaxed);
+    if (heap->open_bytes > most_open_bytes(heap))
+        (void)reserve_more(heap);
     close_surplus(heap, slab);
 }
 

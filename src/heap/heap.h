@@ -3,7 +3,8 @@
  * The heap's thread alone touches it, except for the counts that walkers read. Slabs it holds open are its
  * own: taking and freeing their slots needs no atomic instruction. It holds few, so that a sleeping
  * thread withholds little (P1): what they may retain is at most NEAP_OPEN_BYTES, 960 KiB unless set;
- * and, if it is not set, what the heap has reserved of the threshold, of which all heaps together may have three quarters.
+ * and, if it is not set, what the heap has reserved: of what the first thread's heap leaves, and of the threshold, of which
+ * all heaps together may have three quarters.
  *
  * A slab may retain all the memory behind it, if its owner sleeps and others free what is live there. While the process has
  * one thread there are no others, and the heap is *alone*: then a slab retains no more than what the slots leave of it that
@@ -63,6 +64,7 @@ struct np_heap {
     uint32_t emptied_count; /* how often nothing of a current slab was live */
     bool is_alone; /* H3 */
     uint8_t side;  /* of the depot (depot.h) */
+    bool is_first; /* np_heap_be_first */
     uint16_t made_total; /* of made_count */
 };
 
@@ -155,6 +157,11 @@ NP_INLINE unsigned np_heap_lent_count(const struct np_heap *heap, unsigned class
     *arena_index = lent_from >> 16;
     return count > 0 && *slot_bytes > 0 ? (unsigned)count : 0;
 }
+
+/* Makes the heap that of the first thread, which lives as long as the process: nearly half of what it may hold open
+ * is there for whichever heap needs it, this one too. Not where NEAP_OPEN_BYTES is set. */
+#define NP_LEFT_BYTES (7 * NP_UNIT_BYTES)
+void np_heap_be_first(struct np_heap *heap);
 
 /* Makes a changed M_MXFAST hold in this heap at once; otherwise its next refill does. */
 void np_heap_apply_knobs(struct np_heap *heap);

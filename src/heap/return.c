@@ -53,7 +53,7 @@ size_t np_return_threshold_bytes(void)
            np_arena_allowance_bytes();
 }
 
-/* What heaps hold open beyond their limits: a part of the threshold that is lent to them. It comes out of the part that
+/* What heaps hold open beyond their limits: what the first thread's heap leaves, and a part of the threshold. It comes out of the part that
  * does not follow what is live, and so does not shrink while a heap's thread sleeps. Relaxed: it is a sum that is
  * compared, no memory is reached by it; who reserves looks at what is retained afterwards (reserve_more in heap.c). */
 static _Atomic size_t reserved_bytes;
@@ -71,6 +71,15 @@ static unsigned reserved_quarters(void)
     return count <= 2 ? 3 : count <= 4 ? 2 : 0;
 }
 
+/* What the first thread's heap leaves of its own limit to whoever needs it. That heap lives as long as the process, so
+ * this is there as long; no other heap's limit could be lent, since its thread may end while who has it sleeps. */
+static _Atomic size_t left_bytes;
+
+void np_return_note_left(size_t bytes)
+{
+    atomic_store_explicit(&left_bytes, bytes, memory_order_relaxed);
+}
+
 static size_t most_reserved_bytes(void)
 {
     int64_t bytes = (int64_t)THRESHOLD_FLOOR_BYTES;
@@ -81,7 +90,8 @@ static size_t most_reserved_bytes(void)
         if (set_bytes >= 0 && set_bytes < bytes)
             bytes = set_bytes;
     }
-    return (size_t)bytes / 4 * reserved_quarters();
+    return (size_t)bytes / 4 * reserved_quarters() +
+           atomic_load_explicit(&left_bytes, memory_order_relaxed);
 }
 
 bool np_return_reserve(size_t bytes)
@@ -392,9 +402,17 @@ static size_t step_bytes(size_t threshold_bytes)
     return np_max(threshold_bytes / 8, np_min(threshold_bytes / 2, (size_t)512 << 10));
 }
 
-void np_return_excess(void)
+/* What is left by the first thread's heap goes first. */
+static size_t reserved_of_threshold(void)
 {
     size_t reserved = atomic_load_explicit(&reserved_bytes, memory_order_relaxed);
+
+    return reserved - np_min(reserved, atomic_load_explicit(&left_bytes, memory_order_relaxed));
+}
+
+void np_return_excess(void)
+{
+    size_t reserved = reserved_of_threshold();
     size_t threshold_bytes;
     size_t retained_bytes = np_return_retained_bytes();
 

@@ -30,6 +30,9 @@ void np_return_excess(void);
 bool np_return_reserve(size_t bytes);
 void np_return_give_reserve_back(size_t bytes);
 
+/* The first thread's heap leaves so much of its own limit to be reserved, before anything of the threshold is. */
+void np_return_note_left(size_t bytes);
+
 /* Whether more is reserved than may be, since there are more threads or the threshold has been set lower. */
 bool np_return_is_reserve_too_large(void);
 

@@ -185,16 +185,24 @@ static void look_at_heap(const struct np_heap *heap, size_t most_bytes, struct a
 static void look_at_heaps(struct audit_found *found)
 {
     size_t parked_bytes = 0;
+    size_t left_bytes = 0; /* by the first thread's heap, to be reserved before the threshold is */
 
     lent.count = 0;
     look_at_heap(homeless_heap, PARKED_BYTES, found);
     for (const struct np_heap *heap = np_thread_heaps(); heap != NULL; heap = heap->next) {
-        look_at_heap(heap, (size_t)np_tune_get(NP_KNOB_OPEN_BYTES) + heap->reserved_bytes, found);
+        size_t own_left_bytes = heap->is_first ? NP_LEFT_BYTES : 0;
+
+        look_at_heap(heap,
+                     (size_t)np_tune_get(NP_KNOB_OPEN_BYTES) - own_left_bytes + heap->reserved_bytes,
+                     found);
+        left_bytes += own_left_bytes;
         found->reserved_bytes += heap->reserved_bytes;
         if (atomic_load(&heap->is_parked) != 0)
             parked_bytes += heap->open_bytes;
     }
     EXPECT(found, parked_bytes <= PARKED_BYTES, "A9: parked heaps hold too much open");
+    found->reserved_bytes -= np_min(found->reserved_bytes, left_bytes);
+    EXPECT(found, left_bytes <= NP_LEFT_BYTES, "A9: two heaps are the first thread's");
     EXPECT(found, found->reserved_bytes <= RESERVED_MAX_BYTES, "A9: heaps have reserved too much");
 }
 

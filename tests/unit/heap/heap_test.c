@@ -743,6 +743,32 @@ static void more_is_open_at_the_price_of_the_threshold(void **state)
     np_heap_close_all(&heaps[1]);
 }
 
+/* The first thread's heap leaves a part of its limit to whoever needs it: to others, before anything comes off the threshold, and
+ * to itself. */
+static void the_first_heap_leaves_a_part_of_its_limit(void **state)
+{
+    enum { LIMIT = 960 * KIB, RESERVE = 768 * KIB };
+
+    (void)state;
+    init_heaps();
+    np_heap_be_first(&heaps[0]);
+    assert_true(np_return_reserve(RESERVE + NP_LEFT_BYTES));
+    assert_false(np_return_reserve(1));
+    work_with_classes(&heaps[0], CLASS, LIMIT);
+    assert_true(heaps[0].open_bytes <= LIMIT - NP_LEFT_BYTES);
+    np_return_give_reserve_back(NP_LEFT_BYTES);
+    work_with_classes(&heaps[0], CLASS, LIMIT - NP_UNIT_BYTES);
+    assert_true(heaps[0].open_bytes > LIMIT - 2 * NP_UNIT_BYTES);
+    assert_true(heaps[0].open_bytes <= LIMIT);
+    expect_sound();
+    np_heap_close_all(&heaps[0]);
+    np_return_give_reserve_back(RESERVE);
+    work_with_classes(&heaps[1], CLASS, LIMIT + NP_LEFT_BYTES - NP_UNIT_BYTES);
+    assert_true(heaps[1].reserved_bytes > NP_LEFT_BYTES / 2);
+    expect_sound();
+    np_heap_close_all(&heaps[1]);
+}
+
 /* There is a reserve for few threads only. A heap that has some of it when more come closes slabs for it
  * when it grows; until then it may do without growing, whatever it frees. */
 static void what_was_reserved_before_more_threads_came_stays_until_its_slabs_close(void **state)
@@ -1128,6 +1154,7 @@ int main(void)
         cmocka_unit_test(a_push_into_a_held_slab_waits_for_its_holder),
         cmocka_unit_test(a_second_push_is_told),
         cmocka_unit_test(more_is_open_at_the_price_of_the_threshold),
+        cmocka_unit_test(the_first_heap_leaves_a_part_of_its_limit),
         cmocka_unit_test(what_was_reserved_before_more_threads_came_stays_until_its_slabs_close),
         cmocka_unit_test(a_fork_lifts_the_limit),
         cmocka_unit_test(a_threshold_that_is_set_limits_what_is_reserved),
