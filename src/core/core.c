@@ -518,6 +518,17 @@ static void *resize_slot(struct np_slab *slab, void *memory, size_t size_bytes)
     return moved != NULL ? moved : move(memory, slab->slot_bytes, size_bytes);
 }
 
+static bool try_extend(struct np_run *run, size_t granule_count)
+{
+    size_t before = run->granule_count;
+
+    if (!np_run_try_extend(run, granule_count))
+        return false;
+    np_return_note_taken(granule_count - before -
+                         np_run_count_resident(run, before, granule_count));
+    return true;
+}
+
 /* Changes a run where it lies. False: it is as it was. */
 static bool try_resize_run(struct np_run *run, size_t size_bytes)
 {
@@ -529,7 +540,7 @@ static bool try_resize_run(struct np_run *run, size_t size_bytes)
     if (granule_count < run->granule_count)
         return shrink(run, granule_count);
     return granule_count == run->granule_count ||
-           (!is_from_mmap_threshold(size_bytes) && np_run_try_extend(run, granule_count));
+           (!is_from_mmap_threshold(size_bytes) && try_extend(run, granule_count));
 }
 
 static void *resize_run(struct np_run *run, void *memory, size_t size_bytes)

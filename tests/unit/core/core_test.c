@@ -282,6 +282,31 @@ static void a_run_takes_back_what_a_mapping_gave(void **state)
     expect_sound();
 }
 
+/* Growing where it lies takes memory back, too: what is cold of it, and only that. */
+static void growth_in_place_takes_back_what_shrinking_gave(void **state)
+{
+    uint64_t expected_bytes = 0;
+    char *block;
+    char *other;
+
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_MMAP_THRESHOLD, 30 << 20));
+    block = np_core_take(20 << 20);
+    other = np_core_take(10 << 20); /* what goes of this one stays away */
+    memset(other, 1, 10 << 20);
+    np_core_give(other);
+    for (unsigned turn = 0; turn < 3; turn++) {
+        memset(block, 1, 20 << 20);
+        assert_ptr_equal(np_core_resize(block, 1 << 20), block);
+        expected_bytes += (19 << 20) - np_arena_retained_bytes();
+        assert_ptr_equal(np_core_resize(block, 20 << 20), block);
+        expected_bytes += np_arena_retained_bytes();
+        assert_int_equal(np_returned_totals().refaulted_bytes, expected_bytes);
+    }
+    assert_true(expected_bytes > 30 << 20);
+    expect_sound();
+}
+
 /* Without one it would be a mapping, like all that are larger than what was freed before. */
 static void with_an_allowance_a_larger_block_is_a_run(void **state)
 {
@@ -592,6 +617,7 @@ int main(void)
         cmocka_unit_test(a_mapping_is_remapped_not_copied),
         cmocka_unit_test(a_ramp_of_mappings_leaves_nothing),
         cmocka_unit_test(a_run_takes_back_what_a_mapping_gave),
+        cmocka_unit_test(growth_in_place_takes_back_what_shrinking_gave),
         cmocka_unit_test(with_an_allowance_a_larger_block_is_a_run),
         cmocka_unit_test(not_where_the_threshold_is_set),
         cmocka_unit_test(resizing_goes_between_all_layers),
