@@ -607,7 +607,12 @@ bool np_slab_refill(struct np_slab *slab)
 {
     if (np_shelf_is_empty(&slab->shelf))
         (void)checked(slab, slab->free_slots, NULL);
-    return np_slab_may_have_warm_slots(slab) && take_warm(slab);
+    if (!np_slab_may_have_warm_slots(slab))
+        return false;
+    if (take_warm(slab))
+        return true;
+    NP_ASSERT(np_slab_is_extendable(slab)); /* or the count is wrong, and a taker would come by for ever */
+    return false;
 }
 
 /* A warm page of a paged slab with free slots; of several, the first that has a few. Or none: page_count. */

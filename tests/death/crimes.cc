@@ -555,6 +555,13 @@ bool aligned_delete(std::size_t size_bytes, long alignment)
     return true;
 }
 
+bool sized_delete_with_wrong_alignment(std::size_t size_bytes, long alignment)
+{
+    ::operator delete(block_between_multiples(size_bytes, alignment, new_block_of), size_bytes,
+                      static_cast<std::align_val_t>(alignment));
+    return true;
+}
+
 bool plain_delete_of_aligned(std::size_t size_bytes, long alignment)
 {
     ::operator delete(hidden(::operator new(size_bytes, static_cast<std::align_val_t>(alignment))));
@@ -804,6 +811,7 @@ const Crime crimes[] = {
     {"wrong size or way", "delete_sized.300000-1", sized_delete, 300000, -1},
     {"wrong size or way", "delete_array_sized.100+100", sized_array_delete, 100, 100},
     {"wrong size or way", "delete_aligned_4096", aligned_delete, 100, 4096},
+    {"wrong size or way", "delete_sized_aligned_4096", sized_delete_with_wrong_alignment, 100, 4096},
     {"wrong size or way", "plain_delete_of_aligned", plain_delete_of_aligned, 100, 64},
     {"wrong size or way", "malloc_delete", malloc_then_delete, 100, 0},
     {"wrong size or way", "new_free", new_then_free, 100, 0},

@@ -1,4 +1,4 @@
-"""Ten lines that matter, each with a mistake in it that a person could make, and the tests of which
+"""Thirteen lines that matter, each with a mistake in it that a person could make, and the tests of which
 at least one has to notice. Not part of ctest: `run` says how it is used."""
 
 # What goes wrong, the file, the line as it is, the line as it is not, the tests.
@@ -53,4 +53,19 @@ MUTATIONS = [
      "    if (size_bytes <= slab->slot_bytes && size_bytes >= slab->slot_bytes / 2U)",
      "    if (size_bytes <= slab->slot_bytes)",
      "core.core"),
+    ("at the strictest level, too, emptied slabs' lists are followed now and then only",
+     "src/heap/heap.c",
+     "    if (np_tune_get(NP_KNOB_HARDENING) != 2 && !is_time_to_check(heap))",
+     "    if (!is_time_to_check(heap))",
+     "heap.heap"),
+    ("an emptied slab that is not looked through counts as free, and has no free slots",
+     "src/heap/slab.c",
+     "    set_all_bits(slab);\n    slab->free_slots",
+     "    slab->free_slots",
+     "heap.heap"),
+    ("a thread waits for a lock that it holds itself",
+     "src/base/lock.c",
+     "#define OWN_LOOKS_MAX 200\n",
+     "#define OWN_LOOKS_MAX 2000000\n",
+     "base.lock"),
 ]

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -110,6 +111,15 @@ static inline void begin_alone(void)
     set_alone(1);
 }
 
+/* One that goes round for ever fails, and the others are run. Of processor time, since machines may be busy; much, since some
+ * are emulated. */
+static inline void limit_time(void)
+{
+    struct rlimit limit = {900, 900};
+
+    (void)setrlimit(RLIMIT_CPU, &limit);
+}
+
 /* How many of the tests failed, or 1 if none was run: main's answer. */
 static inline int run_isolated(const struct CMUnitTest *tests, size_t count)
 {
@@ -128,6 +138,7 @@ static inline int run_isolated(const struct CMUnitTest *tests, size_t count)
             int status;
 
             begin_alone();
+            limit_time();
             status = _cmocka_run_group_tests(tests[i].name, &tests[i], 1, NULL, NULL);
             fflush(NULL);
             _exit(status);

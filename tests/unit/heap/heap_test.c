@@ -117,6 +117,40 @@ static void random_life_with_held_blocks(void **state)
     assert_int_equal(lent_bytes(), 0);
 }
 
+/* ---- what was written to free slots ---- */
+
+enum { EMPTIED = 20, CLASSES = 3 }; /* so many more emptied slabs are no power of two */
+
+/* A thread empties its current slabs of three classes, of which one more than may stay is closed; a free slot in the midst of
+ * the first was written to. */
+static int close_emptied_slabs(unsigned level)
+{
+    static void *slots[CLASSES][128];
+    struct np_heap *heap = &heaps[0];
+
+    init_heaps();
+    EXPECT(np_tune_set(NP_KNOB_HARDENING, level));
+    for (unsigned at = 0; at < CLASSES; at++)
+        for (unsigned slot = 0; slot < 128U >> at; slot++)
+            slots[at][slot] = take_block(heap, 512U << at);
+    heap->emptied_count = EMPTIED;
+    for (unsigned at = 0; at < CLASSES; at++) {
+        for (unsigned slot = 0; slot < 128U >> at; slot++)
+            give_block(heap, slots[at][slot]);
+        if (at == 0)
+            memset(slots[0][30], 0x41, 8);
+    }
+    EXPECT(heap->emptied_count < 32);
+    return 0;
+}
+
+static void the_strictest_level_looks_at_all_emptied_slabs(void **state)
+{
+    (void)state;
+    assert_int_equal(run_in_child(close_emptied_slabs, 1), 0);
+    assert_int_equal(run_in_child(close_emptied_slabs, 2), 128 + SIGABRT);
+}
+
 /* ---- what is held open ---- */
 
 /* P1's constant: whatever a sleeping thread withholds, it withholds in its open slabs. */
@@ -1126,6 +1160,7 @@ int main(void)
         cmocka_unit_test(random_life_with_nothing_retained_and_64k_pages),
         cmocka_unit_test(random_life_with_little_open),
         cmocka_unit_test(random_life_with_held_blocks),
+        cmocka_unit_test(the_strictest_level_looks_at_all_emptied_slabs),
         cmocka_unit_test(open_slabs_are_bounded_while_they_grow),
         cmocka_unit_test(what_a_thread_freed_itself_goes_back),
         cmocka_unit_test(what_another_thread_freed_goes_back),
