@@ -6,6 +6,7 @@
  * calls absent what it has swapped out. Where nothing is there, that costs a look at the page tables. */
 #include "arena.h"
 #include "bits.h"
+#include "grow.h"
 #include "os.h"
 #include "returned.h"
 #include "run.h"
@@ -37,9 +38,12 @@ static size_t granule_of(const struct np_run *run, const void *address)
 
 static void purge_absent(struct absent *absent)
 {
-    uint64_t since_ns = np_os_fine_ns();
+    uint64_t since_ns;
     size_t calls = 0;
 
+    if (absent->range_count > 0)
+        np_arena_forbid_huge_pages();
+    since_ns = np_os_fine_ns();
     for (size_t at = 0; at < absent->range_count; at++) { /* behind what was refused it goes on */
         size_t end = at + np_os_purge_ranges(absent->ranges + at, absent->range_count - at, &calls);
 
