@@ -462,8 +462,9 @@ static bool is_near(const struct np_run *run, size_t granule_count)
     return run != NULL && run->granule_count <= granule_count + granule_count / 4;
 }
 
-/* The best of those with memory, the top left out. Kept runs are joined to what lies beside them only when none of them
- * is long enough as it is: cutting one is as good as cutting a filed one, and the others stay what they are wanted for. */
+/* The best of those with memory, the top left out. Kept runs are joined to what lies beside them only when no run with
+ * memory is long enough as it is: cutting a kept one is as good as cutting a filed one, or cutting a filed one that is much
+ * too long, and the others stay what they are wanted for. */
 static struct np_run *choose_warm(struct np_arena *arena, size_t granule_count, size_t alignment_bytes)
 {
     struct np_run *warm = best_fit(&arena->warm, granule_count, alignment_bytes);
@@ -474,7 +475,8 @@ static struct np_run *choose_warm(struct np_arena *arena, size_t granule_count, 
     kept = kept_from(arena, granule_count);
     if (kept != NULL && fits(kept, granule_count, alignment_bytes))
         return kept;
-    if (arena->kept_granules < np_min(JOINED_FROM_TIMES * granule_count, JOINED_FROM_GRANULES))
+    if (warm != NULL ||
+        arena->kept_granules < np_min(JOINED_FROM_TIMES * granule_count, JOINED_FROM_GRANULES))
         return warm;
     np_kept_file_all(arena);
     return best_fit(&arena->warm, granule_count, alignment_bytes);

@@ -117,6 +117,22 @@ static void what_is_cut_off_is_joined(void **state)
     assert_int_equal(take(35)->start, start + granules_bytes(35));
 }
 
+static void none_are_joined_where_a_filed_one_can_be_cut(void **state)
+{
+    static const size_t lengths[] = {20, 20, 20, 20, 100};
+    struct np_run *runs[COUNT_OF(lengths)];
+    struct np_arena *arena = np_arena_list();
+    uintptr_t start;
+
+    (void)state;
+    make_runs(lengths, runs, COUNT_OF(lengths));
+    start = runs[4]->start;
+    give_all(runs, COUNT_OF(lengths)); /* the last is too long to be kept */
+    assert_int_equal(take(30)->start, start);
+    assert_int_equal(arena->kept_granules, 4 * 20);
+    assert_sound(np_arena_audit_all());
+}
+
 /* Few of them seldom lie side by side. */
 static void few_kept_ones_are_left_alone(void **state)
 {
@@ -338,6 +354,7 @@ int main(void)
         cmocka_unit_test(what_is_kept_is_joined_where_something_longer_is_wanted),
         cmocka_unit_test(the_shortest_that_is_longer_is_cut),
         cmocka_unit_test(what_is_cut_off_is_joined),
+        cmocka_unit_test(none_are_joined_where_a_filed_one_can_be_cut),
         cmocka_unit_test(few_kept_ones_are_left_alone),
         cmocka_unit_test(a_threshold_that_is_set_lets_more_be_kept),
         cmocka_unit_test(growing_takes_a_kept_neighbour),
