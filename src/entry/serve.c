@@ -119,8 +119,13 @@ __attribute__((destructor)) static void check_at_exit(void)
 
 static void *take_aligned(size_t alignment_bytes, size_t size_bytes)
 {
+    void *memory;
+
     if (alignment_bytes <= NP_ALIGNMENT)
         return np_serve_malloc(size_bytes);
+    memory = np_heap_try_take_aligned(np_heap_fast, size_bytes, alignment_bytes);
+    if (NP_LIKELY(memory != NULL))
+        return memory;
     return or_enomem(np_core_take_aligned(size_bytes, alignment_bytes));
 }
 

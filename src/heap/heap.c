@@ -507,7 +507,7 @@ void np_heap_notice(struct np_heap *heap, struct np_slab *slab)
         return;
     }
     count_emptied(heap, slab->class_index);
-    close_slab(heap, slab);
+    close_empty(heap, slab);
 }
 
 /* A twin slab may be of another limit of M_MXFAST than the heap's. */
@@ -870,14 +870,18 @@ void *np_heap_take_aligned(struct np_heap *heap, size_t size_bytes, size_t align
 
 bool np_heap_may_have_served(const struct np_slab *slab, size_t size_bytes, size_t alignment_bytes)
 {
-    unsigned class_index = alignment_bytes <= NP_ALIGNMENT && size_bytes <= NP_SMALL_MAX_BYTES
-                               ? np_class_of(size_bytes)
+    bool is_aligned = alignment_bytes <= NP_ALIGNMENT && size_bytes <= NP_SMALL_MAX_BYTES;
+    unsigned most = is_aligned ? np_class_of(size_bytes)
                                : class_of_aligned(size_bytes, alignment_bytes);
+    unsigned least;
 
-    if (class_index == NP_CLASS_COUNT)
+    if (most == NP_CLASS_COUNT)
         return false;
-    return slab->slot_bytes >= np_classes[class_index].slot_bytes &&
-           slab->slot_bytes <= np_classes[np_class_group_top(class_index)].slot_bytes;
+    /* Not every slot of the least lies right, but what np_heap_try_take_aligned finds may be one that does. */
+    least = is_aligned ? most
+                       : np_class_of(np_align_up(np_max(size_bytes, 1), alignment_bytes));
+    return slab->slot_bytes >= np_classes[least].slot_bytes &&
+           slab->slot_bytes <= np_classes[np_class_group_top(most)].slot_bytes;
 }
 
 bool np_heap_has_free(const struct np_heap *heap, const struct np_slab *slab, const void *memory)

@@ -29,6 +29,7 @@
 #define NP_HEAP_HEAP_H
 
 #include "attr.h"
+#include "bits.h"
 #include "classes.h"
 #include "slab.h"
 #include "window.h"
@@ -89,6 +90,22 @@ NP_INLINE void *np_heap_try_take(const struct np_heap *heap, size_t size_bytes)
     struct np_shelf *shelf = heap->direct[(size_bytes + NP_ALIGNMENT - 1) / NP_ALIGNMENT];
 
     if (NP_UNLIKELY(np_shelf_is_empty(shelf)))
+        return NULL;
+    return np_shelf_pop(shelf);
+}
+
+/* The same at an alignment, a power of two: the first free slot for so many bytes, rounded up to the alignment, if it happens
+ * to lie so, as it mostly does. The end of a list, an odd address, never does. */
+NP_INLINE void *np_heap_try_take_aligned(const struct np_heap *heap, size_t size_bytes,
+                                         size_t alignment_bytes)
+{
+    size_t rounded_bytes = np_align_up(size_bytes, alignment_bytes);
+    struct np_shelf *shelf;
+
+    if (rounded_bytes > NP_DIRECT_MAX_BYTES) /* it is 0 where it would not fit a word */
+        return NULL;
+    shelf = heap->direct[rounded_bytes / NP_ALIGNMENT];
+    if ((uintptr_t)shelf->free_slots % alignment_bytes != 0)
         return NULL;
     return np_shelf_pop(shelf);
 }

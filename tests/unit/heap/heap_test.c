@@ -1021,6 +1021,37 @@ static void aligned_slots_are_aligned(void **state)
     assert_null(np_heap_take_aligned(&heaps[0], NP_SMALL_MAX_BYTES + 1, 32, NP_MAY_GROW));
 }
 
+/* What is free already serves requests of an alignment too, where it lies right; and what has served them is known to have. */
+static void free_slots_that_lie_right_are_taken(void **state)
+{
+    unsigned taken_count = 0;
+
+    (void)state;
+    init_heaps();
+    for (size_t alignment = 32; alignment <= NP_GRANULE_BYTES; alignment *= 2) {
+        for (size_t bytes = 0; bytes <= NP_DIRECT_MAX_BYTES + alignment; bytes++) {
+            void *memory = np_heap_try_take_aligned(&heaps[0], bytes, alignment);
+            const struct np_slab *slab;
+
+            if (memory == NULL) {
+                memory = np_heap_take(&heaps[0], np_max(bytes, 1), NP_MAY_GROW);
+                give_block(&heaps[0], memory);
+                continue;
+            }
+            slab = np_slab_find((uintptr_t)memory);
+            assert_true(bytes > 0 && bytes <= NP_DIRECT_MAX_BYTES);
+            assert_int_equal((uintptr_t)memory % alignment, 0);
+            assert_true(np_slab_slot_index(slab, (uintptr_t)memory) >= 0);
+            assert_true(slab->slot_bytes >= bytes);
+            assert_true(np_heap_may_have_served(slab, bytes, alignment));
+            taken_count++;
+        }
+        expect_sound();
+    }
+    assert_true(taken_count > NP_DIRECT_MAX_BYTES);
+    assert_null(np_heap_try_take_aligned(&heaps[0], SIZE_MAX - 5, 64));
+}
+
 /* ---- the process has one thread ---- */
 
 static void be_alone(void)
@@ -1198,6 +1229,7 @@ int main(void)
         cmocka_unit_test(opening_the_lender_takes_lent_slots_back),
         cmocka_unit_test(an_idle_slab_gives_way),
         cmocka_unit_test(aligned_slots_are_aligned),
+        cmocka_unit_test(free_slots_that_lie_right_are_taken),
         cmocka_unit_test(full_slabs_stay_open_while_nobody_else_can_free),
         cmocka_unit_test(open_slabs_retain_no_more_than_was_counted),
         cmocka_unit_test(the_worst_is_what_was_counted),
