@@ -411,7 +411,8 @@ static void own(struct np_heap *heap, struct np_slab *slab)
     np_returned_note_reused((size_t)np_slab_charge(slab, 0) << NP_GRANULE_SHIFT);
     np_slab_count_settled(slab, 0);
     atomic_store_explicit(&slab->owner, heap, memory_order_relaxed);
-    if (heap->open_bytes > most_open_bytes(heap))
+    /* Alone it has many slabs open as it is; what it reserved would only make it return memory sooner, and less at a time. */
+    if (!heap->is_alone && heap->open_bytes > most_open_bytes(heap))
         (void)reserve_more(heap);
     close_surplus(heap, slab);
 }

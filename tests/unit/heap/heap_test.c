@@ -1100,6 +1100,22 @@ static void full_slabs_stay_open_while_nobody_else_can_free(void **state)
     expect_nothing_left();
 }
 
+/* What is reserved comes off the threshold, and slabs opened by frees in random order are soon closed again. */
+static void frees_reserve_nothing_while_there_is_one_thread(void **state)
+{
+    (void)state;
+    init_heaps();
+    be_alone();
+    while (block_count < 5000)
+        add_block(&heaps[0], SIZE);
+    np_heap_close_all(&heaps[0]);
+    while (block_count > 0) {
+        remove_block(&heaps[0], random_below(block_count));
+        assert_int_equal(heaps[0].reserved_bytes, 0);
+    }
+    expect_nothing_left();
+}
+
 /* Whatever its order, what is freed shows in the sum in time. */
 static void open_slabs_retain_no_more_than_was_counted(void **state)
 {
@@ -1231,6 +1247,7 @@ int main(void)
         cmocka_unit_test(aligned_slots_are_aligned),
         cmocka_unit_test(free_slots_that_lie_right_are_taken),
         cmocka_unit_test(full_slabs_stay_open_while_nobody_else_can_free),
+        cmocka_unit_test(frees_reserve_nothing_while_there_is_one_thread),
         cmocka_unit_test(open_slabs_retain_no_more_than_was_counted),
         cmocka_unit_test(the_worst_is_what_was_counted),
         cmocka_unit_test(open_slabs_retain_no_more_than_was_counted_of_16k_pages),
