@@ -1,8 +1,10 @@
 /* The tail of a block: the first bytes behind what was asked for, where the block has any, and its
- * very last ones, which is where a write before the next block comes out. They are zero from malloc
- * to free, so a program that writes beyond a block of a run or a mapping, or a little before the
- * one behind it, is found out when it frees the block. Zero, because a fresh mapping is zero
- * already: a page of it that the program never touches is not touched for this. Both ends lie on
+ * very last ones, which is where a write before the next block comes out. They are one byte over and
+ * over from malloc to free, so a program that writes beyond a block of a run or a mapping, or a little before the
+ * one behind it, is found out when it frees the block. In mappings it is zero, because a fresh one
+ * is zero already: a page of it that the program never touches is not touched for this. In runs it
+ * is none that text, zeros or all ones are made of: a string that is one byte too long ends in a zero.
+ * Both ends lie on
  * the same page, or the first one crosses into that of the last.
  * Owns nothing. Small blocks have no such tail: what was asked for is not kept for them. */
 #ifndef NP_BASE_TAIL_H
@@ -14,30 +16,34 @@
 
 #define NP_TAIL_MAX_BYTES ((size_t)16)
 
+enum np_tail { NP_TAIL_OF_MAPPING = 0, NP_TAIL_OF_RUN = 0xA9 };
+
 NP_INLINE size_t np_tail_bytes(size_t requested_bytes, size_t block_bytes)
 {
     return np_min(block_bytes - requested_bytes, NP_TAIL_MAX_BYTES);
 }
 
-NP_INLINE bool np_tail_is_clear(const void *block, size_t requested_bytes, size_t block_bytes)
+NP_INLINE bool np_tail_is_whole(const void *block, size_t requested_bytes, size_t block_bytes,
+                                enum np_tail tail)
 {
     size_t bytes = np_tail_bytes(requested_bytes, block_bytes);
-    const char *first = (const char *)block + requested_bytes;
-    const char *last = (const char *)block + block_bytes - bytes;
+    const unsigned char *first = (const unsigned char *)block + requested_bytes;
+    const unsigned char *last = (const unsigned char *)block + block_bytes - bytes;
 
     for (size_t at = 0; at < bytes; at++)
-        if ((first[at] | last[at]) != 0)
+        if (first[at] != tail || last[at] != tail)
             return false;
     return true;
 }
 
-/* For memory that may not be zero. */
-NP_INLINE void np_tail_clear(void *block, size_t requested_bytes, size_t block_bytes)
+/* For memory that may be anything. */
+NP_INLINE void np_tail_fill(void *block, size_t requested_bytes, size_t block_bytes,
+                            enum np_tail tail)
 {
     size_t bytes = np_tail_bytes(requested_bytes, block_bytes);
 
-    memset((char *)block + requested_bytes, 0, bytes);
-    memset((char *)block + block_bytes - bytes, 0, bytes);
+    memset((char *)block + requested_bytes, (int)tail, bytes);
+    memset((char *)block + block_bytes - bytes, (int)tail, bytes);
 }
 
 #endif

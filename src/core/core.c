@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ahead.h"
+#include "alone.h"
 #include "arena.h"
 #include "bits.h"
 #include "check.h"
@@ -70,7 +71,7 @@ static size_t run_bytes(const struct np_run *run)
 static void set_requested(struct np_run *run, size_t size_bytes)
 {
     NP_OWNER_SET(run->lent.requested_bytes, size_bytes);
-    np_tail_clear((void *)run->start, size_bytes, run_bytes(run));
+    np_tail_fill((void *)run->start, size_bytes, run_bytes(run), NP_TAIL_OF_RUN);
 }
 
 static void *take_run(size_t size_bytes, size_t alignment_bytes, enum np_growth growth,
@@ -325,8 +326,8 @@ static void fill_given(void *memory, size_t bytes)
 static void require_tail(const struct np_run *run)
 {
     if (np_tune_get(NP_KNOB_HARDENING) >= 1 &&
-        NP_UNLIKELY(!np_tail_is_clear((void *)run->start, run->lent.requested_bytes,
-                                      run_bytes(run))))
+        NP_UNLIKELY(!np_tail_is_whole((void *)run->start, run->lent.requested_bytes,
+                                      run_bytes(run), NP_TAIL_OF_RUN)))
         np_die_of("overflow: a block was written beyond its end", run->start, "block",
                   run->lent.requested_bytes);
 }
@@ -603,7 +604,7 @@ static uint64_t returned_bytes(void)
     return totals.ways[NP_RETURN_BREAK].bytes + totals.ways[NP_RETURN_PURGE].bytes;
 }
 
-bool np_core_trim(size_t pad_bytes)
+NP_COLD bool np_core_trim(size_t pad_bytes)
 {
     uint64_t before_bytes = returned_bytes();
 
@@ -613,7 +614,7 @@ bool np_core_trim(size_t pad_bytes)
     return np_return_all(pad_bytes) || returned_bytes() != before_bytes;
 }
 
-size_t np_core_trim_some(size_t most_bytes, uint64_t most_ns)
+NP_COLD size_t np_core_trim_some(size_t most_bytes, uint64_t most_ns)
 {
     uint64_t start_ns = np_os_fine_ns();
     size_t left_bytes = most_bytes != 0 ? most_bytes : SIZE_MAX;
@@ -711,7 +712,7 @@ void np_core_check_sized(const void *memory, size_t size_bytes, size_t alignment
                   "block", block_bytes);
 }
 
-void np_core_check_at_exit(void)
+NP_COLD void np_core_check_at_exit(void)
 {
     struct np_heap *heap = np_thread_heap_if_any();
 
@@ -719,6 +720,8 @@ void np_core_check_at_exit(void)
         np_heap_check(heap);
     if (np_strict_is_on()) {
         np_strict_check_quarantine();
+        if (np_is_alone())
+            np_large_check();
         if (heap != NULL)
             np_strict_check_live(heap);
     }

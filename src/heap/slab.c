@@ -316,7 +316,7 @@ unsigned np_slab_charge(struct np_slab *slab, unsigned granule_count)
 }
 
 /* A bit that is clear in a closed slab is a live slot's, whatever lies there. */
-bool np_slab_is_surely_free(const struct np_slab *slab, const void *memory)
+NP_COLD bool np_slab_is_surely_free(const struct np_slab *slab, const void *memory)
 {
     const struct np_slot *next = np_slot_next(slab, memory);
 
@@ -1165,7 +1165,7 @@ static bool is_on_list(const struct np_slab *slab, struct np_slot *first, const 
     return false;
 }
 
-bool np_slab_is_free(const struct np_slab *slab, const void *memory)
+NP_COLD bool np_slab_is_free(const struct np_slab *slab, const void *memory)
 {
     return np_slab_is_free_bit(slab, (uintptr_t)memory) ||
            is_on_list(slab, slab->free_slots, memory);

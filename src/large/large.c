@@ -280,7 +280,8 @@ static unsigned char last_byte(const struct entry *entry, const char *memory)
 static bool is_behind_whole(const struct entry *entry, const char *memory)
 {
     if (!is_guarded(entry))
-        return np_tail_is_clear(memory, requested_of(entry), entry_bytes(entry));
+        return np_tail_is_whole(memory, requested_of(entry), entry_bytes(entry),
+                                NP_TAIL_OF_MAPPING);
     for (size_t at = requested_of(entry); at < entry_bytes(entry); at++)
         if ((unsigned char)memory[at] != last_byte(entry, memory))
             return false;
@@ -292,6 +293,17 @@ static void require_whole_behind(const struct entry *entry, const char *memory)
     if (np_tune_get(NP_KNOB_HARDENING) >= 1 && NP_UNLIKELY(!is_behind_whole(entry, memory)))
         np_die_of("overflow: a block was written beyond its end", (uintptr_t)memory, "mapping",
                   requested_of(entry));
+}
+
+void np_large_check(void)
+{
+    for (unsigned index = 0; index < LEVEL_COUNT; index++) {
+        const struct entry *entry = atomic_load_explicit(&levels[index].entries, memory_order_acquire);
+
+        for (size_t i = 0; entry != NULL && i < (size_t)1 << (FIRST_LEVEL_SHIFT + index); i++)
+            if (atomic_load_explicit(&entry[i].address, memory_order_relaxed) > ENTRY_BEING_FILLED)
+                require_whole_behind(&entry[i], (const char *)atomic_load(&entry[i].address));
+    }
 }
 
 void np_large_set_mark(void *memory, unsigned mark)
@@ -428,7 +440,7 @@ void *np_large_resize(void *memory, size_t size_bytes)
     if (resize_in_place(memory, mapping_bytes(old_requested_bytes),
                         mapping_bytes(requested_bytes))) {
         atomic_store_explicit(&entry->requested_bytes, requested_bytes, memory_order_relaxed);
-        np_tail_clear(memory, requested_bytes, mapping_bytes(requested_bytes));
+        np_tail_fill(memory, requested_bytes, mapping_bytes(requested_bytes), NP_TAIL_OF_MAPPING);
         count_bytes(requested_bytes, old_requested_bytes);
         return memory;
     }
@@ -446,7 +458,7 @@ void *np_large_resize(void *memory, size_t size_bytes)
     if (!insert((uintptr_t)moved, requested_bytes))
         np_die("no memory to keep track of a large object in realloc");
     np_waiting_note(memory, mapping_bytes(old_requested_bytes));
-    np_tail_clear(moved, requested_bytes, mapping_bytes(requested_bytes));
+    np_tail_fill(moved, requested_bytes, mapping_bytes(requested_bytes), NP_TAIL_OF_MAPPING);
     count_bytes(requested_bytes, old_requested_bytes);
     return moved;
 }

@@ -23,6 +23,9 @@ void *np_large_take(size_t size_bytes, size_t alignment_bytes);
  * is checked when it is freed; its addresses are not used again for a while then. */
 void *np_large_take_guarded(size_t size_bytes, size_t alignment_bytes);
 
+/* Dies if one of all objects was written beyond. For use while no other thread is at work here. */
+void np_large_check(void);
+
 /* A number that stays with such an object, 0 at first; -1: there is none, or it was overwritten.
  * For any address. */
 #define NP_LARGE_MARK_MAX 7
