@@ -29,7 +29,15 @@ NP_INLINE bool np_tail_is_whole(const void *block, size_t requested_bytes, size_
     size_t bytes = np_tail_bytes(requested_bytes, block_bytes);
     const unsigned char *first = (const unsigned char *)block + requested_bytes;
     const unsigned char *last = (const unsigned char *)block + block_bytes - bytes;
+    uint64_t all = (uint64_t)tail * UINT64_C(0x0101010101010101);
+    uint64_t words[2 * NP_TAIL_MAX_BYTES / sizeof(uint64_t)];
 
+    /* Mostly there is room for all of it: a few loads then, in place of a loop. */
+    if (NP_LIKELY(bytes == NP_TAIL_MAX_BYTES)) {
+        memcpy(words, first, NP_TAIL_MAX_BYTES);
+        memcpy(words + 2, last, NP_TAIL_MAX_BYTES);
+        return ((words[0] ^ all) | (words[1] ^ all) | (words[2] ^ all) | (words[3] ^ all)) == 0;
+    }
     for (size_t at = 0; at < bytes; at++)
         if (first[at] != tail || last[at] != tail)
             return false;
@@ -41,9 +49,16 @@ NP_INLINE void np_tail_fill(void *block, size_t requested_bytes, size_t block_by
                             enum np_tail tail)
 {
     size_t bytes = np_tail_bytes(requested_bytes, block_bytes);
+    char *first = (char *)block + requested_bytes;
+    char *last = (char *)block + block_bytes - bytes;
 
-    memset((char *)block + requested_bytes, (int)tail, bytes);
-    memset((char *)block + block_bytes - bytes, (int)tail, bytes);
+    if (NP_LIKELY(bytes == NP_TAIL_MAX_BYTES)) {
+        memset(first, (int)tail, NP_TAIL_MAX_BYTES);
+        memset(last, (int)tail, NP_TAIL_MAX_BYTES);
+        return;
+    }
+    memset(first, (int)tail, bytes);
+    memset(last, (int)tail, bytes);
 }
 
 #endif
