@@ -332,7 +332,8 @@ bool np_run_try_shrink(struct np_run *run, size_t granule_count)
     tail->start = tail_start;
     tail->granule_count = (uint32_t)tail_count;
     tail->arena = run->arena;
-    tail->resident_count = tail->resident_from = tail->resident_to = 0;
+    tail->resident_count = tail->resident_from = 0;
+    tail->resident_to = (uint32_t)tail_count; /* of room the system may have refused to take what it had */
     tail->is_refused = false;
     tail->is_counted = true;
     run->granule_count = (uint32_t)granule_count;
@@ -341,7 +342,7 @@ bool np_run_try_shrink(struct np_run *run, size_t granule_count)
     np_run_map(tail);
     atomic_store_explicit(&tail->state, NP_RUN_BUSY, memory_order_relaxed);
     np_lock_release(&run->arena->lock);
-    np_run_give(tail, tail_count);
+    np_run_give(tail, tail_count - np_min(tail_count, run->room_count));
     return true;
 }
 

@@ -35,6 +35,9 @@
  *      ones first. None are kept any more once the
  *      system has refused to take memory of a run (is_refused).
  *
+ * [R12] room_count of a lent run is the number of granules behind what its borrower uses, which have no memory. They are lent, but
+ *      live nowhere: np_arena_lent_bytes leaves them out.
+ *
  * Leaves out: what a borrower does with a run (heap/, core/), and mappings of single objects (large/).
  */
 #ifndef NP_ARENA_ARENA_H
@@ -72,7 +75,10 @@ struct np_run {
     uint32_t resident_count;   /* free: R6. Lent: what was resident when it was lent */
     uint32_t resident_from;    /* the resident box, in granules from start */
     uint32_t resident_to;
-    uint32_t touched_count;    /* while deferred: the argument of np_run_give */
+    union {
+        uint32_t room_count;    /* lent: R12 */
+        uint32_t touched_count; /* while deferred: the argument of np_run_give */
+    };
     _Atomic uint8_t state;     /* enum np_run_state */
     bool is_refused;           /* free: the system has refused to take all that is resident */
     bool is_counted;           /* in R10 */
@@ -149,6 +155,12 @@ uint32_t np_run_resident_mask(const struct np_run *run);
 /* As np_run_give, for a run of which perhaps much was never touched: asks the kernel, and returns what hardly was. */
 void np_run_give_sparse(struct np_run *run);
 
+/* Returns the memory that a run just lent has from a granule on. */
+void np_run_purge_from(struct np_run *run, size_t granule);
+
+/* So much of a lent run is room now; before it is given back, none. */
+void np_run_set_room(struct np_run *run, size_t granule_count);
+
 /* Returns the memory of a run just lent that is to be zero, where such runs mostly come back hardly touched. */
 void np_run_make_cold(struct np_run *run);
 
@@ -178,7 +190,7 @@ struct np_run *np_run_around(uintptr_t address);
 /* Bytes of free runs that are resident, in all arenas. */
 size_t np_arena_retained_bytes(void);
 
-/* Bytes of lent runs, in all arenas. */
+/* Bytes of lent runs, in all arenas, without what is room (R12). */
 size_t np_arena_lent_bytes(void);
 
 /* The same with blocks in mappings of their own. */

@@ -25,6 +25,7 @@ static struct np_thrash thrash;
 static _Atomic size_t busy_count;
 static _Atomic size_t outstanding_granules; /* returned, and not taken back since */
 static _Atomic size_t mapped_bytes;         /* live in mappings of their own */
+static _Atomic size_t room_granules;        /* R12 */
 
 size_t np_arena_retained_bytes(void)
 {
@@ -35,8 +36,18 @@ size_t np_arena_retained_bytes(void)
     return granules << NP_GRANULE_SHIFT;
 }
 
+void np_run_set_room(struct np_run *run, size_t granule_count)
+{
+    if (NP_LIKELY(granule_count == run->room_count))
+        return;
+    atomic_fetch_add_explicit(&room_granules, granule_count - run->room_count, memory_order_relaxed);
+    run->room_count = (uint32_t)granule_count;
+}
+
 size_t np_arena_lent_bytes(void)
 {
+    size_t room_bytes = atomic_load_explicit(&room_granules, memory_order_relaxed)
+                        << NP_GRANULE_SHIFT;
     size_t bytes = 0;
 
     for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next) {
@@ -46,7 +57,7 @@ size_t np_arena_lent_bytes(void)
 
         bytes += system_bytes > free_bytes ? system_bytes - free_bytes : 0;
     }
-    return bytes;
+    return bytes - np_min(bytes, room_bytes);
 }
 
 size_t np_arena_used_bytes(void)

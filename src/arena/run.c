@@ -541,6 +541,7 @@ static struct np_run *lend(struct np_arena *arena, struct np_run *run, enum np_r
     run->is_refused = false;
     run->is_counted = true;
     run->lent.requested_bytes = 0;
+    run->room_count = 0;
     run->lent.is_zeroed = 0;
     atomic_store_explicit(&run->state, (uint8_t)state, memory_order_relaxed);
     np_run_count_lent(arena, run->granule_count);

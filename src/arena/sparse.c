@@ -140,17 +140,27 @@ void np_run_give_sparse(struct np_run *run)
     np_run_give(run, 0);
 }
 
-void np_run_make_cold(struct np_run *run)
+void np_run_purge_from(struct np_run *run, size_t granule)
 {
-    uintptr_t start = np_align_up(run->start, np_os_page_bytes());
-    uintptr_t end = np_align_down(np_run_end(run), np_os_page_bytes());
-    struct absent absent = {.run = run};
+    size_t page_bytes = np_os_page_bytes();
+    uintptr_t start = np_align_up(run->start + (granule << NP_GRANULE_SHIFT), page_bytes);
+    uintptr_t end = np_align_down(np_run_end(run), page_bytes);
+    struct absent absent;
 
-    if (run->resident_count < GROUP_PAGES || start >= end ||
-        !atomic_load_explicit(&is_sparse, memory_order_relaxed))
+    absent.present_pages = np_run_count_resident(run, granule, run->granule_count) /
+                           (page_bytes >> NP_GRANULE_SHIFT);
+    if (absent.present_pages == 0 || start >= end)
         return;
+    absent.run = run;
+    absent.range_count = 0;
     add_absent(&absent, start, end);
-    absent.present_pages = run->resident_count / (np_os_page_bytes() >> NP_GRANULE_SHIFT);
     purge_absent(&absent);
     run->resident_count = (uint32_t)np_run_count_resident(run, 0, run->granule_count);
+}
+
+void np_run_make_cold(struct np_run *run)
+{
+    if (run->resident_count >= GROUP_PAGES &&
+        atomic_load_explicit(&is_sparse, memory_order_relaxed))
+        np_run_purge_from(run, 0);
 }

@@ -63,42 +63,59 @@ static size_t granules_for(size_t size_bytes)
 
 enum zeroing { AS_IT_IS, ZEROED };
 
-static size_t run_bytes(const struct np_run *run)
+/* Of a medium object: the granules that its request needs, as long as the run has them. What is behind them is room. */
+static size_t needed_granules(const struct np_run *run)
 {
-    return (size_t)run->granule_count << NP_GRANULE_SHIFT;
+    return np_min(granules_for(run->lent.requested_bytes), run->granule_count);
+}
+
+static size_t needed_bytes(const struct np_run *run)
+{
+    return needed_granules(run) << NP_GRANULE_SHIFT;
 }
 
 static void set_requested(struct np_run *run, size_t size_bytes)
 {
     NP_OWNER_SET(run->lent.requested_bytes, size_bytes);
-    np_tail_fill((void *)run->start, size_bytes, run_bytes(run), NP_TAIL_OF_RUN);
+    np_tail_fill((void *)run->start, size_bytes, needed_bytes(run), NP_TAIL_OF_RUN);
+    np_run_set_room(run, run->granule_count - needed_granules(run));
+}
+
+/* With room behind it, without memory, for more of it later. */
+static void *take_run_with_room(size_t size_bytes, size_t room_bytes, size_t alignment_bytes,
+                                enum np_growth growth, enum zeroing zeroing)
+{
+    size_t granule_count = granules_for(size_bytes);
+    struct np_heap *heap = np_thread_heap_if_any();
+    struct np_arena *none = NULL;
+    struct np_run *run =
+        np_run_take(heap != NULL ? &heap->home : &none, granules_for(size_bytes + room_bytes),
+                    np_max(alignment_bytes, NP_GRANULE_BYTES), NP_RUN_MEDIUM, growth);
+
+    if (run == NULL)
+        return NULL;
+    if (room_bytes != 0)
+        np_run_purge_from(run, granule_count);
+    if (zeroing == ZEROED)
+        np_run_make_cold(run);
+    if (run->is_in_flow)
+        np_returned_note_reused((size_t)run->resident_count << NP_GRANULE_SHIFT);
+    if (run->resident_count < granule_count)
+        np_return_note_taken(granule_count - run->resident_count);
+    if (zeroing == ZEROED) {
+        np_run_clear(run, size_bytes);
+        run->lent.is_zeroed = 1;
+    } else if (run->resident_count == 0) {
+        np_ahead_populate((void *)run->start, size_bytes, granule_count << NP_GRANULE_SHIFT);
+    }
+    set_requested(run, size_bytes);
+    return (void *)run->start;
 }
 
 static void *take_run(size_t size_bytes, size_t alignment_bytes, enum np_growth growth,
                       enum zeroing zeroing)
 {
-    struct np_heap *heap = np_thread_heap_if_any();
-    struct np_arena *none = NULL;
-    struct np_run *run =
-        np_run_take(heap != NULL ? &heap->home : &none, granules_for(size_bytes),
-                    np_max(alignment_bytes, NP_GRANULE_BYTES), NP_RUN_MEDIUM, growth);
-
-    if (run == NULL)
-        return NULL;
-    if (zeroing == ZEROED)
-        np_run_make_cold(run);
-    if (run->is_in_flow)
-        np_returned_note_reused((size_t)run->resident_count << NP_GRANULE_SHIFT);
-    if (run->resident_count < run->granule_count)
-        np_return_note_taken(run->granule_count - run->resident_count);
-    if (zeroing == ZEROED) {
-        np_run_clear(run, size_bytes);
-        run->lent.is_zeroed = 1;
-    } else if (run->resident_count == 0) {
-        np_ahead_populate((void *)run->start, size_bytes, run_bytes(run));
-    }
-    set_requested(run, size_bytes);
-    return (void *)run->start;
+    return take_run_with_room(size_bytes, 0, alignment_bytes, growth, zeroing);
 }
 
 /* A mapping. That it takes back what was returned is not counted: one that is larger than all before is a mapping, and had
@@ -171,26 +188,12 @@ static void *try_take_strict(size_t size_bytes, size_t alignment_bytes)
     return memory != NULL ? memory : take_large(size_bytes, alignment_bytes, ZEROED);
 }
 
-/* Where blocks come and go so fast that there is an allowance, those for which it or what was returned would do are better
- * off in an arena than in mappings, without waiting for one of each size to be freed. */
-static void learn_from_allowance(size_t size_bytes)
-{
-    size_t bytes = np_arena_allowance_bytes();
-
-    if (bytes > 0)
-        bytes += np_arena_outstanding_bytes();
-    if (size_bytes < bytes)
-        np_tune_raise_mmap_threshold((int64_t)size_bytes + 1);
-}
-
 static void *try_take(size_t size_bytes, size_t alignment_bytes, enum zeroing zeroing)
 {
     void *memory;
 
     if (np_strict_is_on())
         return try_take_strict(size_bytes, alignment_bytes);
-    if (is_from_mmap_threshold(size_bytes))
-        learn_from_allowance(size_bytes);
     if (NP_LIKELY(!is_from_mmap_threshold(size_bytes))) {
         memory = take_grown(size_bytes, alignment_bytes, NP_MAY_GROW, zeroing);
         return memory != NULL ? memory : take_large(size_bytes, alignment_bytes, zeroing);
@@ -257,12 +260,32 @@ void *np_core_try_take_small(struct np_heap *heap, size_t size_bytes)
     return np_heap_take(heap, size_bytes, NP_MAY_GROW);
 }
 
-void *np_core_take(size_t size_bytes)
+/* Where blocks come and go so fast that there is an allowance, those for which it or what was returned would do are better
+ * off in an arena than in mappings, without waiting for one of each size to be freed. Not those that realloc moves: they may
+ * grow on, and then a mapping does so without a copy. */
+static void learn_from_allowance(size_t size_bytes)
+{
+    size_t bytes = np_arena_allowance_bytes();
+
+    if (bytes > 0)
+        bytes += np_arena_outstanding_bytes();
+    if (size_bytes < bytes)
+        np_tune_raise_mmap_threshold((int64_t)size_bytes + 1);
+}
+
+static void *take_filled(size_t size_bytes)
 {
     void *memory = take(size_bytes, NP_ALIGNMENT, AS_IT_IS);
 
     fill_taken(memory);
     return memory;
+}
+
+void *np_core_take(size_t size_bytes)
+{
+    if (is_from_mmap_threshold(size_bytes))
+        learn_from_allowance(size_bytes);
+    return take_filled(size_bytes);
 }
 
 void *np_core_take_zeroed(size_t size_bytes)
@@ -327,7 +350,7 @@ static void require_tail(const struct np_run *run)
 {
     if (np_tune_get(NP_KNOB_HARDENING) >= 1 &&
         NP_UNLIKELY(!np_tail_is_whole((void *)run->start, run->lent.requested_bytes,
-                                      run_bytes(run), NP_TAIL_OF_RUN)))
+                                      needed_bytes(run), NP_TAIL_OF_RUN)))
         np_die_of("overflow: a block was written beyond its end", run->start, "block",
                   run->lent.requested_bytes);
 }
@@ -337,17 +360,20 @@ static bool give_run(void *memory)
 {
     struct np_run *run = np_run_find((uintptr_t)memory);
     uint8_t medium = NP_RUN_MEDIUM;
+    size_t touched_count;
 
     if (run == NULL ||
         !atomic_compare_exchange_strong(&run->state, &medium, (uint8_t)NP_RUN_BUSY))
         return false;
     require_tail(run);
     fill_given(memory, run->lent.requested_bytes);
+    touched_count = needed_granules(run);
+    np_run_set_room(run, 0);
     /* What calloc hands out is often hardly touched; what is short may be kept as it is. */
     if (run->lent.is_zeroed != 0 && run->granule_count > NP_KEPT_MAX_GRANULES)
         np_run_give_sparse(run);
     else
-        np_run_give(run, run->granule_count);
+        np_run_give(run, touched_count);
     np_return_excess();
     return true;
 }
@@ -461,11 +487,32 @@ static _Atomic bool are_blocks_too_large;
 #define REALLOC_CRIME "realloc of a pointer that neap did not allocate, or freed before"
 #define REALLOC_INTERIOR_CRIME "realloc of a pointer inside a block"
 
+/* A block that has grown by less than an eighth will grow again, and would be copied each time: it gets room for a quarter
+ * more. NULL: another one, or there is no memory for that. */
+#define SMALL_STEP_SHARE 8
+#define ROOM_SHARE       4
+
+static void *take_with_room(size_t old_bytes, size_t size_bytes)
+{
+    void *memory;
+
+    if (size_bytes <= NP_SMALL_MAX_BYTES || size_bytes <= old_bytes ||
+        size_bytes - old_bytes > old_bytes / SMALL_STEP_SHARE || np_strict_is_on() ||
+        is_from_mmap_threshold(size_bytes))
+        return NULL;
+    memory = take_run_with_room(size_bytes, size_bytes / ROOM_SHARE, NP_ALIGNMENT, NP_MAY_GROW,
+                                AS_IT_IS);
+    fill_taken(memory);
+    return memory;
+}
+
 /* A block of another place with the same contents. NULL: no memory, the block is as it was. */
 static void *move(void *memory, size_t old_bytes, size_t size_bytes)
 {
-    void *moved = np_core_take(size_bytes);
+    void *moved = take_with_room(old_bytes, size_bytes);
 
+    if (moved == NULL)
+        moved = take_filled(size_bytes);
     if (moved != NULL) {
         memcpy(moved, memory, np_min(old_bytes, size_bytes));
         np_core_give(memory);
@@ -538,10 +585,13 @@ static bool try_resize_run(struct np_run *run, size_t size_bytes)
     if (size_bytes <= NP_SMALL_MAX_BYTES || size_bytes > NP_REQUEST_MAX_BYTES)
         return false;
     require_tail(run);
-    if (granule_count < run->granule_count)
+    if (granule_count < run->granule_count && size_bytes < run->lent.requested_bytes)
         return shrink(run, granule_count);
-    return granule_count == run->granule_count ||
-           (!is_from_mmap_threshold(size_bytes) && try_extend(run, granule_count));
+    if (granule_count > run->granule_count)
+        return !is_from_mmap_threshold(size_bytes) && try_extend(run, granule_count);
+    if (granule_count > needed_granules(run))
+        np_return_note_taken(granule_count - needed_granules(run));
+    return true;
 }
 
 static void *resize_run(struct np_run *run, void *memory, size_t size_bytes)

@@ -252,6 +252,128 @@ static void a_mapping_is_remapped_not_copied(void **state)
     expect_sound();
 }
 
+/* Each step would be a copy of all of it, since what lies behind is not free. */
+static void a_block_that_grows_little_gets_room(void **state)
+{
+    unsigned char *memory = np_core_take(20 * KIB);
+    size_t copies = 0;
+    size_t steps = 0;
+    const struct np_run *run;
+    size_t lent;
+    size_t retained;
+    size_t bytes;
+
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_MMAP_THRESHOLD, 4 * MIB));
+    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, 64 * MIB));
+    memset(memory, 0x31, 20 * KIB);
+    for (size_t kib = 24; kib <= 1000; kib += 4, steps++) {
+        unsigned char *before = memory;
+
+        (void)np_core_take(17 * KIB); /* behind it, or wherever else it would grow */
+        memory = np_core_resize(memory, kib * KIB);
+        copies += memory != before;
+        assert_int_equal(kind_of(memory), KIND_RUN);
+        assert_int_equal(np_core_usable_bytes(memory), kib * KIB);
+        memset(memory + (kib - 4) * KIB, 0x31, 4 * KIB);
+    }
+    expect_bytes(memory, 1000 * KIB, 0x31);
+    assert_true(copies < steps / 8);
+    expect_sound();
+
+    /* What becomes free is the block; the room was not live, and has no memory. */
+    run = np_run_find((uintptr_t)memory);
+    assert_true(run->room_count > 0);
+    bytes = ((size_t)run->granule_count - run->room_count) << 12;
+    lent = np_arena_lent_bytes();
+    retained = np_arena_retained_bytes();
+    np_core_give(memory);
+    assert_int_equal(lent - np_arena_lent_bytes(), bytes);
+    assert_int_equal(np_arena_retained_bytes() - retained, bytes);
+    expect_sound();
+}
+
+static void room_has_no_memory_and_is_not_live(void **state)
+{
+    size_t lent = np_arena_lent_bytes();
+    size_t retained;
+    unsigned char *warm;
+    unsigned char *memory;
+    const struct np_run *run;
+
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_MMAP_THRESHOLD, 4 * MIB));
+    warm = np_core_take(130 * KIB);
+    memory = np_core_take(100 * KIB);
+    (void)np_core_take(17 * KIB);
+    memset(warm, 0x32, 130 * KIB);
+    np_core_give(warm);
+    memset(memory, 0x33, 100 * KIB);
+    memory = np_core_resize(memory, 104 * KIB); /* to where it is warm */
+    run = np_run_find((uintptr_t)memory);
+    assert_ptr_equal(memory, warm);
+    assert_int_equal(run->granule_count, 33);
+    assert_int_equal(run->room_count, 7);
+    assert_int_equal(os_fake_resident_bytes(memory, 128 * KIB), 104 * KIB);
+    assert_int_equal(np_arena_lent_bytes() - lent, 104 * KIB + 20 * KIB);
+    expect_sound();
+
+    retained = np_arena_retained_bytes();
+    memory = np_core_resize(memory, 101 * KIB); /* the room goes, and is not taken for touched */
+    assert_int_equal(np_arena_retained_bytes(), retained);
+    assert_int_equal(run->room_count, 0);
+    assert_int_equal(os_fake_resident_bytes(memory, 128 * KIB), 104 * KIB);
+    assert_int_equal(np_arena_lent_bytes() - lent, 104 * KIB + 20 * KIB);
+    expect_bytes(memory, 100 * KIB, 0x33);
+    expect_sound();
+    np_core_give(memory);
+    assert_int_equal(np_arena_lent_bytes() - lent, 20 * KIB);
+    expect_sound();
+}
+
+static void growth_into_room_takes_back_what_was_returned(void **state)
+{
+    unsigned char *memory = np_core_take(100 * KIB);
+    unsigned char *other;
+    uint64_t refaulted_bytes;
+
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_MMAP_THRESHOLD, 30 * MIB));
+    other = np_core_take(10 * MIB);
+    memset(other, 1, 10 * MIB);
+    np_core_give(other);
+    (void)np_core_take(17 * KIB);
+    memory = np_core_resize(memory, 104 * KIB);
+    assert_true(np_run_find((uintptr_t)memory)->room_count > 1);
+    refaulted_bytes = np_returned_totals().refaulted_bytes;
+    assert_ptr_equal(np_core_resize(memory, 112 * KIB), memory);
+    assert_int_equal(np_returned_totals().refaulted_bytes - refaulted_bytes, 8 * KIB);
+    assert_ptr_equal(np_core_resize(memory, 112 * KIB - 1), memory);
+    assert_ptr_equal(np_core_resize(memory, 112 * KIB), memory);
+    assert_int_equal(np_returned_totals().refaulted_bytes - refaulted_bytes, 8 * KIB);
+}
+
+/* Then it is found when it goes back. */
+static void room_that_the_system_does_not_take_is_counted(void **state)
+{
+    unsigned char *memory;
+
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_MMAP_THRESHOLD, 4 * MIB));
+    memory = np_core_take(130 * KIB);
+    memset(memory, 0x34, 130 * KIB);
+    np_core_give(memory);
+    memory = np_core_take(32 * KIB);
+    (void)np_core_take(17 * KIB);
+    os_fake_refuse(OS_FAKE_PURGE_RANGES);
+    memory = np_core_resize(memory, 36 * KIB);
+    assert_int_equal(np_run_find((uintptr_t)memory)->room_count, 3);
+    assert_int_equal(os_fake_resident_bytes(memory, 48 * KIB), 48 * KIB);
+    assert_ptr_equal(np_core_resize(memory, 35 * KIB), memory);
+    assert_int_equal(np_run_find((uintptr_t)memory)->room_count, 0);
+    expect_sound();
+}
+
 /* Each larger than all before: had those been retained, none would have served. So nothing is taken back, there is no
  * allowance, and the last one is not retained either. */
 static void a_ramp_of_mappings_leaves_nothing(void **state)
@@ -618,6 +740,10 @@ int main(void)
         cmocka_unit_test(a_ramp_of_mappings_leaves_nothing),
         cmocka_unit_test(a_run_takes_back_what_a_mapping_gave),
         cmocka_unit_test(growth_in_place_takes_back_what_shrinking_gave),
+        cmocka_unit_test(a_block_that_grows_little_gets_room),
+        cmocka_unit_test(room_has_no_memory_and_is_not_live),
+        cmocka_unit_test(growth_into_room_takes_back_what_was_returned),
+        cmocka_unit_test(room_that_the_system_does_not_take_is_counted),
         cmocka_unit_test(with_an_allowance_a_larger_block_is_a_run),
         cmocka_unit_test(not_where_the_threshold_is_set),
         cmocka_unit_test(resizing_goes_between_all_layers),
