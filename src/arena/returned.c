@@ -7,6 +7,7 @@
  */
 #include "returned.h"
 
+#include "alone.h"
 #include "bits.h"
 #include "os.h"
 
@@ -138,7 +139,7 @@ void np_returned_note_freed(size_t bytes)
 
     if (bytes == 0)
         return;
-    from = atomic_fetch_add_explicit(&joined_bytes, bytes, memory_order_relaxed);
+    from = np_fetch_add(&joined_bytes, bytes);
 
     sample_joined(from, from + bytes);
 }

@@ -278,19 +278,31 @@ void np_slab_hide_from_visitors(struct np_slab *slab, _Atomic uint64_t *word, ui
 /* Pages of a closed slab have become free. The sum first: it must not sink below the parts that others take off. */
 static void charge_more(struct np_slab *slab, unsigned granule_count)
 {
+    unsigned before;
+
     if (np_mxfast_is_held(NP_OWNER_GET(slab->class_index)))
         return;
     np_returned_note_freed((size_t)granule_count << NP_GRANULE_SHIFT);
     (void)np_fetch_add_size(&np_slab_sums.charged_granules, granule_count);
-    if (atomic_fetch_add(&slab->charged_count, (uint16_t)granule_count) == 0)
+    before = atomic_load_explicit(&slab->charged_count, memory_order_relaxed);
+    if (np_is_alone())
+        atomic_store_explicit(&slab->charged_count, (uint16_t)(before + granule_count),
+                              memory_order_relaxed);
+    else
+        before = atomic_fetch_add(&slab->charged_count, (uint16_t)granule_count);
+    if (before == 0)
         tell_visitors(slab);
 }
 
 /* Takes the charge off; returns what it was. */
 static unsigned discharge(struct np_slab *slab, _Atomic uint64_t *word, uint64_t bit)
 {
-    unsigned before = atomic_exchange(&slab->charged_count, 0);
+    unsigned before = atomic_load_explicit(&slab->charged_count, memory_order_relaxed);
 
+    if (np_is_alone())
+        atomic_store_explicit(&slab->charged_count, 0, memory_order_relaxed);
+    else
+        before = atomic_exchange(&slab->charged_count, 0);
     (void)np_fetch_add_size(&np_slab_sums.charged_granules, (size_t)0 - before);
     np_slab_hide_from_visitors(slab, word, bit);
     return before;
