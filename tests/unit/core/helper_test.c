@@ -33,6 +33,8 @@ static sigset_t mask_at_create;
 static int detach_state_at_create;
 static bool is_create_pretended;
 
+#undef pthread_create /* which isolated.h puts another in the place of, where libc is not glibc */
+
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *),
                    void *argument)
 {
