@@ -103,6 +103,16 @@ static size_t bytes_taken_by(const void *block)
     return run != NULL ? (size_t)run->granule_count << NP_GRANULE_SHIFT : np_large_bytes(block);
 }
 
+/* The same without the room that a growing block has behind it, which need not have memory. */
+static size_t bytes_with_memory(const void *block)
+{
+    const struct np_run *run = np_run_find((uintptr_t)block);
+
+    if (np_slab_find((uintptr_t)block) != NULL || run == NULL)
+        return bytes_taken_by(block);
+    return np_min(np_align_up(run->lent.requested_bytes, NP_GRANULE_BYTES), bytes_taken_by(block));
+}
+
 /* What the program has, by what is known of each block. */
 static void expect_live(void)
 {
@@ -173,7 +183,7 @@ static void expect_places(void)
     for (size_t i = 0; i < block_count; i++)
         if (np_large_bytes(blocks[i]) == 0)
             mark_live(start, (uintptr_t)blocks[i],
-                      (uintptr_t)blocks[i] + bytes_taken_by(blocks[i]));
+                      (uintptr_t)blocks[i] + bytes_with_memory(blocks[i]));
     for (size_t page = 0; page < page_count; page++) {
         bool is_resident =
             os_fake_resident_bytes((char *)start + page * PAGE_BYTES, PAGE_BYTES) != 0;
