@@ -136,8 +136,6 @@ static void set_current(struct np_heap *heap, unsigned class_index, struct np_sl
 
 void np_heap_be_first(struct np_heap *heap)
 {
-    if (np_tune_is_set(NP_KNOB_OPEN_BYTES))
-        return;
     heap->is_first = true;
     np_return_note_left(NP_LEFT_BYTES);
 }
@@ -146,7 +144,7 @@ void np_heap_be_first(struct np_heap *heap)
 static size_t limit_bytes(const struct np_heap *heap)
 {
     return np_min((size_t)np_tune_get(NP_KNOB_OPEN_BYTES), heap->open_max_bytes) -
-           (heap->is_first ? NP_LEFT_BYTES : 0);
+           np_heap_left_bytes(heap);
 }
 
 static void give_reserve_back(struct np_heap *heap, size_t bytes)

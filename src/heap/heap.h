@@ -32,6 +32,7 @@
 #include "bits.h"
 #include "classes.h"
 #include "slab.h"
+#include "tune.h"
 #include "window.h"
 
 /* Structural limit on slabs open in one heap; the limit in bytes comes before it mostly. */
@@ -176,9 +177,15 @@ NP_INLINE unsigned np_heap_lent_count(const struct np_heap *heap, unsigned class
 }
 
 /* Makes the heap that of the first thread, which lives as long as the process: nearly half of what it may hold open
- * is there for whichever heap needs it, this one too. Not where NEAP_OPEN_BYTES is set. */
+ * is there for whichever heap needs it, this one too. */
 #define NP_LEFT_BYTES (7 * NP_UNIT_BYTES)
 void np_heap_be_first(struct np_heap *heap);
+
+/* What the heap leaves so: nothing where NEAP_OPEN_BYTES is set, which may be read when there is a heap already. */
+NP_INLINE size_t np_heap_left_bytes(const struct np_heap *heap)
+{
+    return heap->is_first && !np_tune_is_set(NP_KNOB_OPEN_BYTES) ? NP_LEFT_BYTES : 0;
+}
 
 /* Makes a changed M_MXFAST hold in this heap at once; otherwise its next refill does. */
 void np_heap_apply_knobs(struct np_heap *heap);

@@ -190,7 +190,7 @@ static void look_at_heaps(struct audit_found *found)
     lent.count = 0;
     look_at_heap(homeless_heap, PARKED_BYTES, found);
     for (const struct np_heap *heap = np_thread_heaps(); heap != NULL; heap = heap->next) {
-        size_t own_left_bytes = heap->is_first ? NP_LEFT_BYTES : 0;
+        size_t own_left_bytes = np_heap_left_bytes(heap);
 
         look_at_heap(heap,
                      (size_t)np_tune_get(NP_KNOB_OPEN_BYTES) - own_left_bytes + heap->reserved_bytes,

@@ -803,6 +803,22 @@ static void the_first_heap_leaves_a_part_of_its_limit(void **state)
     np_heap_close_all(&heaps[1]);
 }
 
+/* A library that allocates before libc has set up the environment makes the heap before the limit is read. */
+static void a_limit_that_is_read_late_holds_for_the_first_heap(void **state)
+{
+    enum { LIMIT = 64 * KIB };
+
+    (void)state;
+    init_heaps();
+    np_heap_be_first(&heaps[0]);
+    assert_true(np_tune_set(NP_KNOB_OPEN_BYTES, LIMIT));
+    for (unsigned at = 0; at < 10; at++)
+        work_with_classes(&heaps[0], CLASS + at, heaps[0].open_bytes + 1);
+    assert_true(heaps[0].open_bytes <= LIMIT);
+    expect_sound();
+    np_heap_close_all(&heaps[0]);
+}
+
 /* There is a reserve for few threads only. A heap that has some of it when more come closes slabs for it
  * when it grows; until then it may do without growing, whatever it frees. */
 static void what_was_reserved_before_more_threads_came_stays_until_its_slabs_close(void **state)
@@ -1237,6 +1253,7 @@ int main(void)
         cmocka_unit_test(a_second_push_is_told),
         cmocka_unit_test(more_is_open_at_the_price_of_the_threshold),
         cmocka_unit_test(the_first_heap_leaves_a_part_of_its_limit),
+        cmocka_unit_test(a_limit_that_is_read_late_holds_for_the_first_heap),
         cmocka_unit_test(what_was_reserved_before_more_threads_came_stays_until_its_slabs_close),
         cmocka_unit_test(a_fork_lifts_the_limit),
         cmocka_unit_test(a_threshold_that_is_set_limits_what_is_reserved),
