@@ -1,7 +1,8 @@
-/* From level 1 of hardening on: an access that the system has stopped, to a block of no bytes, to a freed mapping, beside one or
- * beside the heap, is named in one sentence before the process ends. Owns the handler of SIGSEGV, where the program has none
- * when it asks for its first block that is not small, at level 2 when the library is loaded; a handler that the program sets
- * later takes its place. */
+/* From level 1 of hardening on: an access that the system has stopped, to a block of no bytes, to a
+ * freed mapping, beside one or beside the heap, is named in one sentence before the process ends.
+ * Owns the handler of SIGSEGV, where the program has none when it asks for its first block that is
+ * not small, at level 2 when the library is loaded; a handler that the program sets later takes its
+ * place. */
 #include "fault.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* NEAP_HARDENING=2: faults are explained from the start (core/fault.c). Owns nothing. Level 2 is for programs that are tested or
- * attacked: small blocks are reason enough there. */
+/* NEAP_HARDENING=2: faults are explained from the start (core/fault.c). Owns nothing. Level 2 is for
+ * programs that are tested or attacked: small blocks are reason enough there. */
 #include "fault.h"
 #include "strict.h"
 #include "thread.h"
