@@ -326,17 +326,21 @@ void np_depot_stop_being_twin(struct np_slab *slab)
 static struct np_slab *take_free_slab(struct depot *depot)
 {
     struct np_slab *found = NULL;
+    uint64_t end;
 
     if (!np_lock_acquire(&depot->lock))
         return NULL;
     for (struct np_tree_node *node = np_tree_last(&depot->slabs); node != NULL;
-         node = np_tree_last_before(&depot->slabs, node->key)) {
+         node = np_tree_last_before(&depot->slabs, end)) {
         struct np_slab *slab = slab_of(node);
         uint64_t word = atomic_load_explicit(&slab->word, memory_order_relaxed);
 
         /* One that is free has been placed so that its room was below twice its key's (is_well_placed). */
-        if (2 * listed_room(node) <= slab->slot_count)
+        end = node->key;
+        if (2 * listed_room(node) <= slab->slot_count) {
+            end = key_of_side((unsigned)(end >> SIDE_SHIFT)); /* nor are those before it on its side */
             continue;
+        }
         if (np_slab_word_count(word) != slab->slot_count || !np_slab_try_open(slab, &word))
             continue;
         take_out(depot, slab);
