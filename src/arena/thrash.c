@@ -117,13 +117,22 @@ static uint64_t cost_ns(const _Atomic uint32_t *mean_ns, uint32_t usual_ns)
     return measured_ns != 0 ? measured_ns : usual_ns;
 }
 
-/* Run time in which so many refaulted pages are earned. */
-static uint64_t refault_ns(const struct np_thrash *thrash, size_t pages)
+/* Run time in which so many refaulted pages are earned at this cost. */
+static uint64_t earned_in_ns(size_t pages, uint64_t page_ns)
+{
+    return shorter(pages, PAGES_MAX) * page_ns * TIME_SHARE;
+}
+
+static uint64_t page_ns_now(const struct np_thrash *thrash)
 {
     uint64_t page_ns = cost_ns(&thrash->return_ns, RETURN_NS) + cost_ns(&thrash->fault_ns, FAULT_NS);
 
-    page_ns = shorter(longer(page_ns, NP_THRASH_REFAULT_NS), NP_THRASH_REFAULT_MAX_NS);
-    return shorter(pages, PAGES_MAX) * page_ns * TIME_SHARE;
+    return shorter(longer(page_ns, NP_THRASH_REFAULT_NS), NP_THRASH_REFAULT_MAX_NS);
+}
+
+static uint64_t refault_ns(const struct np_thrash *thrash, size_t pages)
+{
+    return earned_in_ns(pages, page_ns_now(thrash));
 }
 
 /* T3. One refault of all there was has to be within the credit, or a program that does so once an
@@ -134,7 +143,8 @@ static uint64_t credit_ns(const struct np_thrash *thrash)
     uint64_t start_ns = get_ns(&thrash->start_ns);
     uint64_t clear_ns = get_ns(&thrash->clear_ns);
     uint64_t age_ns = clear_ns - shorter(start_ns, clear_ns);
-    uint64_t peak_ns = longer(refault_ns(thrash, get(&thrash->peak_pages)), LEAST_CREDIT_NS);
+    uint64_t page_ns = longer(get(&thrash->dearest_ns), NP_THRASH_REFAULT_NS);
+    uint64_t peak_ns = longer(earned_in_ns(get(&thrash->peak_pages), page_ns), LEAST_CREDIT_NS);
 
     return LEAST_CREDIT_NS + shorter(age_ns, peak_ns - LEAST_CREDIT_NS);
 }
@@ -155,6 +165,7 @@ static void earn(struct np_thrash *thrash, size_t live_pages, uint64_t now_ns)
                                                     memory_order_relaxed, memory_order_relaxed));
     if (new_ns == 0) {
         atomic_store_explicit(&thrash->peak_pages, live_pages, memory_order_relaxed);
+        atomic_store_explicit(&thrash->dearest_ns, 0, memory_order_relaxed);
         atomic_store_explicit(&thrash->clear_ns, now_ns, memory_order_relaxed);
     }
 }
@@ -168,12 +179,15 @@ static void earn(struct np_thrash *thrash, size_t live_pages, uint64_t now_ns)
  * stopped. */
 static bool spend(struct np_thrash *thrash, size_t pages)
 {
-    uint64_t most_ns = credit_ns(thrash);
+    uint64_t page_ns = page_ns_now(thrash);
     uint64_t old_ns = get_ns(&thrash->debt_ns);
+    uint64_t most_ns;
     uint64_t new_ns;
 
+    raise_to(&thrash->dearest_ns, (size_t)page_ns);
+    most_ns = credit_ns(thrash);
     do {
-        new_ns = shorter(old_ns + refault_ns(thrash, pages), 2 * most_ns);
+        new_ns = shorter(old_ns + earned_in_ns(pages, page_ns), 2 * most_ns);
     } while (!atomic_compare_exchange_weak_explicit(&thrash->debt_ns, &old_ns, new_ns,
                                                     memory_order_relaxed, memory_order_relaxed));
     return new_ns > most_ns;

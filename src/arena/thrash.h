@@ -14,7 +14,8 @@
  * [T2] The debt is what refaults have cost since it was last zero, less the time since then. So if
  *      the allowance rises, more than 1/32 of that time went into refaults.
  * [T3] The credit is one refault of the recent peak of live, the highest since the debt was last
- *      zero; or 10 ms of refaults (8,333 pages), if that is more. A young process has no more than
+ *      zero, at the highest cost of a page since then: what a page costs is measured and changes, and
+ *      what is owed was reckoned as it was. Or 10 ms of refaults (8,333 pages at 1.2 us), if that is more. A young process has no more than
  *      those 10 ms and what it had earned in all its life until then.
  * [T4] A refault never raises the allowance above the recent peak of live.
  *
@@ -31,6 +32,7 @@
 struct np_thrash {
     _Atomic size_t allowance_pages;
     _Atomic size_t peak_pages;     /* T3 */
+    _Atomic size_t dearest_ns;     /* T3: the most that a page of the debt counted as */
     _Atomic uint64_t debt_ns;      /* T2, run time */
     _Atomic uint64_t earned_to_ns; /* the debt is right as of this time */
     _Atomic uint64_t start_ns;     /* the first call; 0: none yet */

@@ -535,6 +535,27 @@ static void credit_ends_at_a_refault_of_the_peak(void **state)
     assert_int_equal(refault_at(1, 10), 1);
 }
 
+/* Half a refault of the peak while pages are dear, the other half when they have become cheap: it is one still. */
+static void it_ends_there_whatever_a_page_costs_meanwhile(void **state)
+{
+    enum { LARGE = 100000 };
+
+    (void)state;
+    look(10, 0);
+    pass(1000 * SECOND);
+    look(10, 0);
+    look(LARGE, 0);
+    repeat_calls(1000, 1500);
+    assert_int_equal(refault_at(LARGE / 2, 10), 0);
+    repeat_calls(1, 1);
+    assert_int_equal(refault_at(LARGE / 2, 10), 0);
+    pass(1000 * SECOND); /* what was owed is paid, and with it the dear pages are forgotten */
+    look(10, 0);
+    look(LARGE, 0);
+    assert_int_equal(refault_at(LARGE, 10), 0);
+    assert_int_equal(refault_at(1, 10), 1);
+}
+
 /* Credit has to be earned before it can be lived on: here 10 ms of refaults and a second's
  * worth. */
 static void a_young_process_has_little_credit(void **state)
@@ -868,6 +889,7 @@ int main(void)
         cmocka_unit_test(it_counts_as_1_2_us_at_least),
         cmocka_unit_test(credit_ends_at_10_ms_for_a_small_program),
         cmocka_unit_test(credit_ends_at_a_refault_of_the_peak),
+        cmocka_unit_test(it_ends_there_whatever_a_page_costs_meanwhile),
         cmocka_unit_test(a_young_process_has_little_credit),
         cmocka_unit_test(an_old_peak_is_no_credit),
         cmocka_unit_test(debt_stays),
