@@ -14,10 +14,10 @@
 /* Asked about in one call: 1 MiB where a system page is a granule. */
 #define PIECE_PAGES 256
 
-/* A page is faulted in again in the time in which 16 to 30 are cleared. So where one of 16 is there, or fewer, all go; judged
+/* A page is faulted in again in the time in which 16 to 30 are cleared. So where one of 32 is there, or fewer, all go; judged
  * by 256 KiB, since of less even few pages are a large share. */
 #define GROUP_PAGES 64
-#define SPARSE_SHARE 16
+#define SPARSE_SHARE 32
 
 #define RANGES_MAX 64
 
