@@ -331,7 +331,7 @@ bool np_run_try_shrink(struct np_run *run, size_t granule_count)
     }
     tail->start = tail_start;
     tail->granule_count = (uint32_t)tail_count;
-    tail->arena = run->arena;
+    NP_OWNER_SET(tail->arena, run->arena);
     tail->resident_count = tail->resident_from = 0;
     tail->resident_to = (uint32_t)tail_count; /* of room the system may have refused to take what it had */
     tail->is_refused = false;
@@ -354,7 +354,7 @@ static void move_start_up(struct np_run *run, size_t more, struct np_run *record
     size_t to = np_max(run->resident_to, more);
 
     record->start = run->start + (more << NP_GRANULE_SHIFT);
-    record->arena = run->arena;
+    NP_OWNER_SET(record->arena, run->arena);
     record->granule_count = run->granule_count - (uint32_t)more;
     record->is_refused = run->is_refused;
     np_run_recount(record, from - more, to - more);

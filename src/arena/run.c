@@ -299,9 +299,10 @@ bool np_run_is_stretch_start(const struct np_arena *arena, uintptr_t address)
     return false;
 }
 
+/* Relaxed: a map entry that was left over may lead to a record that another arena has now, and writes. */
 static bool is_free_run_of(const struct np_run *run, const struct np_arena *arena)
 {
-    return run != NULL && run->arena == arena &&
+    return run != NULL && NP_OWNER_GET(run->arena) == arena &&
            atomic_load_explicit(&run->state, memory_order_relaxed) == NP_RUN_FREE;
 }
 
@@ -408,7 +409,7 @@ void np_run_append(struct np_arena *arena, uintptr_t start, uintptr_t end, struc
     record->resident_from = 0;
     record->resident_to = 0;
     record->is_refused = false;
-    record->arena = arena;
+    NP_OWNER_SET(record->arena, arena);
     np_run_file(arena, record);
 }
 
@@ -511,7 +512,7 @@ static void cut(struct np_run *run, size_t granule_count, struct np_run *tail)
 
     tail->start = run->start + (granule_count << NP_GRANULE_SHIFT);
     tail->granule_count = (uint32_t)(total - granule_count);
-    tail->arena = run->arena;
+    NP_OWNER_SET(tail->arena, run->arena);
     tail->is_refused = run->is_refused;
     run->granule_count = (uint32_t)granule_count;
     if (run->resident_count == 0 && np_os_page_bytes() == NP_GRANULE_BYTES) {
