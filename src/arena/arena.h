@@ -91,6 +91,7 @@ struct np_stretch {
     uintptr_t start;
     uintptr_t end;   /* of what is usable */
     uintptr_t limit; /* of what is reserved; 0: got from the break */
+    uintptr_t committed_end; /* the grower's: usable up to here, where that is behind the end */
     struct np_stretch *next; /* older */
 };
 

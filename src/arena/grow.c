@@ -134,6 +134,7 @@ static bool begin_stretch(struct np_arena *arena, uintptr_t start, uintptr_t lim
     stretch->start = start;
     stretch->end = start;
     stretch->limit = limit;
+    stretch->committed_end = 0;
     arena->stretches = stretch;
     if (old_top != NULL)
         np_run_file(arena, old_top);
@@ -265,6 +266,19 @@ static uintptr_t reserve_stretch(struct np_arena *arena, size_t need_bytes, size
     return (uintptr_t)memory;
 }
 
+/* What an earlier grower has committed and could not append, because a fork had the arena's lock, is usable already. */
+static bool commit_up_to(struct np_stretch *stretch, uintptr_t end)
+{
+    uintptr_t from = np_max(stretch->end, stretch->committed_end);
+
+    if (from >= end)
+        return true;
+    if (!np_os_commit((void *)from, end - from))
+        return false;
+    stretch->committed_end = end;
+    return true;
+}
+
 static bool grow_mapped(struct np_arena *arena, size_t granule_count, size_t alignment_bytes)
 {
     size_t need_bytes = (granule_count << NP_GRANULE_SHIFT) + alignment_bytes;
@@ -279,7 +293,7 @@ static bool grow_mapped(struct np_arena *arena, size_t granule_count, size_t ali
             return true; /* somebody has made room meanwhile */
         bytes = np_align_up(bytes, COMMIT_STEP_BYTES);
         if (bytes <= stretch->limit - stretch->end)
-            return np_os_commit((void *)stretch->end, bytes) &&
+            return commit_up_to(stretch, stretch->end + bytes) &&
                    append(arena, stretch->end, stretch->end + bytes, stretch->limit);
     }
     start = reserve_stretch(arena, need_bytes, &bytes);
