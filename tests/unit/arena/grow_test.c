@@ -270,6 +270,32 @@ static void a_mapped_arena_has_more_than_one_window(void **state)
     expect_bounded();
 }
 
+/* A fork took the arena's lock after the grower had looked: what has been committed then is lent
+ * after the fork, and not committed again. */
+static void what_a_fork_kept_from_the_arena_is_committed_once(void **state)
+{
+    const size_t step_granules = MIB / NP_GRANULE_BYTES;
+    size_t bytes;
+
+    (void)state;
+    os_fake_refuse(OS_FAKE_BREAK_MOVE);
+    assert_non_null(model_take(step_granules, NP_GRANULE_BYTES, 1, NP_MAY_GROW));
+    os_fake_reset();
+    bytes = atomic_load(&home->system_bytes);
+    for (unsigned growth = 0; growth < 2; growth++) {
+        np_lock_fork(&home->lock, NP_FORK_PREPARE);
+        assert_false(np_arena_grow(home, step_granules, NP_GRANULE_BYTES));
+        np_lock_fork(&home->lock, NP_FORK_PARENT);
+    }
+    assert_int_equal(os_fake_calls(OS_FAKE_COMMIT), 1);
+    assert_int_equal(atomic_load(&home->system_bytes), bytes);
+    assert_true(np_arena_grow(home, 3 * step_granules, NP_GRANULE_BYTES));
+    assert_int_equal(os_fake_calls(OS_FAKE_COMMIT), 2); /* of the rest */
+    assert_non_null(model_take(3 * step_granules, NP_GRANULE_BYTES, 3 * step_granules,
+                               NP_EXISTING_ONLY));
+    expect_all_in_order();
+}
+
 static bool may_have_huge_pages(const struct lent *block)
 {
     size_t count = 0;
@@ -516,8 +542,8 @@ static void growth_without_bookkeeping_is_undone(void **state)
     expect_all_in_order();
 }
 
-/* No memory for a record: the take fails, and nothing else happens. Nor does the break creep up. */
-/* What is free is lent all the same: more than was asked for, up to where a record lies in its window or to the end. */
+/* No memory for a record: what is free is lent all the same, more than was asked for, up to where a
+ * record lies in its window or to the end. The break does not creep up. */
 static void run_out_of_records(int64_t pad_bytes)
 {
     uintptr_t end;
@@ -588,6 +614,7 @@ int main(void)
         cmocka_unit_test(without_a_break_there_are_mappings),
         cmocka_unit_test(a_mapped_arena_commits_what_it_uses),
         cmocka_unit_test(a_mapped_arena_has_more_than_one_window),
+        cmocka_unit_test(what_a_fork_kept_from_the_arena_is_committed_once),
         cmocka_unit_test(no_huge_pages_in_holes_of_the_break),
         cmocka_unit_test(no_huge_pages_in_holes_of_mapped_arenas),
         cmocka_unit_test(where_huge_pages_cannot_be_forbidden_memory_is_returned_all_the_same),

@@ -522,38 +522,42 @@ static void credit_ends_at_10_ms_for_a_small_program(void **state)
     assert_int_equal(refault_at(1, 500), 1);
 }
 
-static void credit_ends_at_a_refault_of_the_peak(void **state)
-{
-    enum { LARGE = 100000 };
+enum { LARGE = 100000 };
 
-    (void)state;
+/* With all the credit that a small program can have, it grows. */
+static void earn_credit_and_grow(void)
+{
     look(10, 0);
     pass(1000 * SECOND);
     look(10, 0);
     look(LARGE, 0);
+}
+
+static void expect_credit_for_the_peak(void)
+{
     assert_int_equal(refault_at(LARGE, 10), 0);
     assert_int_equal(refault_at(1, 10), 1);
 }
 
-/* Half a refault of the peak while pages are dear, the other half when they have become cheap: it is one still. */
+static void credit_ends_at_a_refault_of_the_peak(void **state)
+{
+    (void)state;
+    earn_credit_and_grow();
+    expect_credit_for_the_peak();
+}
+
+/* Half a refault of the peak while pages are dear, the other half when they have become cheap: it
+ * is one still. When what was owed is paid, the dear pages are forgotten. */
 static void it_ends_there_whatever_a_page_costs_meanwhile(void **state)
 {
-    enum { LARGE = 100000 };
-
     (void)state;
-    look(10, 0);
-    pass(1000 * SECOND);
-    look(10, 0);
-    look(LARGE, 0);
+    earn_credit_and_grow();
     repeat_calls(1000, 1500);
     assert_int_equal(refault_at(LARGE / 2, 10), 0);
     repeat_calls(1, 1);
     assert_int_equal(refault_at(LARGE / 2, 10), 0);
-    pass(1000 * SECOND); /* what was owed is paid, and with it the dear pages are forgotten */
-    look(10, 0);
-    look(LARGE, 0);
-    assert_int_equal(refault_at(LARGE, 10), 0);
-    assert_int_equal(refault_at(1, 10), 1);
+    earn_credit_and_grow();
+    expect_credit_for_the_peak();
 }
 
 /* Credit has to be earned before it can be lived on: here 10 ms of refaults and a second's
@@ -665,8 +669,6 @@ static void less_than_an_eighth_does_not_count(void **state)
 /* So that losing all of it costs no more than 1/32 of the time. */
 static void the_epoch_of_a_large_allowance_is_longer(void **state)
 {
-    enum { LARGE = 100000 };
-
     (void)state;
     begin_with_allowance(LARGE);
     pass(LARGE * PAGE_NS - 1);

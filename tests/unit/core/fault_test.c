@@ -11,7 +11,15 @@
 
 #define MIB ((size_t)1 << 20)
 
-static int is_not_explained(unsigned number)
+/* The first so many numbers that `explain` takes stand for faults that end the process with a
+ * sentence, the rest up to all_count for what is not the heap's. */
+static void expect_explained(int (*explain)(unsigned number), unsigned count, unsigned all_count)
+{
+    for (unsigned number = 0; number < all_count; number++)
+        assert_int_equal(run_in_child(explain, number), number < count ? 128 + SIGABRT : 0);
+}
+
+static int explain_beside_window(unsigned number)
 {
     const struct np_window *window = np_window_find((uintptr_t)np_core_take(100));
     const uintptr_t addresses[] = {
@@ -30,13 +38,10 @@ static int is_not_explained(unsigned number)
 static void a_fault_in_a_window_or_beside_it_is_explained(void **state)
 {
     (void)state;
-    for (unsigned number = 0; number < 3; number++)
-        assert_int_equal(run_in_child(is_not_explained, number), 128 + SIGABRT);
-    for (unsigned number = 3; number < 5; number++)
-        assert_int_equal(run_in_child(is_not_explained, number), 0);
+    expect_explained(explain_beside_window, 3, 5);
 }
 
-static int is_not_explained_at_level_1(unsigned number)
+static int explain_at_level_1(unsigned number)
 {
     char *mapping = np_large_take(MIB, 16);
     char *freed = np_large_take(MIB, 16);
@@ -64,10 +69,7 @@ static int is_not_explained_at_level_1(unsigned number)
 static void what_others_forbid_is_not_explained(void **state)
 {
     (void)state;
-    for (unsigned number = 0; number < 4; number++)
-        assert_int_equal(run_in_child(is_not_explained_at_level_1, number), 128 + SIGABRT);
-    for (unsigned number = 4; number < 7; number++)
-        assert_int_equal(run_in_child(is_not_explained_at_level_1, number), 0);
+    expect_explained(explain_at_level_1, 4, 7);
 }
 
 static void do_nothing(int number)
