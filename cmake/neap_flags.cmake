@@ -56,8 +56,8 @@ target_compile_options(np_layer_flags INTERFACE
     -fvisibility=hidden
     # So that the link leaves out what only tests call: the audits.
     -ffunction-sections
-    # Padding before what is jumped to is 4 KiB of the library, and nothing that was measured is faster
-    # for it.
+    # Padding before what is jumped to is 4 KiB of the library, and nothing that was measured is
+    # faster for it.
     $<$<AND:$<C_COMPILER_ID:GNU>,$<CONFIG:Release>>:-fno-align-jumps>
     # One load finds a thread's heap; the default model calls __tls_get_addr, which may call malloc.
     -ftls-model=initial-exec

@@ -1,7 +1,7 @@
 /* Prints docs/tunables.md from the table of knobs:
- * 
+ *
  * print_tunables > docs/tunables.md
- * 
+ *
  * A test compares the two, so the manual cannot fall behind the table. What is not in the table,
  * the rules that hold for every knob, is written here. */
 #include <inttypes.h>

@@ -288,8 +288,8 @@ void np_stage_sort(struct worker *worker)
     sort(worker->blocks, worker->block_count);
 }
 
-/* Moves the blocks that are kept to the front, so that only they need sorting: it would be a third of a
- * scenario's time otherwise. Returns how many. */
+/* Moves the blocks that are kept to the front, so that only they need sorting: it would be a third
+ * of a scenario's time otherwise. Returns how many. */
 static size_t gather_kept(struct worker *worker)
 {
     size_t count = 0;

@@ -123,8 +123,9 @@ static void growing_byte_by_byte(void **state)
     api_free(block);
 }
 
-/* A buffer that doubles up to 256 MiB, only its ends touched: no page between may be copied. It comes before the other
- * tests: what they free may make blocks of up to 32 MiB runs, which are copied where there is no room behind them. */
+/* A buffer that doubles up to 256 MiB, only its ends touched: no page between may be copied. It
+ * comes before the other tests: what they free may make blocks of up to 32 MiB runs, which are
+ * copied where there is no room behind them. */
 static void a_huge_block_grows_without_copying(void **state)
 {
     size_t resident_at_start = resident_bytes();

@@ -275,7 +275,8 @@ static void a_part_is_no_more_where_threads_have_ended(void **state)
         size_t part;
 
         for (size_t i = 0; i < COUNT_OF(threads); i++)
-            assert_int_equal(pthread_create(&threads[i], NULL, empty_many_classes, &blocks[64 * i]), 0);
+            assert_int_equal(
+                pthread_create(&threads[i], NULL, empty_many_classes, &blocks[64 * i]), 0);
         for (size_t i = 0; i < COUNT_OF(threads); i++)
             assert_int_equal(pthread_join(threads[i], NULL), 0);
         do {
@@ -284,7 +285,8 @@ static void a_part_is_no_more_where_threads_have_ended(void **state)
             part = api_trim(16 * KIB, 0);
             assert_true(part < 16 * KIB + 128 * KIB);
             if (resident_bytes() + part + 128 * KIB < resident_before)
-                fail_msg("%zu bytes went, and %zu were told", resident_before - resident_bytes(), part);
+                fail_msg("%zu bytes went, and %zu were told", resident_before - resident_bytes(),
+                         part);
         } while (part > 0);
     }
 }

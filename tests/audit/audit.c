@@ -193,7 +193,8 @@ static void look_at_heaps(struct audit_found *found)
         size_t own_left_bytes = np_heap_left_bytes(heap);
 
         look_at_heap(heap,
-                     (size_t)np_tune_get(NP_KNOB_OPEN_BYTES) - own_left_bytes + heap->reserved_bytes,
+                     (size_t)np_tune_get(NP_KNOB_OPEN_BYTES) - own_left_bytes +
+                         heap->reserved_bytes,
                      found);
         left_bytes += own_left_bytes;
         found->reserved_bytes += heap->reserved_bytes;
@@ -408,7 +409,8 @@ void audit_note_moment(void)
         moments = truth_map(MOMENTS_MAX * sizeof moments[0]);
     if (moment_count == MOMENTS_MAX)
         moment_count = 0;
-    moments[moment_count++] = (struct moment){np_os_coarse_ns(), np_returned_totals().refaulted_bytes};
+    moments[moment_count++] =
+        (struct moment){np_os_coarse_ns(), np_returned_totals().refaulted_bytes};
     look_for_thrashing();
 }
 

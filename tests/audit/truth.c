@@ -88,8 +88,8 @@ static bool is_in_arena(const struct block *block)
     return np_window_find((uintptr_t)block->address) != NULL;
 }
 
-/* What a block keeps from others: a slot, or whole granules of a run. At level 2 the program may use
- * less of a slot. */
+/* What a block keeps from others: a slot, or whole granules of a run. At level 2 the program may
+ * use less of a slot. */
 static size_t bytes_taken(const struct block *block)
 {
     const struct np_slab *slab = np_slab_find((uintptr_t)block->address);

@@ -4,10 +4,11 @@
 //   crimes NAME       commits one, in this process
 //   crimes --totals   commits all, and prints a line for each class
 //
-// The allocator is the one of the process: put another one there with LD_PRELOAD. A crime is *stopped*
-// if the process is ended by a signal, or if what the crime was for does not come about (old data are
-// gone, the block is not handed out again); it is *told* if something was said on standard error, too.
-// Everything else is silent. Owns nothing; compiled without optimisation, so that nothing is left out.
+// The allocator is the one of the process: put another one there with LD_PRELOAD. A crime is
+// *stopped* if the process is ended by a signal, or if what the crime was for does not come about
+// (old data are gone, the block is not handed out again); it is *told* if something was said on
+// standard error, too. Everything else is silent. Owns nothing; compiled without optimisation, so
+// that nothing is left out.
 #include <algorithm>
 #include <cstdio>
 #include <iterator>
@@ -811,7 +812,8 @@ const Crime crimes[] = {
     {"wrong size or way", "delete_sized.300000-1", sized_delete, 300000, -1},
     {"wrong size or way", "delete_array_sized.100+100", sized_array_delete, 100, 100},
     {"wrong size or way", "delete_aligned_4096", aligned_delete, 100, 4096},
-    {"wrong size or way", "delete_sized_aligned_4096", sized_delete_with_wrong_alignment, 100, 4096},
+    {"wrong size or way", "delete_sized_aligned_4096", sized_delete_with_wrong_alignment, 100,
+     4096},
     {"wrong size or way", "plain_delete_of_aligned", plain_delete_of_aligned, 100, 64},
     {"wrong size or way", "malloc_delete", malloc_then_delete, 100, 0},
     {"wrong size or way", "new_free", new_then_free, 100, 0},

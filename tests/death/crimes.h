@@ -47,8 +47,8 @@ template <class T> T *hidden(T *pointer)
     return kept;
 }
 
-// Writes what is not there yet, and no multiple of 16 beside it: a byte that is written as it was harms nothing, and of 256 links
-// that lose their last byte one leads to a slot as good as its own.
+// Writes what is not there yet, and no multiple of 16 beside it: a byte that is written as it was
+// harms nothing, and of 256 links that lose their last byte one leads to a slot as good as its own.
 inline void spoil(char *from, std::size_t count)
 {
     std::memset(from, *hidden(from) ^ 0x41, count);

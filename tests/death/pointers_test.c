@@ -110,8 +110,8 @@ static void a_small_block_twice(void **state)
         expect_death_in(do_usable_size, gone, size_of_unknown, "slot", slot);
         api_free(other);
         expect_death_in(do_free, gone, freed_twice, "slot", slot);
-        /* Whose list a slot is on is told by what lies in it, for which 32 bits are too few. Making the thread takes a
-         * slot, perhaps of this slab: that of the other block. */
+        /* Whose list a slot is on is told by what lies in it, for which 32 bits are too few. Making
+         * the thread takes a slot, perhaps of this slab: that of the other block. */
         if (sizeof(void *) > 4)
             expect_death_in(do_free_elsewhere, gone, freed_twice, "slot", slot);
         api_free(kept);
@@ -166,7 +166,8 @@ static void a_small_block_written_when_free(void **state)
     }
 }
 
-/* The same where nothing happens afterwards: the process looks through its free blocks as it ends. */
+/* The same where nothing happens afterwards: the process looks through its free blocks
+ * as it ends. */
 static void write_and_exit(void *pointer)
 {
     memset(pointer, 0x41, 8);
@@ -279,7 +280,8 @@ static void a_large_block_written_beyond(void **state)
         if (sizes[i] % 4096 != 0 || kind[0] == 'm') {
             expect_death_in(write_beyond_and_free, block, overflowed, kind, sizes[i]);
             expect_death_in(write_beyond_and_resize, block, overflowed, kind, sizes[i]);
-            expect_death_in(write_at_the_end_of_the_page_and_free, block, overflowed, kind, sizes[i]);
+            expect_death_in(write_at_the_end_of_the_page_and_free, block, overflowed, kind,
+                            sizes[i]);
         }
         block = api_realloc(block, sizes[i] - 5000);
         assert_non_null(block);
@@ -307,7 +309,8 @@ static void freed_with_another_size(void **state)
 {
     static const struct {
         size_t size, named;
-    } pairs[] = {{100, 200}, {100, 40}, {1000, 2000}, {5000, 2000}, {40000, 39999}, {3000000, 3000001}};
+    } pairs[] = {{100, 200},   {100, 40},      {1000, 2000},
+                 {5000, 2000}, {40000, 39999}, {3000000, 3000001}};
 
     (void)state;
     for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {

@@ -337,7 +337,8 @@ bool underflow_into_live(std::size_t size_bytes, long distance)
     char *block = block_of(size_bytes);
 
     /* Neighbours, if there are any: the first may fill a hole. */
-    for (int i = 0; i < 8 && static_cast<std::size_t>(std::labs(block - before)) > 2 * size_bytes; i++) {
+    for (int i = 0; i < 8 && static_cast<std::size_t>(std::labs(block - before)) > 2 * size_bytes;
+         i++) {
         before = block;
         block = block_of(size_bytes);
     }

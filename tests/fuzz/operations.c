@@ -90,8 +90,8 @@ static void forget_errno(void)
 }
 
 /* What was fresh before it came into the shadow. With other threads about, the knob may be changed
- * meanwhile; and those that take turns learn late of what another one has set. Two are one that works
- * and one that waits. */
+ * meanwhile; and those that take turns learn late of what another one has set. Two are one that
+ * works and one that waits. */
 static void check_perturbed(const struct operations *operations, const unsigned char *start,
                             size_t size_bytes)
 {

@@ -36,7 +36,8 @@ compare libneap.so "$(defined_symbols . <<< "$shared")"
 
 static=$("$readelf" --wide --symbols "$libraries/libneap.a")
 compare libneap.a "$(defined_symbols DEFAULT <<< "$static")"
-strange=$(defined_symbols 'HIDDEN|INTERNAL|PROTECTED' <<< "$static" | grep -Ev '^neap_np_|^__x86\.' || true)
+strange=$(defined_symbols 'HIDDEN|INTERNAL|PROTECTED' <<< "$static" |
+    grep -Ev '^neap_np_|^__x86\.' || true)
 if [ -n "$strange" ]; then
     echo "libneap.a: names that a program may define itself: $strange" >&2
     status=1

@@ -1,5 +1,5 @@
-"""Thirteen lines that matter, each with a mistake in it that a person could make, and the tests of which
-at least one has to notice. Not part of ctest: `run` says how it is used."""
+"""Thirteen lines that matter, each with a mistake in it that a person could make, and the tests of
+which at least one has to notice. Not part of ctest: `run` says how it is used."""
 
 # What goes wrong, the file, the line as it is, the line as it is not, the tests.
 MUTATIONS = [

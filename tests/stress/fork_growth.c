@@ -1,5 +1,5 @@
-/* Many forks while other threads are at work, which may not wait for a fork's locks: what serves them
- * meanwhile must be used again, or every fork leaves more addresses and memory behind. */
+/* Many forks while other threads are at work, which may not wait for a fork's locks: what serves
+ * them meanwhile must be used again, or every fork leaves more addresses and memory behind. */
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <sys/wait.h>

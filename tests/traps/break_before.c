@@ -1,6 +1,6 @@
-/* Trap: the program calls sbrk before the first malloc of the process. One that has taken memory there
- * may do so again at any time, in any thread, so neap keeps away; one that has only asked where the
- * end is finds it moved by malloc, as ever.
+/* Trap: the program calls sbrk before the first malloc of the process. One that has taken memory
+ * there may do so again at any time, in any thread, so neap keeps away; one that has only asked
+ * where the end is finds it moved by malloc, as ever.
  *
  *   trap_break_before taken|asked */
 #include <stdint.h>

@@ -31,7 +31,8 @@ static size_t take_all(void)
     return before;
 }
 
-/* So that what libc asks for on behalf of the thread is there, and malloc need not look around for it. */
+/* So that what libc asks for on behalf of the thread is there, and malloc need not look
+ * around for it. */
 static void have_some_of_each(void)
 {
     for (size_t bytes = 16; bytes <= 1024; bytes += 16)

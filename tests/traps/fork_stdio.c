@@ -45,7 +45,8 @@ static void *flush_all_streams(void *argument)
     while (!is_over) {
         fputs("some text", stream);
         fflush(NULL);
-        sched_yield(); /* libc's locks are not fair: on a busy machine nobody else would have them */
+        /* libc's locks are not fair: on a busy machine nobody else would have them. */
+        sched_yield();
     }
     return NULL;
 }

@@ -124,8 +124,8 @@ static inline bool has_helper(void)
     return helper_count == 1;
 }
 
-/* Teeth of as much, though not touched, so that they take no time worth mention and the program does
- * little else. As many as it takes until there is a helper; false: there is none after 60. */
+/* Teeth of as much, though not touched, so that they take no time worth mention and the program
+ * does little else. As many as it takes until there is a helper; false: there is none after 60. */
 static inline bool thrash_for_a_helper(void)
 {
     enum { RUN_BYTES = 100000, RUNS = TOOTH_MIB * 10, MOST_TEETH = 60 };
@@ -142,8 +142,8 @@ static inline bool thrash_for_a_helper(void)
     return has_helper();
 }
 
-/* On a busy machine 60 teeth may last too long to be thrashing, and a helper may have ended before it
- * is seen: then once more. */
+/* On a busy machine 60 teeth may last too long to be thrashing, and a helper may have ended before
+ * it is seen: then once more. */
 static inline void thrash(void)
 {
     REQUIRE(!has_helper());

@@ -8,8 +8,8 @@ set -eu
 
 names='malloc|free|calloc|realloc|reallocarray|memalign|aligned_alloc|posix_memalign|valloc|pvalloc'
 
-# relocated FILE: the names of functions and data that the relocations of the file are against. One function only looks
-# where calloc is; its section is passed over.
+# relocated FILE: the names of functions and data that the relocations of the file are against. One
+# function only looks where calloc is; its section is passed over.
 relocated() {
     readelf --relocs --wide "$1" |
         awk '/^Relocation section/ { passed = $3 ~ /see_who_serves_libc/ } !passed { print $5 }' |

@@ -1,5 +1,5 @@
-/* Trap: a child that shares the parent's memory and the calling thread's place in it, by vfork or by
- * clone, uses malloc, though POSIX forbids it. While the parent's thread waits, it is as if that
+/* Trap: a child that shares the parent's memory and the calling thread's place in it, by vfork or
+ * by clone, uses malloc, though POSIX forbids it. While the parent's thread waits, it is as if that
  * thread did it itself: blocks live on in the parent. Other threads are at work meanwhile, and so
  * is posix_spawn, which makes such a child. (A child that runs beside the thread that made it, with
  * its thread-local words, must not use malloc.) */

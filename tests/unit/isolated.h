@@ -84,8 +84,8 @@ static inline bool is_left_out(const char *name)
     return part != NULL && strstr(name, part) == NULL;
 }
 
-/* Where glibc says whether there are threads. For other libcs the tests do as glibc does; the word is
- * in os_fake.c then, and in tests without that there is none. */
+/* Where glibc says whether there are threads. For other libcs the tests do as glibc does; the word
+ * is in os_fake.c then, and in tests without that there is none. */
 extern char __libc_single_threaded __attribute__((weak));
 
 static inline void set_alone(char is_alone)
@@ -105,14 +105,15 @@ static inline int create_thread(pthread_t *thread, const pthread_attr_t *attribu
 #define pthread_create create_thread
 #endif
 
-/* A sanitizer may have begun a thread of its own in this process, which is none of the program's. */
+/* A sanitizer may have begun a thread of its own in this process, which is none of
+ * the program's. */
 static inline void begin_alone(void)
 {
     set_alone(1);
 }
 
-/* One that goes round for ever fails, and the others are run. Of processor time, since machines may be busy; much, since some
- * are emulated. */
+/* One that goes round for ever fails, and the others are run. Of processor time, since machines may
+ * be busy; much, since some are emulated. */
 static inline void limit_time(void)
 {
     struct rlimit limit = {900, 900};

@@ -1,11 +1,12 @@
-/* Blocks that get memory before they are touched: which do, what is left out, and how much may have been
- * populated in vain when a program stops to write its blocks. */
+/* Blocks that get memory before they are touched: which do, what is left out, and how much may have
+ * been populated in vain when a program stops to write its blocks. */
 #include "ahead.h"
 #include "os.h"
 #include "run_model.h"
 #include "tune.h"
 
-enum { BLOCK_GRANULES = 16, BATCH_BLOCKS = 8 }; /* eight blocks are 512 KiB, a batch of a large heap */
+/* Eight blocks are 512 KiB, a batch of a large heap. */
+enum { BLOCK_GRANULES = 16, BATCH_BLOCKS = 8 };
 
 #define BLOCK_BYTES granules_bytes(BLOCK_GRANULES)
 
@@ -67,7 +68,8 @@ static void what_is_written_is_there_before(void **state)
     assert_true(take_and_write(5) >= BLOCK_BYTES - granules_bytes(3));
     for (unsigned batch = 0; batch < 20; batch++)
         /* All but the pages that are watched. */
-        assert_int_equal(take_and_write(BATCH_BLOCKS), BATCH_BLOCKS * BLOCK_BYTES - granules_bytes(3));
+        assert_int_equal(take_and_write(BATCH_BLOCKS),
+                         BATCH_BLOCKS * BLOCK_BYTES - granules_bytes(3));
 }
 
 static void what_is_not_written_is_left_alone(void **state)

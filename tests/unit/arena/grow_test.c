@@ -472,7 +472,8 @@ static void memory_of_another_arena_is_taken_first(void **state)
     assert_ptr_equal(run->arena, home);
     np_run_give(run, COUNT);
     return_down_to(0);
-    run = np_run_take(&(struct np_arena *){NULL}, COUNT, NP_GRANULE_BYTES, NP_RUN_MEDIUM, NP_EXISTING_ONLY);
+    run = np_run_take(&(struct np_arena *){NULL}, COUNT, NP_GRANULE_BYTES, NP_RUN_MEDIUM,
+                      NP_EXISTING_ONLY);
     assert_int_equal(run->start, start);
     memset((void *)start, 1, granules_bytes(COUNT));
     np_run_give(run, COUNT);
@@ -571,8 +572,8 @@ static void run_out_of_records(int64_t pad_bytes)
     expect_all_in_order();
 }
 
-/* An arena of some MiB has seen to it that there are records, so what is free in it can be cut up when nothing more is to be
- * had. */
+/* An arena of some MiB has seen to it that there are records, so what is free in it can be cut up
+ * when nothing more is to be had. */
 static void there_are_records_when_memory_has_run_out(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* Runs that wait for the next taker of their length. The model's own look at everything files them all, so here it looks
- * rarely. */
+/* Runs that wait for the next taker of their length. The model's own look at everything files them
+ * all, so here it looks rarely. */
 #include "kept.h"
 #include "os.h"
 #include "returned.h"
@@ -209,7 +209,8 @@ static void what_is_kept_is_returned_as_all_else(void **state)
     return_down_to(0);
     assert_int_equal(np_arena_retained_bytes(), 0);
     for (size_t i = 0; i < COUNT_OF(lengths); i++)
-        assert_int_equal(os_fake_resident_bytes((void *)runs[i]->start, granules_bytes(lengths[i])), 0);
+        assert_int_equal(
+            os_fake_resident_bytes((void *)runs[i]->start, granules_bytes(lengths[i])), 0);
     expect_all_in_order();
 }
 
@@ -316,7 +317,8 @@ static void live(size_t least)
             const struct lent *block =
                 model_take(is_unit ? NP_UNIT_GRANULES : granule_count,
                            is_unit ? NP_UNIT_BYTES : NP_GRANULE_BYTES,
-                           is_unit ? NP_UNIT_GRANULES : random_below(granule_count + 1), NP_MAY_GROW);
+                           is_unit ? NP_UNIT_GRANULES : random_below(granule_count + 1),
+                           NP_MAY_GROW);
 
             taken_as_it_was += block != NULL && !block->run->is_in_flow;
         } else if (lent_count > 0 && random_below(8) != 0) {

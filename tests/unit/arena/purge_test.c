@@ -186,8 +186,8 @@ static void ranges_are_purged_and_refused_ones_marked(void **state)
                      os_fake_calls(OS_FAKE_PURGE_RANGES));
 }
 
-/* Lent runs in which so many granules are touched, and one is not, with one granule between each and the next; the index of
- * the first in lent. */
+/* Lent runs in which so many granules are touched, and one is not, with one granule between each
+ * and the next; the index of the first in lent. */
 static size_t take_apart(size_t touched_count, size_t count)
 {
     size_t first = lent_count;
@@ -199,8 +199,8 @@ static size_t take_apart(size_t touched_count, size_t count)
     return first;
 }
 
-/* With ranges of slabs go small free runs, in one call, as far as there is more wanted. Large ones stay, and so do refused
- * ones, which are tried once. */
+/* With ranges of slabs go small free runs, in one call, as far as there is more wanted. Large ones
+ * stay, and so do refused ones, which are tried once. */
 static void small_runs_go_with_ranges(void **state)
 {
     struct np_range ranges[1 + NP_RUN_RANGES];
@@ -219,9 +219,11 @@ static void small_runs_go_with_ranges(void **state)
         size_t before = np_arena_retained_bytes() >> NP_GRANULE_SHIFT;
 
         os_fake_reset();
-        ranges[0] = (struct np_range){(void *)(start + granules_bytes(10 * round)), granules_bytes(5)};
+        ranges[0] =
+            (struct np_range){(void *)(start + granules_bytes(10 * round)), granules_bytes(5)};
         /* 5 and ten runs, of which the first is refused at first. */
-        assert_int_equal(np_arena_purge_with_runs(ranges, 1, 36), round == 0 ? 5 + 9 * 3 : 5 + 10 * 3);
+        assert_int_equal(np_arena_purge_with_runs(ranges, 1, 36),
+                         round == 0 ? 5 + 9 * 3 : 5 + 10 * 3);
         assert_int_equal(ranges[0].bytes, granules_bytes(5));
         assert_int_equal(before - (np_arena_retained_bytes() >> NP_GRANULE_SHIFT), 10 * 3);
         assert_true(is_all_purged(start + granules_bytes(10 * round), 5));
@@ -522,8 +524,8 @@ static void give_at(uintptr_t start)
     model_give(index);
 }
 
-/* Two shares that came back alone are edges of their run until a neighbour is joined that touches them and no more. It is
- * kept at first, so that the returning joins it. */
+/* Two shares that came back alone are edges of their run until a neighbour is joined that touches
+ * them and no more. It is kept at first, so that the returning joins it. */
 static void bookkeeping_at_an_edge_goes_when_a_neighbour_comes(void **state)
 {
     enum { NEIGHBOUR = NP_UNIT_GRANULES };

@@ -1,5 +1,5 @@
-/* Runs that come back hardly touched: what is there afterwards, what the arena believes, and that the next taker who wants
- * zeros gets them. */
+/* Runs that come back hardly touched: what is there afterwards, what the arena believes, and that
+ * the next taker who wants zeros gets them. */
 #include "os.h"
 #include "returned.h"
 #include "run.h"
@@ -19,7 +19,8 @@ static struct np_run *make_run(const size_t *touched, size_t count)
     return run;
 }
 
-/* Reading all of it puts the kernel's page of zeros there, so afterwards all of it counts as resident. */
+/* Reading all of it puts the kernel's page of zeros there, so afterwards all of it counts
+ * as resident. */
 static void expect_zero_next_time(const struct np_run *before)
 {
     struct np_run *run =

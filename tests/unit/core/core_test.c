@@ -374,8 +374,8 @@ static void room_that_the_system_does_not_take_is_counted(void **state)
     expect_sound();
 }
 
-/* Each larger than all before: had those been retained, none would have served. So nothing is taken back, there is no
- * allowance, and the last one is not retained either. */
+/* Each larger than all before: had those been retained, none would have served. So nothing is taken
+ * back, there is no allowance, and the last one is not retained either. */
 static void a_ramp_of_mappings_leaves_nothing(void **state)
 {
     (void)state;

@@ -155,8 +155,8 @@ static void parked_heaps_hold_512_kib_together(void **state)
     assert_int_equal(np_arena_retained_bytes(), 0);
 }
 
-/* What fits in is parked open, the small slabs first, and is what the next thread gets, though a heap without slabs was
- * parked after it. */
+/* What fits in is parked open, the small slabs first, and is what the next thread gets, though a
+ * heap without slabs was parked after it. */
 static void the_next_thread_gets_what_is_open(void **state)
 {
     struct np_heap *with_slabs = NULL;

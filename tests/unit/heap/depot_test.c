@@ -61,8 +61,8 @@ static void an_empty_slab_goes_back(void **state)
     expect_sound();
 }
 
-/* While there are several threads some of each class stay listed, with their memory, which counts as retained. Not one
- * without memory, or whose memory the system would not take. */
+/* While there are several threads some of each class stay listed, with their memory, which counts
+ * as retained. Not one without memory, or whose memory the system would not take. */
 static void some_empty_slabs_are_listed_for_other_threads(void **state)
 {
     enum { MADE = 12, KEPT = 8 };
@@ -411,7 +411,8 @@ static void a_visited_slab_stays_listed(void **state)
     expect_sound();
 }
 
-/* A heap gets the slabs of its side first, the fullest of them; then those of the sides behind it, round to the first. */
+/* A heap gets the slabs of its side first, the fullest of them; then those of the sides behind it,
+ * round to the first. */
 static void a_side_has_its_own_slabs_first(void **state)
 {
     const unsigned last = NP_DEPOT_SIDES - 1;
@@ -525,7 +526,8 @@ static void a_fork_is_not_waited_for(void **state)
     (void)state;
     settled_during_fork[0] = slab_with_live(0, CLASS_64, 500);
     settled_during_fork[1] = slab_with_live(1, CLASS_64, 1024);
-    settled_during_fork[2] = slab_with_live(2, CLASS_64, 1); /* with memory, to be listed at other times */
+    /* With memory, to be listed at other times. */
+    settled_during_fork[2] = slab_with_live(2, CLASS_64, 1);
     give(settled_during_fork[2], slots[2][0]);
     np_depot_settle(listed);
     np_depot_fork(NP_FORK_PREPARE);
@@ -708,7 +710,8 @@ static void threads_share_a_depot(void **state)
             np_depot_settle(slab);
         expect_sound();
     }
-    /* All was freed, so what is left is listed and entirely free: no slab waits for a push that need not come. */
+    /* All was freed, so what is left is listed and entirely free: no slab waits for a push that
+     * need not come. */
     while ((left = np_depot_take(CLASS_2048, 0)) != NULL) {
         assert_int_equal(np_slab_live_count(left), 0);
         np_slab_destroy(left);

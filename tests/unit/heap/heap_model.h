@@ -98,8 +98,8 @@ static inline struct np_slab *slab_of(size_t index)
     return np_slab_find((uintptr_t)blocks[index].memory);
 }
 
-/* Nobody has the slab of this address any more: it was given back, or is listed without live slots until its memory
- * is returned. */
+/* Nobody has the slab of this address any more: it was given back, or is listed without live slots
+ * until its memory is returned. */
 static inline void expect_let_go(uintptr_t address)
 {
     const struct np_slab *slab = np_slab_find(address);
@@ -145,8 +145,8 @@ static inline size_t lent_bytes(void)
     return bytes;
 }
 
-/* Once nothing is live and every heap has closed what it held, no more is retained than may be, and what is goes back with
- * the slabs. */
+/* Once nothing is live and every heap has closed what it held, no more is retained than may be, and
+ * what is goes back with the slabs. */
 static inline void expect_nothing_left(void)
 {
     for (size_t i = 0; i < HEAPS; i++)
@@ -212,9 +212,11 @@ static inline void look_at_slab(const struct np_slab *slab, struct truth *truth)
     seen = look_at_slots(slab);
     live_count = slab->slot_count - seen.free_count;
     assert_int_equal(seen.free_count, word_count(slab));
-    /* One without live slots stays because it is held, or to be used again until its memory is returned. */
+    /* One without live slots stays because it is held, or to be used again until its memory
+     * is returned. */
     assert_true(live_count > 0 || np_mxfast_is_held(slab->class_index) ||
-                (!np_is_alone() && np_slab_is_listed(slab) && atomic_load(&slab->charged_count) > 0));
+                (!np_is_alone() && np_slab_is_listed(slab) &&
+                 atomic_load(&slab->charged_count) > 0));
     truth->closed_live_bytes += (size_t)live_count * slab->slot_bytes;
     assert_true(slab->settled_count <= 2 * live_count); /* S7 */
     if (np_mxfast_is_held(slab->class_index) || slab->is_refused) {

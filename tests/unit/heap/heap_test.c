@@ -121,8 +121,8 @@ static void random_life_with_held_blocks(void **state)
 
 enum { EMPTIED = 20, CLASSES = 3 }; /* so many more emptied slabs are no power of two */
 
-/* A thread empties its current slabs of three classes, of which one more than may stay is closed; a free slot in the midst of
- * the first was written to. */
+/* A thread empties its current slabs of three classes, of which one more than may stay is closed; a
+ * free slot in the midst of the first was written to. */
 static int close_emptied_slabs(unsigned level)
 {
     static void *slots[CLASSES][128];
@@ -468,7 +468,8 @@ static void a_heap_that_has_grown_populates_each_class(void **state)
     init_heaps();
     assert_int_equal(resident_bytes_of_first(&heaps[0], 1024), NP_GRANULE_BYTES);
     for (unsigned slab = 0; slab < 256; slab++)
-        for (unsigned slot = 0; slot < np_classes[np_class_of(NP_SMALL_MAX_BYTES)].slot_count; slot++)
+        for (unsigned slot = 0; slot < np_classes[np_class_of(NP_SMALL_MAX_BYTES)].slot_count;
+             slot++)
             (void)take_block(&heaps[0], NP_SMALL_MAX_BYTES);
     assert_int_equal(resident_bytes_of_first(&heaps[0], 512), 4 * NP_GRANULE_BYTES);
     assert_int_equal(resident_bytes_of_first(&heaps[1], 512), NP_GRANULE_BYTES);
@@ -777,8 +778,8 @@ static void more_is_open_at_the_price_of_the_threshold(void **state)
     np_heap_close_all(&heaps[1]);
 }
 
-/* The first thread's heap leaves a part of its limit to whoever needs it: to others, before anything comes off the threshold, and
- * to itself. */
+/* The first thread's heap leaves a part of its limit to whoever needs it: to others, before
+ * anything comes off the threshold, and to itself. */
 static void the_first_heap_leaves_a_part_of_its_limit(void **state)
 {
     enum { LIMIT = 960 * KIB, RESERVE = 768 * KIB };
@@ -803,7 +804,8 @@ static void the_first_heap_leaves_a_part_of_its_limit(void **state)
     np_heap_close_all(&heaps[1]);
 }
 
-/* A library that allocates before libc has set up the environment makes the heap before the limit is read. */
+/* A library that allocates before libc has set up the environment makes the heap before the
+ * limit is read. */
 static void a_limit_that_is_read_late_holds_for_the_first_heap(void **state)
 {
     enum { LIMIT = 64 * KIB };
@@ -819,8 +821,8 @@ static void a_limit_that_is_read_late_holds_for_the_first_heap(void **state)
     np_heap_close_all(&heaps[0]);
 }
 
-/* There is a reserve for few threads only. A heap that has some of it when more come closes slabs for it
- * when it grows; until then it may do without growing, whatever it frees. */
+/* There is a reserve for few threads only. A heap that has some of it when more come closes slabs
+ * for it when it grows; until then it may do without growing, whatever it frees. */
 static void what_was_reserved_before_more_threads_came_stays_until_its_slabs_close(void **state)
 {
     enum { LIMIT = 960 * KIB, MORE_THREADS = 5 };
@@ -840,7 +842,8 @@ static void what_was_reserved_before_more_threads_came_stays_until_its_slabs_clo
     np_return_note_threads(-MORE_THREADS);
 }
 
-/* Closed slabs could not be used again then. The heap says so until it grows again, and is within its limit. */
+/* Closed slabs could not be used again then. The heap says so until it grows again, and is
+ * within its limit. */
 static void a_fork_lifts_the_limit(void **state)
 {
     (void)state;
@@ -1037,7 +1040,8 @@ static void aligned_slots_are_aligned(void **state)
     assert_null(np_heap_take_aligned(&heaps[0], NP_SMALL_MAX_BYTES + 1, 32, NP_MAY_GROW));
 }
 
-/* What is free already serves requests of an alignment too, where it lies right; and what has served them is known to have. */
+/* What is free already serves requests of an alignment too, where it lies right; and what has
+ * served them is known to have. */
 static void free_slots_that_lie_right_are_taken(void **state)
 {
     unsigned taken_count = 0;
@@ -1096,7 +1100,8 @@ static size_t bytes_behind_open_slabs(const struct np_heap *heap)
     return bytes;
 }
 
-/* Full slabs can retain little before their owner looks, so many more than by their size stay open. */
+/* Full slabs can retain little before their owner looks, so many more than by their
+ * size stay open. */
 static void full_slabs_stay_open_while_nobody_else_can_free(void **state)
 {
     (void)state;
@@ -1116,7 +1121,8 @@ static void full_slabs_stay_open_while_nobody_else_can_free(void **state)
     expect_nothing_left();
 }
 
-/* What is reserved comes off the threshold, and slabs opened by frees in random order are soon closed again. */
+/* What is reserved comes off the threshold, and slabs opened by frees in random order are soon
+ * closed again. */
 static void frees_reserve_nothing_while_there_is_one_thread(void **state)
 {
     (void)state;
@@ -1156,7 +1162,8 @@ static void open_slabs_retain_no_more_than_was_counted(void **state)
     assert_int_equal(lent_bytes(), 0);
 }
 
-/* The worst that a program can do: whole pages, of all slabs, and each time not one slot more than its owner is told of. */
+/* The worst that a program can do: whole pages, of all slabs, and each time not one slot more than
+ * its owner is told of. */
 static void the_worst_is_what_was_counted(void **state)
 {
     size_t retained_bytes;

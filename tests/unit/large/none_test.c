@@ -103,7 +103,8 @@ static void guarded_objects_keep_their_addresses_for_a_while(void **state)
     assert_false(np_waiting_end());
 }
 
-/* Whoever has them now keeps them: nothing of them is released, however many are freed and whatever is asked. */
+/* Whoever has them now keeps them: nothing of them is released, however many are freed and
+ * whatever is asked. */
 static void freed_objects_are_noted(void **state)
 {
     char *object = np_large_take(3 * PAGE, 16);
@@ -139,7 +140,8 @@ static void what_a_resized_object_leaves_is_noted(void **state)
 
     (void)state;
     assert_true(os_fake_is_committed(object, 4 * PAGE));
-    if (mmap(wall, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != wall)
+    if (mmap(wall, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) !=
+        wall)
         assert_int_equal(errno, EEXIST); /* something lies there already */
     moved = np_large_resize(object, 300 * PAGE);
     assert_non_null(moved);

@@ -212,8 +212,9 @@ static void count_in_bits(uintptr_t address, unsigned plane_count)
             assert_int_equal(atomic_fetch_add(&bits[plane * (size_t)plane_words + word], 1), 0);
 }
 
-/* Each unit has words of its own in each plane, an entry for each granule and a record, inside the window's
- * bookkeeping; a young one has a second place for bits, since not all planes have one near. */
+/* Each unit has words of its own in each plane, an entry for each granule and a record, inside the
+ * window's bookkeeping; a young one has a second place for bits, since not all planes
+ * have one near. */
 static void units_have_places_of_their_own(void **state)
 {
     struct np_window *window = np_window_ensure(SOME_WINDOW + YOUNG_FROM * NP_UNIT_BYTES);
@@ -294,8 +295,8 @@ static void all_windows_are_listed_newest_first(void **state)
     assert_null(window);
 }
 
-/* Header and bitmap, a map of a pointer a granule, the records of slabs and runs and four planes of slot bits, of
- * which nothing is touched at first. */
+/* Header and bitmap, a map of a pointer a granule, the records of slabs and runs and four planes of
+ * slot bits, of which nothing is touched at first. */
 static void a_fresh_window_costs_a_page(void **state)
 {
     struct np_window *window = np_window_ensure(SOME_WINDOW);
