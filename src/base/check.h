@@ -1,5 +1,5 @@
 /* The three kinds of fault and their checks:
- *   NP_REQUIRE   the program's mistake: always on, one sentence, abort;
+ *   np_die_of    the program's mistake (text.h): always on, one sentence, abort;
  *   NP_ASSERT    our mistake: debug builds;
  *   np_x_audit() a structure walks itself and names the invariant that does not hold. */
 #ifndef NP_BASE_CHECK_H
