@@ -74,26 +74,37 @@ struct place {
     unsigned number; /* of the word, among those of its page or of the loose slab */
 };
 
-/* Of a paged slab: the word with this number of those of a page. */
-static size_t word_of_page(const struct np_slab *slab, unsigned page, unsigned number)
+/* The word with this number of those of a page, or of page 0 of a loose slab. */
+static size_t word_of_page(const struct np_slab *slab, size_t page, unsigned number)
 {
     return page + (size_t)number * slab->plane_words;
+}
+
+/* The page of the slot that begins at this address of the slab, and its number there; of a loose slab, page 0 and its number
+ * in the slab. False: none does. As with np_slab_may_begin_slot, what is left of the product says whether one does. */
+NP_INLINE bool find_slot(const struct np_slab *slab, uintptr_t address, size_t *page, unsigned *index)
+{
+    uintptr_t offset = address - slab->start;
+    uintptr_t within = is_paged(slab) ? offset % NP_GRANULE_BYTES : offset;
+    uint64_t product = (uint64_t)within * slab->inverse;
+
+    *page = (offset - within) >> NP_GRANULE_SHIFT;
+    *index = (unsigned)(product >> 32);
+    return (uint32_t)product < slab->inverse &&
+           *index < (is_paged(slab) ? slab->slots_per_page : slab->slot_count);
 }
 
 /* False: no slot begins at this address of the slab. */
 NP_INLINE bool find_place(const struct np_slab *slab, uintptr_t address, struct place *place)
 {
-    uintptr_t offset = address - slab->start;
-    uintptr_t within = is_paged(slab) ? offset % NP_GRANULE_BYTES : offset;
-    unsigned index = divide(slab, within);
+    size_t page;
+    unsigned index;
+    bool is_slot = find_slot(slab, address, &page, &index);
 
     place->number = index / 64;
     place->bit = UINT64_C(1) << index % 64;
-    place->word_at = is_paged(slab) ? word_of_page(slab, (unsigned)(offset / NP_GRANULE_BYTES),
-                                                   place->number)
-                                    : place->number;
-    return index * (uintptr_t)slab->slot_bytes == within &&
-           index < (is_paged(slab) ? slab->slots_per_page : slab->slot_count);
+    place->word_at = word_of_page(slab, page, place->number);
+    return is_slot;
 }
 
 /* The same for what is known to be a slot. */
@@ -483,11 +494,23 @@ static struct np_slot *checked(const struct np_slab *slab, struct np_slot *slot,
 
 /* A chain of slots on its way to the private list. */
 struct chain {
-    struct np_slot *first;
+    struct np_slot head; /* leads to the first */
     struct np_slot *last;
     unsigned count;
     uintptr_t key; /* of the list that they go to */
 };
+
+static void begin_chain(struct chain *chain, uintptr_t key)
+{
+    chain->last = &chain->head;
+    chain->count = 0;
+    chain->key = key;
+}
+
+static struct np_slot *first_of(const struct chain *chain)
+{
+    return (struct np_slot *)(chain->head.encoded_next ^ chain->key);
+}
 
 /* One of the bits that are set, so that nobody can tell which slot malloc hands out next. */
 static unsigned random_bit(uint64_t bits)
@@ -500,41 +523,48 @@ static unsigned random_bit(uint64_t bits)
     return ((unsigned)__builtin_ctzll(turned) + turn) % 64;
 }
 
-/* Takes those of the wanted bits that are set, and links their slots, the first of which begins at `base`. Rising, so
- * that neighbours in time are neighbours in memory. */
-static void take_bits(struct np_slab *slab, size_t word_at, uint64_t wanted, uintptr_t base,
+/* Takes these bits of a word, which are set, and links their slots, the first of which begins at `base`. Rising, so that
+ * neighbours in time are neighbours in memory. */
+static void take_bits(struct np_slab *slab, size_t word_at, uint64_t bits, uintptr_t base,
                       struct chain *chain)
 {
-    uintptr_t key = chain->key;
-    bool is_random = np_tune_get(NP_KNOB_HARDENING) == 2;
-    uint64_t bits = atomic_load_explicit(&slab->bits[word_at], memory_order_relaxed) & wanted;
+    const uintptr_t slot_bytes = slab->slot_bytes;
+    const uintptr_t key = chain->key;
+    const bool is_random = np_tune_get(NP_KNOB_HARDENING) == 2;
+    struct np_slot *last = chain->last;
 
-    if (bits == 0)
-        return;
     /* Only the holder clears bits, so all of them are there still. */
     (void)np_fetch_and(&slab->bits[word_at], ~bits);
     chain->count += np_bit_count(bits);
-    for (unsigned bit; bits != 0; bits &= ~(UINT64_C(1) << bit)) {
-        struct np_slot *slot;
+    do {
+        unsigned bit = is_random ? random_bit(bits) : (unsigned)__builtin_ctzll(bits);
+        struct np_slot *slot = (struct np_slot *)(base + bit * slot_bytes);
 
-        bit = is_random ? random_bit(bits) : (unsigned)__builtin_ctzll(bits);
-        slot = (struct np_slot *)(base + bit * (uintptr_t)slab->slot_bytes);
-
-        if (chain->last == NULL)
-            chain->first = slot;
-        else
-            chain->last->encoded_next = (uintptr_t)slot ^ key;
-        chain->last = slot;
-    }
+        bits = is_random ? bits & ~(UINT64_C(1) << bit) : bits & (bits - 1);
+        last->encoded_next = (uintptr_t)slot ^ key;
+        last = slot;
+    } while (bits != 0);
+    chain->last = last;
 }
 
-static void take_from_page(struct np_slab *slab, unsigned page, struct chain *chain)
+/* The same with those of the wanted bits that are set. Mostly none is, where a slab is looked through. */
+NP_INLINE void take_wanted(struct np_slab *slab, size_t word_at, uint64_t wanted, uintptr_t base,
+                           struct chain *chain)
+{
+    uint64_t bits = atomic_load_explicit(&slab->bits[word_at], memory_order_relaxed) & wanted;
+
+    if (bits != 0)
+        take_bits(slab, word_at, bits, base, chain);
+}
+
+NP_INLINE void take_from_page(struct np_slab *slab, unsigned page, unsigned word_count,
+                              struct chain *chain)
 {
     uintptr_t start = slab->start + ((uintptr_t)page << NP_GRANULE_SHIFT);
 
-    for (unsigned number = 0; number < words_per_page(slab) && chain->count < REFILL_COUNT; number++)
-        take_bits(slab, word_of_page(slab, page, number), UINT64_MAX,
-                  start + (uintptr_t)number * 64 * slab->slot_bytes, chain);
+    for (unsigned number = 0; number < word_count; number++)
+        take_wanted(slab, word_of_page(slab, page, number), UINT64_MAX,
+                    start + (uintptr_t)number * 64 * slab->slot_bytes, chain);
 }
 
 /* The length of the run of set bits that the lowest set one begins. */
@@ -567,8 +597,8 @@ static void take_loose(struct np_slab *slab, const uint64_t wanted[LOOSE_WORDS],
                        struct chain *chain)
 {
     for (unsigned number = 0; number < LOOSE_WORDS && number * 64U < slab->slot_count; number++)
-        take_bits(slab, number, wanted[number],
-                  slab->start + (uintptr_t)number * 64 * slab->slot_bytes, chain);
+        take_wanted(slab, number, wanted[number],
+                    slab->start + (uintptr_t)number * 64 * slab->slot_bytes, chain);
 }
 
 static void take_warm_loose(struct np_slab *slab, struct chain *chain)
@@ -584,21 +614,23 @@ static void take_warm_loose(struct np_slab *slab, struct chain *chain)
 
 static bool take_warm(struct np_slab *slab)
 {
-    struct chain chain = {NULL, NULL, 0, slab->key};
+    struct chain chain;
     uint64_t word;
 
+    begin_chain(&chain, slab->key);
     if (is_paged(slab)) {
         uint32_t warm = all_pages(slab) & ~slab->cold_pages;
+        unsigned word_count = words_per_page(slab);
 
         for (; warm != 0 && chain.count < REFILL_COUNT; warm &= warm - 1)
-            take_from_page(slab, (unsigned)__builtin_ctz(warm), &chain);
+            take_from_page(slab, (unsigned)__builtin_ctz(warm), word_count, &chain);
     } else {
         take_warm_loose(slab, &chain);
     }
     if (chain.count == 0)
         return false;
     chain.last->encoded_next = (uintptr_t)slab->free_slots ^ slab->key;
-    slab->free_slots = chain.first;
+    slab->free_slots = first_of(&chain);
     /* A free whose bit we took may not have counted yet: then the count is below the truth for a moment, and
      * the slot counts as live, which it is again or soon will be. */
     word = np_fetch_add(&slab->word, 0 - chain.count * COUNT_ONE) - chain.count * COUNT_ONE;
@@ -684,25 +716,23 @@ static void discharge_lent(struct np_slab *slab)
 
 unsigned np_slab_lend(struct np_slab *slab, uint64_t *word, struct np_shelf *shelf)
 {
-    struct chain chain = {NULL, NULL, 0, shelf->key};
+    struct chain chain;
     uint64_t before;
     uint64_t closed;
 
+    begin_chain(&chain, shelf->key);
     if (is_paged(slab)) {
         unsigned page = page_to_lend(slab);
 
-        for (unsigned number = 0; page < page_count(slab) && number < words_per_page(slab); number++)
-            take_bits(slab, word_of_page(slab, page, number), UINT64_MAX,
-                      slab->start + ((uintptr_t)page << NP_GRANULE_SHIFT) +
-                          (uintptr_t)number * 64 * slab->slot_bytes,
-                      &chain);
+        if (page < page_count(slab))
+            take_from_page(slab, page, words_per_page(slab), &chain);
     } else {
         lend_loose(slab, &chain);
     }
     if (chain.count == 0)
         return 0;
     chain.last->encoded_next = (uintptr_t)NP_NO_SLOT ^ shelf->key;
-    shelf->free_slots = chain.first;
+    shelf->free_slots = first_of(&chain);
     NP_OWNER_SET(shelf->until_notice, -(int32_t)chain.count);
     discharge_lent(slab);
     before = *word;
@@ -713,7 +743,7 @@ unsigned np_slab_lend(struct np_slab *slab, uint64_t *word, struct np_shelf *she
         *word = 0;
     }
     return (unsigned)(((uintptr_t)chain.last + slab->slot_bytes - 1 - slab->start) / NP_GRANULE_BYTES -
-                      ((uintptr_t)chain.first - slab->start) / NP_GRANULE_BYTES) +
+                      ((uintptr_t)first_of(&chain) - slab->start) / NP_GRANULE_BYTES) +
            1;
 }
 
@@ -772,59 +802,56 @@ bool np_slab_extend(struct np_slab *slab, unsigned granule_count)
     return take_warm(slab); /* S1: there are some, whatever the count says just now */
 }
 
-static _Noreturn void die_of_two_lists(const struct np_slab *slab, size_t word_at, uint64_t bits)
+static _Noreturn void die_of_two_lists(const struct np_slab *slab, uintptr_t slot)
 {
-    size_t number = is_paged(slab) ? word_at / slab->plane_words : word_at;
-    uintptr_t page = is_paged(slab) ? word_at % slab->plane_words : 0;
-    uintptr_t index = number * 64 + (unsigned)__builtin_ctzll(bits);
-
-    np_die_of(FREED_TWICE, slab->start + (page << NP_GRANULE_SHIFT) + index * slab->slot_bytes,
-              "slot", slab->slot_bytes);
+    np_die_of(FREED_TWICE, slot, "slot", slab->slot_bytes);
 }
 
 /* Sets bits of one word, which are all clear. */
-static void set_bits(struct np_slab *slab, size_t word_at, uint64_t bits)
+static void set_bits(struct np_slab *slab, size_t page, unsigned number, uint64_t bits)
 {
-    uint64_t before;
+    uint64_t before = np_fetch_or(&slab->bits[word_of_page(slab, page, number)], bits) & bits;
 
-    if (bits == 0)
-        return;
-    before = np_fetch_or(&slab->bits[word_at], bits);
-    if (NP_UNLIKELY((before & bits) != 0))
-        die_of_two_lists(slab, word_at, before & bits);
+    if (NP_UNLIKELY(before != 0))
+        die_of_two_lists(slab, slab->start + (page << NP_GRANULE_SHIFT) +
+                                   (number * 64 + (unsigned)__builtin_ctzll(before)) *
+                                       (uintptr_t)slab->slot_bytes);
 }
 
-/* Frees the slots of a list by their bits; returns how many. The slab's size bounds the walk. Slots of one word follow each
- * other mostly. */
+/* Frees the slots of a list by their bits; returns how many. The slab's size bounds the walk. A list is in any order, so the
+ * bits of a page are gathered first, and each word is changed once. */
 static unsigned publish_list(struct np_slab *slab, struct np_slot *first, unsigned most)
 {
     const uintptr_t bytes = (uintptr_t)slab->unit_count * NP_UNIT_BYTES;
+    uint64_t gathered[NP_SLOT_BITS_PLANES * NP_UNIT_GRANULES]; /* by number, and of those by page */
+    const size_t gathered_count = (is_paged(slab) ? words_per_page(slab) : LOOSE_WORDS) * NP_UNIT_GRANULES;
     struct np_slot *slot = first;
     struct np_slot *before = NULL;
-    size_t word_at = 0;
-    uint64_t bits = 0;
     unsigned count = 0;
 
+    memset(gathered, 0, gathered_count * sizeof gathered[0]);
     for (; slot != np_slab_end(slab) && count < most; count++) {
-        struct place place;
+        size_t page;
+        unsigned index;
+        uint64_t *word;
+        uint64_t bit;
 
         if (NP_UNLIKELY((uintptr_t)slot - slab->start >= bytes) ||
-            NP_UNLIKELY(!find_place(slab, (uintptr_t)slot, &place)))
+            NP_UNLIKELY(!find_slot(slab, (uintptr_t)slot, &page, &index)))
             die_of_link(slab, before);
         before = slot;
         slot = np_slot_next(slab, slot);
-        if (place.word_at != word_at) {
-            set_bits(slab, word_at, bits);
-            word_at = place.word_at;
-            bits = 0;
-        }
-        if (NP_UNLIKELY((bits & place.bit) != 0))
-            die_of_two_lists(slab, word_at, place.bit);
-        bits |= place.bit;
+        bit = UINT64_C(1) << index % 64;
+        word = &gathered[index / 64 * NP_UNIT_GRANULES + page];
+        if (NP_UNLIKELY((*word & bit) != 0))
+            die_of_two_lists(slab, (uintptr_t)before);
+        *word |= bit;
     }
     if (NP_UNLIKELY(slot != np_slab_end(slab))) /* there are no more than so many */
         die_of_link(slab, before);
-    set_bits(slab, word_at, bits);
+    for (size_t at = 0; at < gathered_count; at++)
+        if (gathered[at] != 0)
+            set_bits(slab, at % NP_UNIT_GRANULES, (unsigned)(at / NP_UNIT_GRANULES), gathered[at]);
     return count;
 }
 
@@ -1010,17 +1037,13 @@ uintptr_t np_slab_slot_at(const struct np_slab *slab, unsigned slot_index)
 
 int np_slab_slot_index(const struct np_slab *slab, uintptr_t address)
 {
-    uintptr_t offset = address - slab->start;
-    uintptr_t within = is_paged(slab) ? offset % NP_GRANULE_BYTES : offset;
+    size_t page;
     unsigned index;
-    unsigned count = is_paged(slab) ? slab->slots_per_page : slab->slot_count;
 
-    if (offset >= (uintptr_t)slab->unit_count * NP_UNIT_BYTES)
+    if (address - slab->start >= (uintptr_t)slab->unit_count * NP_UNIT_BYTES ||
+        !find_slot(slab, address, &page, &index))
         return -1;
-    index = divide(slab, within);
-    if (index >= count || within != (uintptr_t)index * slab->slot_bytes)
-        return -1;
-    return (int)(is_paged(slab) ? offset / NP_GRANULE_BYTES * count + index : index);
+    return (int)(page * slab->slots_per_page + index);
 }
 
 bool np_slab_is_free_bit(const struct np_slab *slab, uintptr_t address)
@@ -1099,6 +1122,8 @@ struct np_slab *np_slab_make(struct np_arena **home, unsigned class_index, unsig
     slab->free_slots = np_slab_end(slab);
     set_shape(slab, class_index, slot_class);
     slab->bits = np_window_slot_bits(run->start, words_per_page(slab), &slab->plane_words);
+    if (!is_paged(slab))
+        slab->plane_words = 1; /* its words are next to each other */
     NP_OWNER_SET(slab->cold_pages, all_pages(slab) & ~np_run_resident_mask(run));
     np_returned_note_reused((size_t)run->resident_count << NP_GRANULE_SHIFT);
     set_all_bits(slab);

@@ -97,7 +97,7 @@ struct np_slab {
     uint16_t slot_bytes;
     uint16_t slot_count;
     uint16_t slots_per_page; /* 0: slots straddle pages */
-    uint16_t plane_words;    /* of bits: from a word of a granule to the next one */
+    uint16_t plane_words;    /* of bits: from a word of a granule, or of a loose slab, to the next one */
     uint16_t offset_mask;    /* of an address: how far it is from where slots begin */
     uint16_t settled_count; /* the holder's: S7 */
     _Atomic uint16_t charged_count; /* S6 */
