@@ -6,11 +6,14 @@
 #include <new>
 
 extern "C" {
+void *np_serve_new(std::size_t size_bytes, unsigned form,
+                   void *(*slowly)(std::size_t size_bytes, unsigned form));
 void *np_serve_new_take(std::size_t size_bytes, std::size_t alignment_bytes,
                         unsigned form) noexcept;
 void np_serve_new_give(void *memory, unsigned form) noexcept;
-void np_serve_new_give_sized(void *memory, std::size_t size_bytes,
-                             std::size_t alignment_bytes, unsigned form) noexcept;
+void np_serve_new_give_sized(void *memory, std::size_t size_bytes, unsigned form) noexcept;
+void np_serve_new_give_aligned_sized(void *memory, std::size_t size_bytes,
+                                     std::size_t alignment_bytes, unsigned form) noexcept;
 void np_serve_new_give_aligned(void *memory, std::size_t alignment_bytes,
                                unsigned form) noexcept;
 [[noreturn]] void np_die(const char *sentence);
@@ -43,7 +46,7 @@ bool call_handler()
     return true;
 }
 
-void *take(std::size_t size_bytes, std::size_t alignment_bytes, Form form)
+[[gnu::noinline]] void *take(std::size_t size_bytes, std::size_t alignment_bytes, unsigned form)
 {
     void *memory;
 
@@ -59,7 +62,8 @@ void *take(std::size_t size_bytes, std::size_t alignment_bytes, Form form)
 
 // A handler may throw where the form may not; noexcept alone would end the process, so the exception is
 // swallowed, as the standard library does.
-void *take_or_null(std::size_t size_bytes, std::size_t alignment_bytes, Form form) noexcept
+[[gnu::noinline]] void *take_or_null(std::size_t size_bytes, std::size_t alignment_bytes,
+                                     Form form) noexcept
 {
     try {
         void *memory;
@@ -73,12 +77,18 @@ void *take_or_null(std::size_t size_bytes, std::size_t alignment_bytes, Form for
     }
 }
 
+// What the fast path of operator new does not serve.
+void *take_plain(std::size_t size_bytes, unsigned form)
+{
+    return take(size_bytes, plain_alignment, form);
+}
+
 } // namespace
 
 #define EXPORT __attribute__((visibility("default")))
 
-EXPORT void *operator new(std::size_t size) { return take(size, plain_alignment, one); }
-EXPORT void *operator new[](std::size_t size) { return take(size, plain_alignment, array); }
+EXPORT void *operator new(std::size_t size) { return np_serve_new(size, one, take_plain); }
+EXPORT void *operator new[](std::size_t size) { return np_serve_new(size, array, take_plain); }
 EXPORT void *operator new(std::size_t size, std::align_val_t alignment)
 {
     return take(size, static_cast<std::size_t>(alignment), aligned_one);
@@ -110,11 +120,11 @@ EXPORT void operator delete(void *block) noexcept { np_serve_new_give(block, one
 EXPORT void operator delete[](void *block) noexcept { np_serve_new_give(block, array); }
 EXPORT void operator delete(void *block, std::size_t size) noexcept
 {
-    np_serve_new_give_sized(block, size, 0, one);
+    np_serve_new_give_sized(block, size, one);
 }
 EXPORT void operator delete[](void *block, std::size_t size) noexcept
 {
-    np_serve_new_give_sized(block, size, 0, array);
+    np_serve_new_give_sized(block, size, array);
 }
 EXPORT void operator delete(void *block, std::align_val_t alignment) noexcept
 {
@@ -126,11 +136,11 @@ EXPORT void operator delete[](void *block, std::align_val_t alignment) noexcept
 }
 EXPORT void operator delete(void *block, std::size_t size, std::align_val_t alignment) noexcept
 {
-    np_serve_new_give_sized(block, size, static_cast<std::size_t>(alignment), aligned_one);
+    np_serve_new_give_aligned_sized(block, size, static_cast<std::size_t>(alignment), aligned_one);
 }
 EXPORT void operator delete[](void *block, std::size_t size, std::align_val_t alignment) noexcept
 {
-    np_serve_new_give_sized(block, size, static_cast<std::size_t>(alignment), aligned_array);
+    np_serve_new_give_aligned_sized(block, size, static_cast<std::size_t>(alignment), aligned_array);
 }
 EXPORT void operator delete(void *block, const std::nothrow_t &) noexcept
 {

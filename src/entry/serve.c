@@ -58,7 +58,11 @@ void *np_serve_calloc_slow(size_t size_bytes)
 /* POSIX.1-2024: free preserves errno. */
 void np_serve_free_slow(void *memory)
 {
-    int saved_errno = errno;
+    int saved_errno;
+
+    if (memory == NULL) /* programs do so often */
+        return;
+    saved_errno = errno;
 
     np_core_give(memory);
     errno = saved_errno;

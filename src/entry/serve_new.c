@@ -5,7 +5,7 @@
 
 /* At the strictest level each block is marked with its form; nothing is served by the fast path then, so that it need not
  * ask. */
-static NP_NOINLINE void *take_slowly(size_t size_bytes, size_t alignment_bytes, unsigned form)
+void *np_serve_new_take(size_t size_bytes, size_t alignment_bytes, unsigned form)
 {
     void *memory = alignment_bytes <= NP_ALIGNMENT
                        ? np_serve_malloc_slow(size_bytes)
@@ -16,13 +16,16 @@ static NP_NOINLINE void *take_slowly(size_t size_bytes, size_t alignment_bytes, 
     return memory;
 }
 
-void *np_serve_new_take(size_t size_bytes, size_t alignment_bytes, unsigned form)
+void *np_serve_new(size_t size_bytes, unsigned form, np_new_slowly *slowly)
 {
-    void *memory = NULL;
+    void *memory;
 
-    if (NP_LIKELY(size_bytes <= NP_DIRECT_MAX_BYTES && alignment_bytes <= NP_ALIGNMENT))
-        memory = np_heap_try_take(np_heap_fast, size_bytes);
-    return NP_LIKELY(memory != NULL) ? memory : take_slowly(size_bytes, alignment_bytes, form);
+    if (NP_UNLIKELY(size_bytes > NP_DIRECT_MAX_BYTES))
+        return slowly(size_bytes, form);
+    memory = np_heap_try_take(np_heap_fast, size_bytes);
+    if (NP_UNLIKELY(memory == NULL))
+        return slowly(size_bytes, form);
+    return memory;
 }
 
 /* Frees what is not of a slab that is open here. */
@@ -50,40 +53,38 @@ void np_serve_new_give(void *memory, unsigned form)
         give_slowly(memory, form);
 }
 
-/* Compilers name the size with nearly every delete: what is mostly so is found out here. */
-NP_INLINE bool is_plainly_right(const struct np_slab *slab, size_t size_bytes, size_t alignment_bytes)
+static NP_NOINLINE void give_sized_slowly(void *memory, size_t size_bytes, unsigned form)
 {
-    unsigned class_index;
-
-    if (size_bytes > NP_DIRECT_MAX_BYTES || alignment_bytes > NP_ALIGNMENT)
-        return false;
-    class_index = np_class_by_granule[(size_bytes + NP_ALIGNMENT - 1) / NP_ALIGNMENT];
-    return slab->class_index == class_index || slab->class_index == (class_index | 1);
-}
-
-static NP_NOINLINE void give_sized_slowly(void *memory, size_t size_bytes, size_t alignment_bytes,
-                                          unsigned form)
-{
-    const struct np_slab *slab = np_window_record_fast((uintptr_t)memory);
+    struct np_slab *slab = np_window_record_fast((uintptr_t)memory);
 
     if (slab == NULL || np_strict_is_on() ||
         atomic_load_explicit(&slab->kind, memory_order_relaxed) != NP_SLAB_FIRST ||
-        !is_plainly_right(slab, size_bytes, alignment_bytes))
-        np_core_check_sized(memory, size_bytes, np_max(alignment_bytes, NP_ALIGNMENT),
-                            NP_SIZED_DELETE);
-    give_slowly(memory, form);
+        !np_slab_serves(slab, size_bytes)) {
+        np_core_check_sized(memory, size_bytes, NP_ALIGNMENT, NP_SIZED_DELETE);
+        give_slowly(memory, form);
+    } else {
+        np_serve_free_elsewhere(slab, memory); /* it would have been freed already if it were open here */
+    }
 }
 
-void np_serve_new_give_sized(void *memory, size_t size_bytes, size_t alignment_bytes, unsigned form)
+/* Compilers name the size with nearly every delete: what is mostly so is found out here. */
+void np_serve_new_give_sized(void *memory, size_t size_bytes, unsigned form)
 {
     struct np_heap *heap = np_heap_fast;
     struct np_slab *slab = np_window_record_fast((uintptr_t)memory);
 
     if (NP_LIKELY(slab != NULL && NP_FAST_GET(struct np_heap *, slab->owner) == heap &&
-                  is_plainly_right(slab, size_bytes, alignment_bytes)))
+                  np_slab_serves(slab, size_bytes)))
         np_serve_free_here(heap, slab, memory);
     else
-        give_sized_slowly(memory, size_bytes, alignment_bytes, form);
+        give_sized_slowly(memory, size_bytes, form);
+}
+
+void np_serve_new_give_aligned_sized(void *memory, size_t size_bytes, size_t alignment_bytes,
+                                     unsigned form)
+{
+    np_core_check_sized(memory, size_bytes, np_max(alignment_bytes, NP_ALIGNMENT), NP_SIZED_DELETE);
+    np_serve_new_give(memory, form);
 }
 
 void np_serve_new_give_aligned(void *memory, size_t alignment_bytes, unsigned form)

@@ -18,6 +18,16 @@ unsigned np_class_group_top(unsigned class_index)
     return class_index;
 }
 
+uint16_t np_class_spare_bytes(unsigned class_index)
+{
+    unsigned first = class_index;
+
+    if (class_index % 2 != 0 && np_class_group_top(class_index - 1) >= class_index)
+        first--;
+    return (uint16_t)(np_classes[class_index].slot_bytes -
+                      (first == 0 ? 0 : np_classes[first - 1].slot_bytes + 1));
+}
+
 /* clang-format off */
 const struct np_class np_classes[NP_CLASS_COUNT] = {
     /* bytes, a page, a slab, units */

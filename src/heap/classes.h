@@ -44,6 +44,10 @@ extern const uint8_t np_class_by_granule[NP_DIRECT_COUNT];
 /* The largest class of the group that a class is in at first, which may be itself. */
 unsigned np_class_group_top(unsigned class_index);
 
+/* How much smaller than the slots of the class a request is at most that it serves in a heap whose groups are halved down to
+ * pairs. */
+uint16_t np_class_spare_bytes(unsigned class_index);
+
 /* size_bytes <= NP_SMALL_MAX_BYTES. */
 NP_INLINE unsigned np_class_of(size_t size_bytes)
 {

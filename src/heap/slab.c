@@ -1094,6 +1094,7 @@ static void set_shape(struct np_slab *slab, unsigned class_index, unsigned slot_
     slab->slot_count = shape->slot_count;
     slab->unit_count = (uint8_t)shape->unit_count;
     slab->inverse = UINT32_MAX / shape->slot_bytes + 1;
+    slab->spare_bytes = class_index == slot_class ? np_class_spare_bytes(class_index) : 0;
     /* Slots that fill pages to the byte do not straddle them either. */
     slab->slots_per_page = shape->slots_per_page;
     if (NP_GRANULE_BYTES % shape->slot_bytes == 0)

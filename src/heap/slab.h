@@ -106,6 +106,7 @@ struct np_slab {
     uint8_t unit_count;
     uint8_t side;           /* the holder's: which heaps are to have it again (depot.h) */
     bool is_refused;        /* the holder's: the system has refused to take its free pages */
+    uint16_t spare_bytes;   /* of a slot whose request is plainly right, at most */
 };
 
 _Static_assert(sizeof(struct np_slab) == NP_SLAB_RECORD_BYTES, "the window's records are slabs");
@@ -164,6 +165,13 @@ NP_INLINE bool np_slab_may_begin_slot(const struct np_slab *slab, const void *me
     uint32_t offset = (uint32_t)(uintptr_t)memory & slab->offset_mask;
 
     return offset * slab->inverse < slab->inverse;
+}
+
+/* Whether a request of so many bytes is one that the slab's class serves when groups are halved down to pairs; false does not
+ * say that it was not served from here. */
+NP_INLINE bool np_slab_serves(const struct np_slab *slab, size_t size_bytes)
+{
+    return slab->slot_bytes - size_bytes <= slab->spare_bytes;
 }
 
 /* Whether the slot looks free: it is, or its contents happen to look so, as one in 2^32 does. */

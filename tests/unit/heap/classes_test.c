@@ -177,6 +177,25 @@ static void only_starts_of_slots_have_an_index(void **state)
     }
 }
 
+/* What operator delete takes for right without further questions: the sizes of the class, and of
+ * the other one of its pair, if that is of the same group. */
+static void a_slab_serves_the_sizes_of_its_class_and_pair(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < NP_CLASS_COUNT; i++) {
+        struct np_slab slab = slab_of_class(i);
+        unsigned pair = i % 2 != 0 && np_class_group_top(i - 1) >= i ? i - 1 : i;
+
+        slab.spare_bytes = np_class_spare_bytes(i);
+        for (size_t size = 0; size <= NP_SMALL_MAX_BYTES; size++) {
+            unsigned of_size = np_class_of(size);
+
+            assert_int_equal(np_slab_serves(&slab, size), of_size == i || of_size == pair);
+        }
+        assert_false(np_slab_serves(&slab, SIZE_MAX));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,6 +205,7 @@ int main(void)
         cmocka_unit_test(a_slab_is_two_units_where_one_holds_fewer_than_8),
         cmocka_unit_test(groups_are_neighbours_up_to_2_kib),
         cmocka_unit_test(the_direct_table_ends_with_a_class),
+        cmocka_unit_test(a_slab_serves_the_sizes_of_its_class_and_pair),
         cmocka_unit_test(slots_lie_apart_inside_their_slab),
         cmocka_unit_test(only_starts_of_slots_have_an_index),
     };
