@@ -355,6 +355,10 @@ static void require_tail(const struct np_run *run)
                   run->lent.requested_bytes);
 }
 
+/* What calloc hands out is often hardly touched. But to clear 512 KiB takes as long as to fault in three to ten pages,
+ * more of them where other threads' processors have to be told: of that it is not asked which pages were. */
+#define CLEARED_MAX_GRANULES 128
+
 /* A medium object. Whoever moves its state from NP_RUN_MEDIUM frees it: a second free finds it gone. */
 static bool give_run(void *memory)
 {
@@ -369,8 +373,7 @@ static bool give_run(void *memory)
     fill_given(memory, run->lent.requested_bytes);
     touched_count = needed_granules(run);
     np_run_set_room(run, 0);
-    /* What calloc hands out is often hardly touched; what is short may be kept as it is. */
-    if (run->lent.is_zeroed != 0 && run->granule_count > NP_KEPT_MAX_GRANULES)
+    if (run->lent.is_zeroed != 0 && run->granule_count > CLEARED_MAX_GRANULES)
         np_run_give_sparse(run);
     else
         np_run_give(run, touched_count);

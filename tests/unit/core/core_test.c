@@ -179,6 +179,29 @@ static void zeroed_fresh_memory_is_not_touched(void **state)
     assert_int_equal(os_fake_resident_bytes(memory, 120 * KIB), 0);
 }
 
+/* Of which one page is written. */
+static size_t retained_of_a_zeroed_block(size_t bytes)
+{
+    size_t before_bytes = np_arena_retained_bytes();
+    char *memory = np_core_take_zeroed(bytes);
+
+    assert_int_equal(kind_of(memory), KIND_RUN);
+    memory[bytes / 2] = 1;
+    np_core_give(memory);
+    return np_arena_retained_bytes() - before_bytes;
+}
+
+/* A short one is cleared as a whole when it is handed out again. */
+static void of_a_long_zeroed_block_the_touched_pages_are_told(void **state)
+{
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, -1));
+    assert_true(np_tune_set(NP_KNOB_MMAP_THRESHOLD, 32 << 20));
+    assert_int_equal(retained_of_a_zeroed_block(512 * KIB), 512 * KIB);
+    assert_true(retained_of_a_zeroed_block(2 * MIB) < 64 * KIB);
+    expect_sound();
+}
+
 static void usable_bytes_stay_what_they_are(void **state)
 {
     static const size_t sizes[] = {0, 24, 1000, 16000, 17000, 200000, 3000000};
@@ -425,7 +448,7 @@ static void growth_in_place_takes_back_what_shrinking_gave(void **state)
         expected_bytes += np_arena_retained_bytes();
         assert_int_equal(np_returned_totals().refaulted_bytes, expected_bytes);
     }
-    assert_true(expected_bytes > 30 << 20);
+    assert_true(expected_bytes > 18 << 20); /* more than the first turn: then there is an allowance */
     expect_sound();
 }
 
@@ -733,6 +756,7 @@ int main(void)
         cmocka_unit_test(every_size_at_every_alignment),
         cmocka_unit_test(zeroed_memory_is_zero_whatever_was_there),
         cmocka_unit_test(zeroed_fresh_memory_is_not_touched),
+        cmocka_unit_test(of_a_long_zeroed_block_the_touched_pages_are_told),
         cmocka_unit_test(usable_bytes_stay_what_they_are),
         cmocka_unit_test(a_slot_stays_while_half_of_it_is_used),
         cmocka_unit_test(a_run_grows_and_shrinks_where_it_is),
