@@ -4,6 +4,8 @@
  * of these sentences. */
 #include "classes.h"
 
+#include "mxfast.h"
+
 /* Where groups end. In 30 small programs, of whose requests a record was made, these touch fewer pages than ends at each
  * power of two, and than fewer groups: a large slot for a small request fills the page soon. */
 static const uint16_t group_end_bytes[] = {64, 128, 512, 1024, 2048};
@@ -103,3 +105,8 @@ const uint8_t np_class_by_granule[NP_DIRECT_COUNT] = {
     29,
 };
 /* clang-format on */
+
+NP_COLD bool np_mxfast_holds(unsigned class_index)
+{
+    return class_index == NP_TWIN_CLASS || class_index < np_mxfast_mixed_class();
+}

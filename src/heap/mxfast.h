@@ -25,10 +25,12 @@ NP_INLINE unsigned np_mxfast_mixed_class(void)
     return np_class_of(np_mxfast_limit_bytes());
 }
 
+/* The same as below where a limit is set; out of line, since few programs set one. */
+bool np_mxfast_holds(unsigned class_index);
+
 NP_INLINE bool np_mxfast_is_held(unsigned class_index)
 {
-    return NP_UNLIKELY(np_mxfast_limit_bytes() != 0) &&
-           (class_index == NP_TWIN_CLASS || class_index < np_mxfast_mixed_class());
+    return NP_UNLIKELY(np_mxfast_limit_bytes() != 0) && np_mxfast_holds(class_index);
 }
 
 #endif

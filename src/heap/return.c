@@ -1,6 +1,7 @@
 /* The order in which memory is returned, and the visits to closed slabs. The part that concerns runs is arena/purge.c. */
 #include "return.h"
 
+#include "alone.h"
 #include "arena.h"
 #include "bits.h"
 #include "depot.h"
@@ -13,7 +14,7 @@
 
 /* What one round of visits holds, and returns in one call: scattered pages cost half as much when there are hundreds of
  * them, since the caches of address translations are flushed once a call. */
-#define VISIT_SLABS 512
+#define VISIT_SLABS 1024
 #define VISIT_RANGES 1024
 
 /* The built-in threshold: 1 MiB, or 1/32 of what is live where that is more. */
@@ -31,7 +32,8 @@ size_t np_return_retained_bytes(void)
     return np_arena_retained_bytes() + charged_bytes();
 }
 
-/* At most what is live in slots and runs: of slots, half of what closed slabs counted when they closed is (S7). */
+/* At most what is live in slots and runs: of slots, half of what closed slabs counted when they closed is, or all of it while
+ * there is one thread (S7). */
 static size_t live_bytes(void)
 {
     size_t lent_bytes = np_arena_lent_bytes();
@@ -39,7 +41,8 @@ static size_t live_bytes(void)
                         << NP_GRANULE_SHIFT;
     size_t settled_bytes = atomic_load_explicit(&np_slab_sums.settled_bytes, memory_order_relaxed);
 
-    return (lent_bytes > slab_bytes ? lent_bytes - slab_bytes : 0) + settled_bytes / 2;
+    settled_bytes = np_is_alone() ? np_align_down(settled_bytes, NP_SETTLED_STEP_BYTES) : settled_bytes / 2;
+    return (lent_bytes > slab_bytes ? lent_bytes - slab_bytes : 0) + settled_bytes;
 }
 
 size_t np_return_threshold_bytes(void)
@@ -147,6 +150,7 @@ struct round {
     unsigned slab_count;
     unsigned range_count;
     struct np_slab *slabs[VISIT_SLABS];
+    uint32_t pages[VISIT_SLABS]; /* of each, that are to be cold afterwards */
     uint64_t words[VISIT_SLABS]; /* of each, as it was when we opened it */
     struct np_range ranges[VISIT_RANGES];
 };
@@ -193,9 +197,10 @@ static void visit_slab(struct round *round, struct np_window *window, unsigned u
     }
     if (!np_slab_try_open(slab, &round->words[round->slab_count]))
         return;
-    round->slabs[round->slab_count++] = slab;
     /* Discharged at once, so that nobody else returns other memory in its place meanwhile. */
-    add_ranges(round, slab, np_slab_take_charge(slab, word, bit));
+    round->pages[round->slab_count] = np_slab_take_charge(slab, word, bit);
+    add_ranges(round, slab, round->pages[round->slab_count]);
+    round->slabs[round->slab_count++] = slab;
 }
 
 /* Asks for what a visit reads of the slabs that one word of the map tells of: charged slabs lie far apart, and each
@@ -265,27 +270,20 @@ static void fill_round(struct round *round)
     atomic_store_explicit(&visited_unit, unit, memory_order_relaxed);
 }
 
-/* Makes the pages cold of which the memory has gone. A slab that has some the system refused to take is not charged for
+/* Leaves the pages of a range that the system has refused to take out of what goes cold. Their slab is not charged for
  * them until a heap has had it, or it would be visited for nothing each time. */
-static void note_purged(struct round *round)
+static NP_COLD void note_refused(struct round *round, uintptr_t start)
 {
     unsigned at = 0;
+    uint32_t from;
 
-    for (unsigned range = 0; range < round->range_count; range++) {
-        uintptr_t start = (uintptr_t)round->ranges[range].address;
-        size_t count = round->ranges[range].bytes >> NP_GRANULE_SHIFT;
-        struct np_slab *slab;
-        uint64_t gone;
-
-        while (start - round->slabs[at]->start >=
-               (uintptr_t)round->slabs[at]->unit_count * NP_UNIT_BYTES)
-            at++;
-        slab = round->slabs[at];
-        gone = ((UINT64_C(1) << count) - 1) << ((start - slab->start) >> NP_GRANULE_SHIFT);
-        NP_OWNER_SET(slab->cold_pages, slab->cold_pages | (uint32_t)gone);
-        if (count == 0)
-            NP_OWNER_SET(slab->is_refused, true);
-    }
+    while (start - round->slabs[at]->start >=
+           (uintptr_t)round->slabs[at]->unit_count * NP_UNIT_BYTES)
+        at++;
+    from = UINT32_C(1) << ((start - round->slabs[at]->start) >> NP_GRANULE_SHIFT);
+    /* Adding the lowest bit of a run of set ones clears them. */
+    round->pages[at] &= round->pages[at] + from;
+    NP_OWNER_SET(round->slabs[at]->is_refused, true);
 }
 
 static _Atomic(struct round *) newest_round;
@@ -304,7 +302,7 @@ static void remember(struct round *round)
                                                   memory_order_release, memory_order_relaxed));
 }
 
-void np_return_settle_in_child(void)
+NP_COLD void np_return_settle_in_child(void)
 {
     atomic_store_explicit(&thread_count, 1, memory_order_relaxed);
     for (struct round *round = atomic_load_explicit(&newest_round, memory_order_acquire);
@@ -337,13 +335,16 @@ static bool purge_slabs(size_t want_granules, size_t *gone)
     is_any = round->slab_count > 0;
     if (round->range_count > 0) {
         *gone += np_arena_purge_with_runs(round->ranges, round->range_count, want_granules);
-        note_purged(round);
+        for (unsigned at = 0; at < round->range_count; at++)
+            if (NP_UNLIKELY(round->ranges[at].bytes == 0))
+                note_refused(round, (uintptr_t)round->ranges[at].address);
     }
     for (unsigned at = 0; at < round->slab_count; at++) {
         struct np_slab *slab = round->slabs[at];
 
         /* From here on the child of a fork does not find it. */
         round->slabs[at] = NULL;
+        NP_OWNER_SET(slab->cold_pages, slab->cold_pages | round->pages[at]);
         /* Unless somebody has pushed, all free pages are cold now, or refused. */
         np_slab_charge(slab, 0);
         /* One without live slots is given back. */
@@ -410,28 +411,18 @@ static size_t reserved_of_threshold(void)
     return reserved - np_min(reserved, atomic_load_explicit(&left_bytes, memory_order_relaxed));
 }
 
-/* Whether nothing is to be returned, for sure, and the allowance stays as it is: by words that are seldom written, since
- * every free asks. */
-static bool is_quiet(size_t retained_bytes, size_t reserved)
-{
-    size_t allowance_bytes = np_arena_allowance_bytes();
-
-    return retained_bytes + reserved <= THRESHOLD_FLOOR_BYTES + allowance_bytes &&
-           !np_tune_is_set(NP_KNOB_TRIM_THRESHOLD) &&
-           (allowance_bytes == 0 || !np_arena_is_look_due(retained_bytes));
-}
-
 void np_return_excess(void)
 {
     size_t reserved = reserved_of_threshold();
-    size_t retained_bytes = np_arena_retained_most_bytes() + charged_bytes();
     size_t threshold_bytes;
+    size_t retained_bytes = np_return_retained_bytes();
 
-    if (NP_LIKELY(is_quiet(retained_bytes, reserved))) {
+    /* Below it nothing is ever returned, or counted as too much; and most programs stay there. */
+    if (retained_bytes + reserved <= THRESHOLD_FLOOR_BYTES && np_arena_allowance_bytes() == 0 &&
+        !np_tune_is_set(NP_KNOB_TRIM_THRESHOLD)) {
         np_returned_note_retained(retained_bytes);
         return;
     }
-    retained_bytes = np_return_retained_bytes();
     np_arena_look_at_allowance(used_bytes(), retained_bytes);
     threshold_bytes = np_return_threshold_bytes();
     threshold_bytes -= np_min(threshold_bytes, reserved);

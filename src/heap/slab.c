@@ -131,20 +131,15 @@ static uint64_t word_mask(unsigned slot_count, unsigned number)
 }
 
 /* Slots first to last of a loose slab, as masks. Mostly there are no more than the first word has. */
-static NP_NOINLINE void mask_long_range(unsigned first, unsigned last, uint64_t mask[LOOSE_WORDS])
-{
-    for (unsigned number = 0; number < LOOSE_WORDS; number++)
-        mask[number] = word_mask(last + 1, number) & ~word_mask(first, number);
-}
-
 static void mask_range(unsigned first, unsigned last, uint64_t mask[LOOSE_WORDS])
 {
-    if (NP_UNLIKELY(last >= 64)) {
-        mask_long_range(first, last, mask);
+    if (last < 64) {
+        mask[0] = (UINT64_C(2) << last) - (UINT64_C(1) << first);
+        mask[1] = 0;
         return;
     }
-    mask[0] = (UINT64_C(2) << last) - (UINT64_C(1) << first);
-    mask[1] = 0;
+    for (unsigned number = 0; number < LOOSE_WORDS; number++)
+        mask[number] = word_mask(last + 1, number) & ~word_mask(first, number);
 }
 
 /* The slots of a loose slab that overlap a page; none do at its tail. */
@@ -197,13 +192,13 @@ static bool is_page_free(const struct np_slab *slab, unsigned page)
            (mask[1] == 0 || (load_bits(slab, 1) & mask[1]) == mask[1]);
 }
 
-/* How many of the granules of a system page are free: all, or none of them counts. */
-static unsigned free_of_system_page(const struct np_slab *slab, unsigned first, unsigned count)
+/* The granules of a system page, as a mask, if all of them are free. */
+static uint32_t free_of_system_page(const struct np_slab *slab, unsigned first, unsigned count)
 {
     for (unsigned page = first; page < first + count; page++)
         if (!is_page_free(slab, page))
             return 0;
-    return count;
+    return (UINT32_MAX >> (32 - count)) << first;
 }
 
 /* Whether a page may be free now, by the word alone that has just changed. */
@@ -230,17 +225,17 @@ NP_INLINE bool may_free_a_page(const struct np_slab *slab, const struct place *p
            place->number * 64 + (unsigned)__builtin_ctzll(place->bit) + 1 == slab->slot_count;
 }
 
-/* The granules, in whole system pages, that have no live slot any more since this slot's bit was set, in a word that is
- * `now` since; 0 mostly. Where a page has two words, two threads may set the last bits of one each: both have set theirs
+/* The granules, as a mask and in whole system pages, that have no live slot any more since this slot's bit was set, in a
+ * word that is `now` since; 0 mostly. Where a page has two words, two threads may set the last bits of one each: both have set theirs
  * before either looks at the other's, all in one order (sequential consistency), so at least one sees the page free. */
-static NP_NOINLINE unsigned count_freed(const struct np_slab *slab, uintptr_t address,
-                                       const struct place *place, uint64_t now)
+static NP_NOINLINE uint32_t freed_pages(const struct np_slab *slab, uintptr_t address,
+                                        const struct place *place, uint64_t now)
 {
     uintptr_t offset = address - slab->start;
     unsigned page = (unsigned)(offset / NP_GRANULE_BYTES);
     unsigned last = (unsigned)((offset + slab->slot_bytes - 1) / NP_GRANULE_BYTES);
     unsigned granules;
-    unsigned count = 0;
+    uint32_t pages = 0;
 
     while (page <= last && !may_be_free(slab, page, place->number, now))
         page++;
@@ -249,8 +244,8 @@ static NP_NOINLINE unsigned count_freed(const struct np_slab *slab, uintptr_t ad
     /* A system page is one granule, or the slot lies on one, or on some and the others are looked at for nothing. */
     granules = (unsigned)(np_page_bytes() >> NP_GRANULE_SHIFT);
     for (page &= ~(granules - 1); page <= last; page += granules)
-        count += free_of_system_page(slab, page, granules);
-    return count;
+        pages |= free_of_system_page(slab, page, granules);
+    return pages;
 }
 
 /* The word as it was when we became the holder says how many slots are free; none is on the private list. */
@@ -261,6 +256,12 @@ static void adopt(struct np_slab *slab, uint64_t word)
     NP_OWNER_SET(slab->shared_count, (int16_t)count);
     NP_OWNER_SET(slab->notice_at, 1);
     NP_OWNER_SET(slab->until_notice, slab->slot_count - count - 1);
+}
+
+/* The length of the run of set bits that the lowest set one begins. */
+static unsigned run_of_bits(uint32_t bits)
+{
+    return (unsigned)__builtin_ctzll(~((uint64_t)bits >> __builtin_ctz(bits)));
 }
 
 /* The bit that tells visitors of the slab's charge, and the word it is in. */
@@ -291,9 +292,10 @@ void np_slab_hide_from_visitors(struct np_slab *slab, _Atomic uint64_t *word, ui
         (void)np_fetch_or(word, bit);
 }
 
-/* Pages of a closed slab have become free. The sum first: it must not sink below the parts that others take off. */
-static void charge_more(struct np_slab *slab, unsigned granule_count)
+/* Pages of a closed slab, neighbours, have become free. The sum first: it must not sink below the parts that others take off. */
+static void charge_more(struct np_slab *slab, uint32_t pages)
 {
+    unsigned granule_count = run_of_bits(pages);
     unsigned before;
 
     if (np_mxfast_is_held(NP_OWNER_GET(slab->class_index)))
@@ -301,11 +303,16 @@ static void charge_more(struct np_slab *slab, unsigned granule_count)
     np_returned_note_freed((size_t)granule_count << NP_GRANULE_SHIFT);
     (void)np_fetch_add_size(&np_slab_sums.charged_granules, granule_count);
     before = atomic_load_explicit(&slab->charged_count, memory_order_relaxed);
-    if (np_is_alone())
+    if (np_is_alone()) {
         atomic_store_explicit(&slab->charged_count, (uint16_t)(before + granule_count),
                               memory_order_relaxed);
-    else
+        /* Of a slab of two units the mask has no place for all. */
+        slab->charged_pages = (before == 0 || slab->charged_pages != 0) && pages <= UINT16_MAX
+                                  ? (uint16_t)(slab->charged_pages | pages)
+                                  : 0;
+    } else {
         before = atomic_fetch_add(&slab->charged_count, (uint16_t)granule_count);
+    }
     if (before == 0)
         tell_visitors(slab);
 }
@@ -315,6 +322,7 @@ static unsigned discharge(struct np_slab *slab, _Atomic uint64_t *word, uint64_t
 {
     unsigned before = atomic_load_explicit(&slab->charged_count, memory_order_relaxed);
 
+    slab->charged_pages = 0;
     if (np_is_alone())
         atomic_store_explicit(&slab->charged_count, 0, memory_order_relaxed);
     else
@@ -335,6 +343,7 @@ unsigned np_slab_charge(struct np_slab *slab, unsigned granule_count)
     word = charged_word(slab, &bit);
     if (granule_count == 0)
         return discharge(slab, word, bit);
+    slab->charged_pages = 0;
     (void)np_fetch_add_size(&np_slab_sums.charged_granules, granule_count);
     before = atomic_exchange(&slab->charged_count, (uint16_t)granule_count);
     (void)np_fetch_add_size(&np_slab_sums.charged_granules, (size_t)0 - before);
@@ -355,13 +364,27 @@ NP_COLD bool np_slab_is_surely_free(const struct np_slab *slab, const void *memo
            (next == np_slab_end(slab) || np_slab_slot_index(slab, (uintptr_t)next) >= 0);
 }
 
+/* A thread that is alone counts each slot that leaves a closed slab, so that S7 is the number of live slots, or less where
+ * some were lent. True: the threshold may be lower since. */
+NP_INLINE bool settle_one(struct np_slab *slab)
+{
+    size_t before = atomic_load_explicit(&np_slab_sums.settled_bytes, memory_order_relaxed);
+    size_t after = before - slab->slot_bytes;
+
+    if (slab->settled_count == 0)
+        return false;
+    slab->settled_count--;
+    atomic_store_explicit(&np_slab_sums.settled_bytes, after, memory_order_relaxed);
+    return (before ^ after) >= NP_SETTLED_STEP_BYTES;
+}
+
 NP_INLINE enum np_push push(struct np_slab *slab, void *slot, enum np_push_wish wish, bool is_alone)
 {
     struct place place;
     struct np_slot *marked = NULL;
     uintptr_t contents = 0;
     enum np_push done = NP_PUSH_DONE;
-    unsigned freed_count = 0; /* to be charged */
+    uint32_t freed = 0; /* pages, to be charged */
     uint64_t before;
     uint64_t word;
 
@@ -382,7 +405,7 @@ NP_INLINE enum np_push push(struct np_slab *slab, void *slot, enum np_push_wish 
         marked->encoded_next = (uintptr_t)np_slab_end(slab) ^ slab->key;
     }
     /* release: whatever the program wrote to the slot is before what the next one who has it writes (the acquire in
-     * take_bits). Sequentially consistent for count_freed. */
+     * take_bits). Sequentially consistent for freed_pages. */
     before = np_fetch_or_if(is_alone, &slab->bits[place.word_at], place.bit);
     if (NP_UNLIKELY((before & place.bit) != 0)) {
         if (marked != NULL)
@@ -390,7 +413,7 @@ NP_INLINE enum np_push push(struct np_slab *slab, void *slot, enum np_push_wish 
         return NP_PUSH_TWICE;
     }
     if (NP_UNLIKELY(may_free_a_page(slab, &place, before | place.bit)))
-        freed_count = count_freed(slab, (uintptr_t)slot, &place, before | place.bit);
+        freed = freed_pages(slab, (uintptr_t)slot, &place, before | place.bit);
     /* Sequentially consistent, as are the swaps that open a slab: either who opens it sees our bit when he counts its free
      * pages, or we see here that it is open, or what it is since he closed it again. */
     word = atomic_load_explicit(&slab->word, memory_order_seq_cst);
@@ -402,9 +425,9 @@ NP_INLINE enum np_push push(struct np_slab *slab, void *slot, enum np_push_wish 
 
         /* An open slab's pages are counted when it is closed. If it is closed before our swap, the swap fails, and
          * we see it. If it is opened, the charge is one too high until it is closed again. */
-        if (NP_UNLIKELY(freed_count > 0) && is_closed) {
-            charge_more(slab, freed_count);
-            freed_count = 0;
+        if (NP_UNLIKELY(freed != 0) && is_closed) {
+            charge_more(slab, freed);
+            freed = 0;
             done = NP_PUSH_CHARGED;
         }
         if (is_claim)
@@ -413,6 +436,8 @@ NP_INLINE enum np_push push(struct np_slab *slab, void *slot, enum np_push_wish 
          * private line (the release in np_slab_try_close). */
         if (!np_compare_and_swap_if(is_alone, &slab->word, &word, next_word))
             continue;
+        if (is_alone && NP_UNLIKELY(settle_one(slab)))
+            done = NP_PUSH_CHARGED;
         if (!is_claim)
             return done;
         adopt(slab, next_word);
@@ -570,12 +595,6 @@ NP_INLINE void take_from_page(struct np_slab *slab, unsigned page, unsigned word
     for (unsigned number = 0; number < word_count; number++)
         take_wanted(slab, word_of_page(slab, page, number), UINT64_MAX,
                     start + (uintptr_t)number * 64 * slab->slot_bytes, chain);
-}
-
-/* The length of the run of set bits that the lowest set one begins. */
-static unsigned run_of_bits(uint32_t bits)
-{
-    return (unsigned)__builtin_ctzll(~((uint64_t)bits >> __builtin_ctz(bits)));
 }
 
 /* The slots of a loose slab that lie on a cold page, with others or alone. Cold pages mostly are one run. */
@@ -934,19 +953,17 @@ static uint32_t whole_pages(uint32_t pages)
     return whole;
 }
 
-/* Of the warm granules, those that no live slot overlaps, the first so many, where pages have one word each. */
-static uint32_t free_single(const struct np_slab *slab, uint32_t warm, unsigned most)
+/* Of the warm granules, those that no live slot overlaps, where pages have one word each. */
+static uint32_t free_single(const struct np_slab *slab, uint32_t warm)
 {
     uint64_t all = word_mask(slab->slots_per_page, 0);
     uint32_t free_pages = 0;
 
-    for (; warm != 0 && most > 0; warm &= warm - 1) {
+    for (; warm != 0; warm &= warm - 1) {
         unsigned page = (unsigned)__builtin_ctz(warm);
 
-        if (load_bits(slab, page) == all) {
+        if (load_bits(slab, page) == all)
             free_pages |= warm & -warm;
-            most--;
-        }
     }
     return free_pages;
 }
@@ -962,19 +979,17 @@ static bool has_all(uint64_t low, uint64_t high, unsigned first, unsigned last)
 }
 
 /* Of a loose slab. No slot is live behind the last one. */
-static uint32_t free_loose(const struct np_slab *slab, uint32_t warm, unsigned most)
+static uint32_t free_loose(const struct np_slab *slab, uint32_t warm)
 {
     uint64_t low = load_loose(slab, 0) | ~word_mask(slab->slot_count, 0);
     uint64_t high = load_loose(slab, 1) | ~word_mask(slab->slot_count, 1);
     uint32_t free_pages = 0;
 
-    for (; warm != 0 && most > 0; warm &= warm - 1) {
+    for (; warm != 0; warm &= warm - 1) {
         uintptr_t start = (uintptr_t)__builtin_ctz(warm) << NP_GRANULE_SHIFT;
 
-        if (has_all(low, high, divide(slab, start), divide(slab, start + NP_GRANULE_BYTES - 1))) {
+        if (has_all(low, high, divide(slab, start), divide(slab, start + NP_GRANULE_BYTES - 1)))
             free_pages |= warm & -warm;
-            most--;
-        }
     }
     return free_pages;
 }
@@ -997,27 +1012,22 @@ bool np_slab_may_have_free_pages(const struct np_slab *slab, unsigned free_count
     return free_count >= slab->slots_per_page; /* of a loose one, pages behind the last slot are free in any case */
 }
 
-static uint32_t free_up_to(const struct np_slab *slab, unsigned most)
+uint32_t np_slab_free_pages(const struct np_slab *slab)
 {
     uint32_t warm = all_pages(slab) & ~NP_OWNER_GET(slab->cold_pages);
 
     if (!is_paged(slab))
-        return whole_pages(free_loose(slab, warm, most));
-    return whole_pages(words_per_page(slab) == 1 ? free_single(slab, warm, most)
+        return whole_pages(free_loose(slab, warm));
+    return whole_pages(words_per_page(slab) == 1 ? free_single(slab, warm)
                                                  : free_several(slab, warm));
-}
-
-uint32_t np_slab_free_pages(const struct np_slab *slab)
-{
-    return free_up_to(slab, UINT_MAX);
 }
 
 uint32_t np_slab_take_charge(struct np_slab *slab, _Atomic uint64_t *word, uint64_t bit)
 {
-    unsigned charged = discharge(slab, word, bit);
+    uint32_t pages = slab->charged_pages;
 
-    /* A thread that is alone has charged all that are free; others may be about to. */
-    return free_up_to(slab, np_is_alone() && np_page_bytes() == NP_GRANULE_BYTES ? charged : UINT_MAX);
+    (void)discharge(slab, word, bit);
+    return np_is_alone() && pages != 0 ? pages : np_slab_free_pages(slab);
 }
 
 void np_slab_count_settled(struct np_slab *slab, unsigned live_count)
@@ -1056,14 +1066,6 @@ bool np_slab_is_free_bit(const struct np_slab *slab, uintptr_t address)
     struct place place = place_of(slab, address);
 
     return (atomic_load_explicit(&slab->bits[place.word_at], memory_order_relaxed) & place.bit) != 0;
-}
-
-bool np_slab_is_live(const struct np_slab *slab, const void *memory)
-{
-    struct place place;
-
-    return find_place(slab, (uintptr_t)memory, &place) && !np_slab_looks_free(slab, memory) &&
-           (atomic_load_explicit(&slab->bits[place.word_at], memory_order_relaxed) & place.bit) == 0;
 }
 
 size_t np_slab_resident_bytes(const struct np_slab *slab)
@@ -1143,6 +1145,7 @@ struct np_slab *np_slab_make(struct np_arena **home, unsigned class_index, unsig
     set_all_bits(slab);
     adopt(slab, slab->slot_count * COUNT_ONE);
     atomic_store_explicit(&slab->charged_count, 0, memory_order_relaxed);
+    slab->charged_pages = 0;
     slab->settled_count = 0;
     slab->side = 0;
     atomic_fetch_add_explicit(&np_slab_sums.granules, run->granule_count, memory_order_relaxed);

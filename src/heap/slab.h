@@ -25,7 +25,10 @@
  *      threads met; or less while a thread is inside a free. It is 0 while a heap owns the slab, of slabs that M_MXFAST holds, and
  *      where the system has refused to take the memory.
  * [S7] settled_count of a closed slab is the number of its live slots when it was closed: at most twice what they are
- *      now, since its notice comes before. It is 0 while a heap owns the slab.
+ *      now, since its notice comes before. It is 0 while a heap owns the slab. While the process has one thread, each slot
+ *      that is freed is taken off, and it is at most what they are now.
+ * [S8] While the process has one thread, charged_pages of a closed slab is 0, or a mask of the granules that it is charged
+ *      with.
  */
 #ifndef NP_HEAP_SLAB_H
 #define NP_HEAP_SLAB_H
@@ -107,6 +110,7 @@ struct np_slab {
     uint8_t side;           /* the holder's: which heaps are to have it again (depot.h) */
     bool is_refused;        /* the holder's: the system has refused to take its free pages */
     uint16_t spare_bytes;   /* of a slot whose request is plainly right, at most */
+    uint16_t charged_pages; /* S8 */
 };
 
 _Static_assert(sizeof(struct np_slab) == NP_SLAB_RECORD_BYTES, "the window's records are slabs");
@@ -118,6 +122,9 @@ struct np_slab_sums {
     _Atomic size_t granules;
 };
 extern struct np_slab_sums np_slab_sums;
+
+/* Of settled_bytes the threshold goes by whole steps, so that not each free lowers it. A power of two. */
+#define NP_SETTLED_STEP_BYTES ((size_t)1 << 20)
 
 /* Where lists of the slab end. */
 NP_INLINE struct np_slot *np_slab_end(const struct np_slab *slab)
@@ -217,7 +224,8 @@ NP_INLINE void np_slab_set_notice(struct np_slab *slab, int notice_at)
 /* What a push did. */
 enum np_push {
     NP_PUSH_DONE,    /* the slab is not ours to touch any more */
-    NP_PUSH_CHARGED, /* the same, and a page of it is retained now that was not: look whether that is too much */
+    NP_PUSH_CHARGED, /* the same, and a page of it is retained now that was not, or less is live by a step: look whether
+                      * too much is retained */
     NP_PUSH_CLAIMED, /* it was closed, and the pusher holds it now: adopt or settle it */
     NP_PUSH_TWICE,   /* the slot is free already: nothing was done */
     NP_PUSH_STRAY    /* no slot begins there: nothing was done */
@@ -327,9 +335,6 @@ uintptr_t np_slab_slot_at(const struct np_slab *slab, unsigned slot_index);
 
 /* Whether the slot that begins at this address is free by its bit: no live one is. */
 bool np_slab_is_free_bit(const struct np_slab *slab, uintptr_t address);
-
-/* Whether a slot that is not free, as far as can be seen at once, begins at this address of the slab. */
-bool np_slab_is_live(const struct np_slab *slab, const void *memory);
 
 /* The parts of a word. */
 NP_INLINE int np_slab_word_count(uint64_t word)

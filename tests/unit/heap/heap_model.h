@@ -218,12 +218,14 @@ static inline void look_at_slab(const struct np_slab *slab, struct truth *truth)
                 (!np_is_alone() && np_slab_is_listed(slab) &&
                  atomic_load(&slab->charged_count) > 0));
     truth->closed_live_bytes += (size_t)live_count * slab->slot_bytes;
-    assert_true(slab->settled_count <= 2 * live_count); /* S7 */
+    assert_true(slab->settled_count <= (np_is_alone() ? 1U : 2U) * live_count); /* S7 */
     if (np_mxfast_is_held(slab->class_index) || slab->is_refused) {
         assert_true(atomic_load(&slab->charged_count) == 0 || slab->is_refused);
         return;
     }
     assert_true(atomic_load(&slab->charged_count) >= np_bit_count(seen.free_pages)); /* S6 */
+    if (np_is_alone() && slab->charged_pages != 0)
+        assert_int_equal(slab->charged_pages, seen.free_pages); /* S8 */
     truth->retained_granules += np_bit_count(seen.free_pages);
     truth->resident_granules += np_bit_count(seen.free_pages & resident_pages);
 }

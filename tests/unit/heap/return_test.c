@@ -101,6 +101,30 @@ static void holes_are_not_live(void **state)
     assert_in_range(atomic_load(&np_slab_sums.settled_bytes), 2000 * 2048, 2000 * 2048);
 }
 
+/* While there is one thread, and slots that are freed are counted one by one: all that is live,
+ * but for what is open. */
+static void a_lone_thread_counts_what_is_live(void **state)
+{
+    (void)state;
+    init_heaps();
+    set_alone(1);
+    while (block_count < 40000)
+        add_block(&heaps[0], 2048); /* 78 MiB */
+    while (block_count > 0) {
+        size_t live_bytes;
+
+        remove_block(&heaps[0], random_below(block_count));
+        expect_bounded();
+        live_bytes = block_count * 2048;
+        assert_in_range(np_return_threshold_bytes(),
+                        np_max(MIB, (live_bytes - np_min(live_bytes, 3 * MIB)) / 32),
+                        np_max(MIB, live_bytes / 32));
+        if (block_count % 4096 == 0)
+            expect_truth();
+    }
+    assert_int_equal(atomic_load(&np_slab_sums.settled_bytes), 0);
+}
+
 static void full_slabs_are_live(void **state)
 {
     (void)state;
@@ -750,6 +774,7 @@ int main(void)
         cmocka_unit_test(the_threshold_is_a_mib_or_a_32nd_of_what_is_live),
         cmocka_unit_test(holes_are_not_live),
         cmocka_unit_test(full_slabs_are_live),
+        cmocka_unit_test(a_lone_thread_counts_what_is_live),
         cmocka_unit_test(the_knob_is_obeyed),
         cmocka_unit_test(nothing_stays_with_a_threshold_of_0),
         cmocka_unit_test(what_is_too_much_goes_down_to_seven_eighths),
