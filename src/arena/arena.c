@@ -97,18 +97,13 @@ static struct np_run *grow_and_carve(struct np_arena *arena, size_t granule_coun
     return NULL;
 }
 
-/* The caller's arena with its lock held; when that is contended, another that is not, a new one if that is
- * allowed, or the same one after waiting; while a fork holds them, the one for forks. NULL: there is no memory. */
-static struct np_arena *lock_some(struct np_arena **home)
+/* The home arena is contended: another that is not, a new one if that is allowed, or the same one after waiting; while a
+ * fork holds them, the one for forks. NULL: there is no memory. */
+static struct np_arena *lock_another(struct np_arena **home)
 {
     struct np_arena *arena = *home;
     struct np_arena *fresh;
 
-    if (arena == NULL || (arena->is_for_forks && !is_fork_under_way()))
-        arena = np_arena_main();
-    *home = arena;
-    if (NP_LIKELY(np_lock_try(&arena->lock)))
-        return arena;
     for (struct np_arena *other = np_arena_list(); other != NULL; other = other->next)
         if (other != arena && !other->is_for_forks && np_lock_try(&other->lock))
             return *home = other;
@@ -119,6 +114,17 @@ static struct np_arena *lock_some(struct np_arena **home)
         return arena;
     arena = np_arena_for_forks();
     return arena != NULL && np_lock_acquire(&arena->lock) ? (*home = arena) : NULL;
+}
+
+/* The caller's arena with its lock held, or another. */
+static struct np_arena *lock_some(struct np_arena **home)
+{
+    struct np_arena *arena = *home;
+
+    if (arena == NULL || (arena->is_for_forks && !is_fork_under_way()))
+        arena = np_arena_main();
+    *home = arena;
+    return NP_LIKELY(np_lock_try(&arena->lock)) ? arena : lock_another(home);
 }
 
 /* The home arena could not grow: any other that has or gets room, at last a new one. */
@@ -155,12 +161,11 @@ static bool may_be_warm(const struct np_arena *arena, size_t granule_count)
                                                         memory_order_relaxed) >= granule_count;
 }
 
+/* Of all but one, whose lock is held. */
 static bool is_any_warm(const struct np_arena *but, size_t granule_count)
 {
-    for (const struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next)
-        if (arena != but && may_be_warm(arena, granule_count))
-            return true;
-    return false;
+    return atomic_load_explicit(&np_run_retained_most, memory_order_relaxed) - but->retained_most >=
+           granule_count;
 }
 
 /* From any other arena that has memory and nobody is at work in. */
@@ -317,7 +322,7 @@ void np_run_give_masked(struct np_run *run, uint32_t resident_mask)
     np_run_give(run, 0);
 }
 
-bool np_run_try_shrink(struct np_run *run, size_t granule_count)
+NP_COLD bool np_run_try_shrink(struct np_run *run, size_t granule_count)
 {
     uintptr_t tail_start = run->start + (granule_count << NP_GRANULE_SHIFT);
     struct np_run *tail = np_run_record_take(tail_start);
@@ -398,7 +403,7 @@ static bool is_before_end(const struct np_run *run)
            (arena->top != NULL && np_run_end(run) == arena->top->start);
 }
 
-bool np_run_try_extend(struct np_run *run, size_t granule_count)
+NP_COLD bool np_run_try_extend(struct np_run *run, size_t granule_count)
 {
     size_t more = granule_count - run->granule_count;
     bool is_done = false;
@@ -444,7 +449,7 @@ void np_run_clear(struct np_run *run, size_t byte_count)
     }
 }
 
-bool np_run_populate(struct np_run *run, size_t from, size_t granule_count)
+NP_COLD bool np_run_populate(struct np_run *run, size_t from, size_t granule_count)
 {
     uint64_t since_ns;
 
@@ -615,6 +620,8 @@ static const char *audit_locked(struct np_arena *arena)
         return "R7: retained granules are miscounted";
     if (audit.free_granules != atomic_load(&arena->free_granules))
         return "R8: free granules are miscounted";
+    if (arena->retained_most - audit.retained_granules > arena->retained_slack)
+        return "R13: more is retained than was told, or much less";
     if (audit.counted_lent_granules - audit.lent_granules > audit.busy_granules ||
         audit.counted_lent_granules > atomic_load(&arena->lent_granules_max))
         return "R10: lent granules are miscounted";

@@ -31,12 +31,15 @@
  *      back, and lent_granules_max the most that it has been.
  * [R11] A run that was given back may be *kept* as it is, for the next who wants one of its length: on the list of its
  *      length, filed nowhere and joined to nothing, with memory behind it. It counts in R7 and R8 as free runs do. One that is longer
- *      than what is wanted may be cut. Whoever looks at all free runs, or finds none that is warm and fits, files all kept
+ *      than what is wanted may be cut, and what is left is kept, too. Whoever looks at all free runs, or finds none that is warm and fits, files all kept
  *      ones first. None are kept any more once the
  *      system has refused to take memory of a run (is_refused).
  *
  * [R12] room_count of a lent run is the number of granules behind what its borrower uses, which have no memory. They are lent, but
  *      live nowhere: np_arena_lent_bytes leaves them out.
+ *
+ * [R13] retained_most is at least retained_granules, and at most retained_slack more. np_run_retained_most is the sum
+ *      over all arenas: what every free reads, and few write.
  *
  * Leaves out: what a borrower does with a run (heap/, core/), and mappings of single objects (large/).
  */
@@ -120,6 +123,8 @@ struct np_arena {
     _Atomic bool is_growing;
     _Atomic(struct np_run *) deferred; /* given back while a fork held the lock */
     bool has_refused; /* the system has refused to take memory of a run once: nothing is kept any more */
+    size_t retained_most;  /* R13 */
+    size_t retained_slack;
     size_t kept_granules;
     size_t passed_granules; /* kept, taken again, and not noted in the flow yet */
     uint64_t kept_lengths;  /* bit n: some of n + 1 granules are kept */
@@ -191,6 +196,9 @@ struct np_run *np_run_around(uintptr_t address);
 /* Bytes of free runs that are resident, in all arenas. */
 size_t np_arena_retained_bytes(void);
 
+/* At least that, and little more (R13): without a look at what arenas write at every step. */
+size_t np_arena_retained_most_bytes(void);
+
 /* Bytes of lent runs, in all arenas, without what is room (R12). */
 size_t np_arena_lent_bytes(void);
 
@@ -243,6 +251,10 @@ size_t np_arena_outstanding_bytes(void);
  * back, and the thrash allowance may rise (thrash.h). It makes no difference which addresses they have: had nothing
  * been returned, that memory would serve. live_bytes: in use; retained_bytes: resident and free. */
 void np_arena_note_taken(size_t granules, size_t live_bytes, size_t retained_bytes);
+
+/* Whether it is time for that: so much more or less is retained than when somebody last looked, or the clock has gone
+ * on. By words that are seldom written. */
+bool np_arena_is_look_due(size_t retained_bytes);
 
 /* Lets the thrash allowance fall if it is not needed; to be called before memory is returned. */
 void np_arena_look_at_allowance(size_t live_bytes, size_t retained_bytes);

@@ -402,6 +402,20 @@ static void abandon(struct np_arena *arena)
     np_lock_abandon(&arena->lock);
     atomic_store(&arena->deferred, NULL);
     atomic_store(&arena->retained_granules, 0);
+    arena->retained_most = 0;
+}
+
+/* In the child: what was abandoned is retained no more. Where a signal handler forks, perhaps between two steps that count
+ * it, the sum stays as it is: too much. */
+static void sum_retained(void)
+{
+    size_t most = 0;
+
+    if (np_thread_forks_inside)
+        return;
+    for (const struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next)
+        most += arena->retained_most;
+    atomic_store(&np_run_retained_most, most);
 }
 
 /* A fork holds the locks of all arenas but those for forks; these, and what was made since, are left out of the child. */
@@ -431,6 +445,8 @@ void np_arena_fork(enum np_fork_phase phase)
     }
     for (struct np_arena *arena = newest_arena_at_fork; arena != NULL; arena = arena->next)
         fork_arena(arena, phase);
+    if (phase == NP_FORK_CHILD)
+        sum_retained();
     np_pool_fork(&np_run_pool, phase);
     np_pool_fork(&stretch_pool, phase);
     np_pool_fork(&arena_pool, phase);

@@ -36,6 +36,11 @@ size_t np_arena_retained_bytes(void)
     return granules << NP_GRANULE_SHIFT;
 }
 
+size_t np_arena_retained_most_bytes(void)
+{
+    return atomic_load_explicit(&np_run_retained_most, memory_order_relaxed) << NP_GRANULE_SHIFT;
+}
+
 void np_run_set_room(struct np_run *run, size_t granule_count)
 {
     if (NP_LIKELY(granule_count == run->room_count))
@@ -116,6 +121,26 @@ void np_arena_note_taken(size_t granules, size_t live_bytes, size_t retained_byt
     np_returned_note_refault(back << NP_GRANULE_SHIFT);
     np_thrash_refault(&thrash, back, with_mapped(live_bytes) >> NP_GRANULE_SHIFT,
                       retained_bytes >> NP_GRANULE_SHIFT, np_os_coarse_ns());
+}
+
+/* What was said to be retained at the last look, and when that was. Hints. */
+static _Alignas(NP_CACHE_LINE_BYTES) _Atomic size_t looked_at_bytes;
+static _Atomic uint64_t looked_at_ns;
+
+#define LOOK_STEP_BYTES ((size_t)64 << 10)
+
+bool np_arena_is_look_due(size_t retained_bytes)
+{
+    size_t since_bytes =
+        retained_bytes - atomic_load_explicit(&looked_at_bytes, memory_order_relaxed);
+    uint64_t now_ns = np_os_coarse_ns();
+
+    if (NP_LIKELY(since_bytes + LOOK_STEP_BYTES <= 2 * LOOK_STEP_BYTES &&
+                  now_ns == atomic_load_explicit(&looked_at_ns, memory_order_relaxed)))
+        return false;
+    atomic_store_explicit(&looked_at_bytes, retained_bytes, memory_order_relaxed);
+    atomic_store_explicit(&looked_at_ns, now_ns, memory_order_relaxed);
+    return true;
 }
 
 void np_arena_look_at_allowance(size_t live_bytes, size_t retained_bytes)

@@ -250,16 +250,45 @@ static void add(_Atomic size_t *count, size_t delta)
                           memory_order_relaxed);
 }
 
+_Alignas(NP_CACHE_LINE_BYTES) _Atomic size_t np_run_retained_most;
+
+/* The half of what an arena may be said to retain too much. What all say together comes off what may be retained in quiet
+ * (heap/return.c), so the more there are, the less it is. */
+#define STEP_GRANULES ((size_t)16)
+
+static NP_NOINLINE void tell_retained(struct np_arena *arena, size_t retained)
+{
+    size_t step = STEP_GRANULES / ((arena->index + 3) / 2);
+    size_t most = retained + step;
+
+    atomic_fetch_add_explicit(&np_run_retained_most, most - arena->retained_most,
+                              memory_order_relaxed);
+    arena->retained_most = most;
+    arena->retained_slack = 2 * step;
+}
+
+static void count(struct np_arena *arena, size_t retained_more, size_t free_more)
+{
+    size_t retained;
+
+    add(&arena->free_granules, free_more);
+    if (retained_more == 0)
+        return;
+    retained = atomic_load_explicit(&arena->retained_granules, memory_order_relaxed) + retained_more;
+    atomic_store_explicit(&arena->retained_granules, retained, memory_order_relaxed);
+    /* Also where it is less than nothing: where more is retained than was told. */
+    if (NP_UNLIKELY(arena->retained_most - retained > arena->retained_slack))
+        tell_retained(arena, retained);
+}
+
 void np_run_count_free(struct np_arena *arena, const struct np_run *run)
 {
-    add(&arena->retained_granules, retained_count(run));
-    add(&arena->free_granules, run->granule_count);
+    count(arena, retained_count(run), run->granule_count);
 }
 
 void np_run_uncount_free(struct np_arena *arena, const struct np_run *run)
 {
-    add(&arena->retained_granules, (size_t)0 - retained_count(run));
-    add(&arena->free_granules, (size_t)0 - run->granule_count);
+    count(arena, (size_t)0 - retained_count(run), (size_t)0 - run->granule_count);
 }
 
 static void file(struct np_arena *arena, struct np_run *run)
@@ -520,6 +549,12 @@ static void cut(struct np_run *run, size_t granule_count, struct np_run *tail)
         tail->is_refused = false;
         return;
     }
+    if (run->resident_count == total && np_os_page_bytes() == NP_GRANULE_BYTES) {
+        run->resident_count = run->resident_to = run->granule_count;
+        tail->resident_count = tail->resident_to = tail->granule_count;
+        tail->resident_from = 0;
+        return;
+    }
     if (np_os_page_bytes() == NP_GRANULE_BYTES) {
         /* The head is what was asked for, mostly: counting it is cheap, the tail's count follows. */
         uint32_t count = run->resident_count;
@@ -536,6 +571,23 @@ static void cut(struct np_run *run, size_t granule_count, struct np_run *tail)
     np_run_recount(tail, 0, total - granule_count);
 }
 
+/* Kept runs that are taken again have not been in the flow, which spares everybody two shared counters. But from the flow
+ * the helper tells whether a program is at work (core/helper.c), and where so much is kept as an allowance lets be, it would
+ * seem to rest: so then they are noted, by the MiB. */
+#define NOTED_GRANULES 256
+
+static void note_passed(struct np_arena *arena, size_t granule_count)
+{
+    if (NP_LIKELY(arena->kept_granules < NP_KEPT_USUAL_GRANULES))
+        return;
+    arena->passed_granules += granule_count;
+    if (arena->passed_granules < NOTED_GRANULES)
+        return;
+    np_returned_note_freed(arena->passed_granules << NP_GRANULE_SHIFT);
+    np_returned_note_reused(arena->passed_granules << NP_GRANULE_SHIFT);
+    arena->passed_granules = 0;
+}
+
 /* Makes a run that nobody has one that is lent. */
 static struct np_run *lend(struct np_arena *arena, struct np_run *run, enum np_run_state state)
 {
@@ -544,29 +596,27 @@ static struct np_run *lend(struct np_arena *arena, struct np_run *run, enum np_r
     run->lent.requested_bytes = 0;
     run->room_count = 0;
     run->lent.is_zeroed = 0;
+    if (state == NP_RUN_SLAB)
+        np_kept_note_freed(run, run->granule_count); /* those who have slabs note in any case */
+    if (!run->is_in_flow)
+        note_passed(arena, run->granule_count);
     atomic_store_explicit(&run->state, (uint8_t)state, memory_order_relaxed);
     np_run_count_lent(arena, run->granule_count);
     return run;
 }
 
-/* Takes a free run out of where it is filed or kept. */
-static void take_out(struct np_arena *arena, struct np_run *run)
-{
-    if (!is_kept(run)) {
-        np_run_unfile(arena, run);
-        return;
-    }
-    (void)np_kept_take(arena, run->granule_count, NP_GRANULE_BYTES);
-    np_kept_note_freed(run, run->granule_count);
-}
-
-/* Files what is left of a free run. What was kept may lie beside another free one. */
+/* Files what is left of a free run, or keeps it, if that was kept: it may lie beside another free one. */
 static void file_rest(struct np_arena *arena, struct np_run *rest, bool was_kept)
 {
-    if (was_kept)
-        (void)np_run_file(arena, rest);
-    else
+    if (!was_kept) {
         file(arena, rest);
+        return;
+    }
+    np_run_map(rest);
+    if (!np_kept_try(arena, rest, SIZE_MAX)) {
+        np_kept_note_freed(rest, rest->granule_count);
+        (void)np_run_file(arena, rest);
+    }
 }
 
 /* Lends granules of a free run that they fit in. NULL: no memory for records. */
@@ -578,6 +628,7 @@ static struct np_run *carve_from(struct np_arena *arena, struct np_run *run, siz
     uintptr_t start = aligned_start(run, alignment_bytes);
     uintptr_t end = start + (granule_count << NP_GRANULE_SHIFT);
     bool was_kept = is_kept(run);
+    bool is_in_flow;
 
     if (start > run->start && (own = np_run_record_take(start)) == NULL)
         return NULL;
@@ -593,7 +644,11 @@ static struct np_run *carve_from(struct np_arena *arena, struct np_run *run, siz
             np_run_record_give(own, start);
         return NULL;
     }
-    take_out(arena, run);
+    if (was_kept)
+        (void)np_kept_take(arena, run->granule_count, NP_GRANULE_BYTES);
+    else
+        np_run_unfile(arena, run);
+    is_in_flow = !was_kept || run->is_in_flow;
     if (own != NULL) {
         struct np_run *before = run;
 
@@ -603,32 +658,17 @@ static struct np_run *carve_from(struct np_arena *arena, struct np_run *run, siz
     }
     if (rest != NULL) {
         cut(run, granule_count, rest);
+        rest->is_in_flow = is_in_flow;
         file_rest(arena, rest, was_kept);
     }
     /* Lent runs count every resident granule, also on system pages shared with neighbours: this is
      * what tells zero memory from used. */
-    run->resident_count = (uint32_t)np_run_count_resident(
-        run, 0, np_os_page_bytes() > NP_GRANULE_BYTES ? granule_count : run->resident_to);
-    run->is_in_flow = true;
+    if (run->resident_count < granule_count)
+        run->resident_count = (uint32_t)np_run_count_resident(
+            run, 0, np_os_page_bytes() > NP_GRANULE_BYTES ? granule_count : run->resident_to);
+    run->is_in_flow = is_in_flow;
     np_run_map(run);
     return lend(arena, run, state);
-}
-
-/* Kept runs that are taken again have not been in the flow, which spares everybody two shared counters. But from the flow
- * the helper tells whether a program is at work (core/helper.c), and where so much is kept as an allowance lets be, it would
- * seem to rest: so then they are noted, by the MiB. */
-#define NOTED_GRANULES 256
-
-static void note_passed(struct np_arena *arena, const struct np_run *run)
-{
-    if (NP_LIKELY(arena->kept_granules < NP_KEPT_USUAL_GRANULES) || run->is_in_flow)
-        return;
-    arena->passed_granules += run->granule_count;
-    if (arena->passed_granules < NOTED_GRANULES)
-        return;
-    np_returned_note_freed(arena->passed_granules << NP_GRANULE_SHIFT);
-    np_returned_note_reused(arena->passed_granules << NP_GRANULE_SHIFT);
-    arena->passed_granules = 0;
 }
 
 struct np_run *np_run_carve_kept(struct np_arena *arena, size_t granule_count,
@@ -638,10 +678,7 @@ struct np_run *np_run_carve_kept(struct np_arena *arena, size_t granule_count,
 
     if (run == NULL)
         return NULL;
-    if (state == NP_RUN_SLAB)
-        np_kept_note_freed(run, granule_count); /* those who have slabs note in any case */
-    note_passed(arena, run);
-    return lend(arena, run, state);            /* all of it is resident, and the map has it */
+    return lend(arena, run, state); /* all of it is resident, and the map has it */
 }
 
 struct np_run *np_run_carve(struct np_arena *arena, size_t granule_count, size_t alignment_bytes,
@@ -769,7 +806,8 @@ void np_kept_file_all(struct np_arena *arena)
     struct np_run *run;
 
     while ((run = kept_from(arena, 1)) != NULL) {
-        take_out(arena, run);
+        (void)np_kept_take(arena, run->granule_count, NP_GRANULE_BYTES);
+        np_kept_note_freed(run, run->granule_count);
         np_run_file(arena, run);
     }
 }

@@ -52,6 +52,9 @@ void np_run_mark_touched(struct np_run *run, size_t touched_count);
 void np_run_count_free(struct np_arena *arena, const struct np_run *run);
 void np_run_uncount_free(struct np_arena *arena, const struct np_run *run);
 
+/* R13. */
+extern _Atomic size_t np_run_retained_most;
+
 /* So many granules more are lent. Under the lock. */
 void np_run_count_lent(struct np_arena *arena, size_t granule_count);
 

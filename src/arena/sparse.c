@@ -7,6 +7,7 @@
 #include "arena.h"
 #include "bits.h"
 #include "grow.h"
+#include "kept.h"
 #include "os.h"
 #include "returned.h"
 #include "run.h"
@@ -151,6 +152,7 @@ void np_run_purge_from(struct np_run *run, size_t granule)
                            (page_bytes >> NP_GRANULE_SHIFT);
     if (absent.present_pages == 0 || start >= end)
         return;
+    np_kept_note_freed(run, run->resident_count); /* what goes has to be in the flow */
     absent.run = run;
     absent.range_count = 0;
     add_absent(&absent, start, end);

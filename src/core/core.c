@@ -381,20 +381,25 @@ static bool give_run(void *memory)
     return true;
 }
 
-/* Frees a slot to whoever has its slab. */
+/* Frees a slot to whoever has its slab. Where the heap has it, it is known to be live. */
+static void give_live_slot(struct np_slab *slab, void *memory, struct np_heap *heap)
+{
+    if (heap == NULL || atomic_load_explicit(&slab->owner, memory_order_relaxed) != heap) {
+        if (NP_UNLIKELY(!np_heap_push(heap, slab, memory)))
+            die_in_slab(slab, freed_twice(slab, memory), memory);
+    } else if (np_slab_give(slab, memory)) {
+        np_heap_notice(heap, slab);
+    }
+}
+
 static void give_slot(struct np_slab *slab, void *memory)
 {
     struct np_heap *heap = np_thread_heap_if_any();
 
-    if (heap == NULL || atomic_load_explicit(&slab->owner, memory_order_relaxed) != heap) {
-        if (NP_UNLIKELY(!np_heap_push(heap, slab, memory)))
-            die_in_slab(slab, freed_twice(slab, memory), memory);
-        return;
-    }
-    if (NP_UNLIKELY(np_heap_has_free(heap, slab, memory)))
+    if (heap != NULL && atomic_load_explicit(&slab->owner, memory_order_relaxed) == heap &&
+        NP_UNLIKELY(np_heap_has_free(heap, slab, memory)))
         die_in_slab(slab, freed_twice(slab, memory), memory);
-    if (np_slab_give(slab, memory))
-        np_heap_notice(heap, slab);
+    give_live_slot(slab, memory, heap);
 }
 
 /* What waits in the quarantine goes back to its slabs. */
@@ -528,21 +533,18 @@ static void *move(void *memory, size_t old_bytes, size_t size_bytes)
     return memory;
 }
 
-/* Where the fast path of malloc serves, and the heap has the slab open. NULL: it is not so. */
-static void *try_move_fast(struct np_slab *slab, void *memory, size_t size_bytes)
+/* By the ways that malloc and free of small blocks go. */
+static void *move_slot(struct np_slab *slab, void *memory, size_t size_bytes)
 {
     struct np_heap *heap = np_heap_fast;
-    void *moved;
+    void *moved = size_bytes <= NP_DIRECT_MAX_BYTES ? np_heap_try_take(heap, size_bytes) : NULL;
 
-    if (size_bytes > NP_DIRECT_MAX_BYTES ||
-        atomic_load_explicit(&slab->owner, memory_order_relaxed) != heap)
-        return NULL;
-    moved = np_heap_try_take(heap, size_bytes);
-    if (moved == NULL)
-        return NULL;
+    if (moved == NULL && heap != &np_empty_heap)
+        moved = np_core_try_take_small(heap, size_bytes);
+    if (moved == NULL) /* perhaps as the thread has no heap */
+        return move(memory, slab->slot_bytes, size_bytes);
     memcpy(moved, memory, np_min(slab->slot_bytes, size_bytes));
-    if (np_slab_give(slab, memory))
-        np_heap_notice(heap, slab);
+    give_live_slot(slab, memory, heap);
     return moved;
 }
 
@@ -554,19 +556,24 @@ static void *resize_strict_slot(const struct np_slab *slab, void *memory, size_t
     return size_bytes == old_bytes ? memory : move(memory, old_bytes, size_bytes);
 }
 
+/* An address of a slab that does not look like that of a live slot; it may be one. */
+static NP_COLD void require_live(const struct np_slab *slab, const void *memory)
+{
+    (void)slab_of_block(memory, REALLOC_INTERIOR_CRIME);
+    if (!np_strict_is_on() && np_heap_has_free(np_thread_heap_if_any(), slab, memory))
+        die_in_slab(slab, REALLOC_CRIME, memory);
+}
+
 static void *resize_slot(struct np_slab *slab, void *memory, size_t size_bytes)
 {
-    void *moved;
-
+    if (NP_UNLIKELY(!np_slab_is_live(slab, memory)))
+        require_live(slab, memory);
     if (np_strict_is_on())
         return resize_strict_slot(slab, memory, size_bytes);
-    if (NP_UNLIKELY(np_heap_has_free(np_thread_heap_if_any(), slab, memory)))
-        die_in_slab(slab, REALLOC_CRIME, memory);
     /* A slot that would be more than half empty is exchanged for a smaller one. */
     if (size_bytes <= slab->slot_bytes && size_bytes >= slab->slot_bytes / 2U)
         return memory;
-    moved = try_move_fast(slab, memory, size_bytes);
-    return moved != NULL ? moved : move(memory, slab->slot_bytes, size_bytes);
+    return move_slot(slab, memory, size_bytes);
 }
 
 static bool try_extend(struct np_run *run, size_t granule_count)
@@ -628,7 +635,7 @@ static void *resize_other(void *memory, size_t size_bytes)
 
 void *np_core_resize(void *memory, size_t size_bytes)
 {
-    struct np_slab *slab = slab_of_block(memory, REALLOC_INTERIOR_CRIME);
+    struct np_slab *slab = np_slab_find((uintptr_t)memory);
     struct np_run *run;
 
     if (slab != NULL)

@@ -120,9 +120,11 @@ static bool is_in_loader(uintptr_t address)
 
 static bool may_start(uintptr_t caller)
 {
-    if (pthread_create == NULL || np_thread_is_forking || is_in_loader(caller) || !is_allowed())
+    /* Mostly it is not: a program with one thread and an allowance asks at every slow malloc. */
+    if (!is_allowed() || pthread_create == NULL || np_thread_is_forking)
         return false;
-    if (np_os_coarse_ns() < atomic_load_explicit(&next_try_ns, memory_order_relaxed))
+    if (np_os_coarse_ns() < atomic_load_explicit(&next_try_ns, memory_order_relaxed) ||
+        is_in_loader(caller))
         return false;
     /* Not before libc is set up, nor where somebody else's memory is borrowed. */
     return getpid() == atomic_load_explicit(&process, memory_order_relaxed);

@@ -411,18 +411,28 @@ static size_t reserved_of_threshold(void)
     return reserved - np_min(reserved, atomic_load_explicit(&left_bytes, memory_order_relaxed));
 }
 
+/* Whether nothing is to be returned, for sure, and the allowance stays as it is: by words that are seldom written, since
+ * every free asks. */
+static bool is_quiet(size_t retained_bytes, size_t reserved)
+{
+    size_t allowance_bytes = np_arena_allowance_bytes();
+
+    return retained_bytes + reserved <= THRESHOLD_FLOOR_BYTES + allowance_bytes &&
+           !np_tune_is_set(NP_KNOB_TRIM_THRESHOLD) &&
+           (allowance_bytes == 0 || !np_arena_is_look_due(retained_bytes));
+}
+
 void np_return_excess(void)
 {
     size_t reserved = reserved_of_threshold();
+    size_t retained_bytes = np_arena_retained_most_bytes() + charged_bytes();
     size_t threshold_bytes;
-    size_t retained_bytes = np_return_retained_bytes();
 
-    /* Below it nothing is ever returned, or counted as too much; and most programs stay there. */
-    if (retained_bytes + reserved <= THRESHOLD_FLOOR_BYTES && np_arena_allowance_bytes() == 0 &&
-        !np_tune_is_set(NP_KNOB_TRIM_THRESHOLD)) {
+    if (NP_LIKELY(is_quiet(retained_bytes, reserved))) {
         np_returned_note_retained(retained_bytes);
         return;
     }
+    retained_bytes = np_return_retained_bytes();
     np_arena_look_at_allowance(used_bytes(), retained_bytes);
     threshold_bytes = np_return_threshold_bytes();
     threshold_bytes -= np_min(threshold_bytes, reserved);

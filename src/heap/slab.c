@@ -131,15 +131,20 @@ static uint64_t word_mask(unsigned slot_count, unsigned number)
 }
 
 /* Slots first to last of a loose slab, as masks. Mostly there are no more than the first word has. */
-static void mask_range(unsigned first, unsigned last, uint64_t mask[LOOSE_WORDS])
+static NP_NOINLINE void mask_long_range(unsigned first, unsigned last, uint64_t mask[LOOSE_WORDS])
 {
-    if (last < 64) {
-        mask[0] = (UINT64_C(2) << last) - (UINT64_C(1) << first);
-        mask[1] = 0;
-        return;
-    }
     for (unsigned number = 0; number < LOOSE_WORDS; number++)
         mask[number] = word_mask(last + 1, number) & ~word_mask(first, number);
+}
+
+static void mask_range(unsigned first, unsigned last, uint64_t mask[LOOSE_WORDS])
+{
+    if (NP_UNLIKELY(last >= 64)) {
+        mask_long_range(first, last, mask);
+        return;
+    }
+    mask[0] = (UINT64_C(2) << last) - (UINT64_C(1) << first);
+    mask[1] = 0;
 }
 
 /* The slots of a loose slab that overlap a page; none do at its tail. */
@@ -1066,6 +1071,14 @@ bool np_slab_is_free_bit(const struct np_slab *slab, uintptr_t address)
     struct place place = place_of(slab, address);
 
     return (atomic_load_explicit(&slab->bits[place.word_at], memory_order_relaxed) & place.bit) != 0;
+}
+
+bool np_slab_is_live(const struct np_slab *slab, const void *memory)
+{
+    struct place place;
+
+    return find_place(slab, (uintptr_t)memory, &place) && !np_slab_looks_free(slab, memory) &&
+           (atomic_load_explicit(&slab->bits[place.word_at], memory_order_relaxed) & place.bit) == 0;
 }
 
 size_t np_slab_resident_bytes(const struct np_slab *slab)

@@ -336,6 +336,9 @@ uintptr_t np_slab_slot_at(const struct np_slab *slab, unsigned slot_index);
 /* Whether the slot that begins at this address is free by its bit: no live one is. */
 bool np_slab_is_free_bit(const struct np_slab *slab, uintptr_t address);
 
+/* Whether a slot that is not free, as far as can be seen at once, begins at this address of the slab. */
+bool np_slab_is_live(const struct np_slab *slab, const void *memory);
+
 /* The parts of a word. */
 NP_INLINE int np_slab_word_count(uint64_t word)
 {

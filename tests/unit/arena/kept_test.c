@@ -89,10 +89,39 @@ static void the_shortest_that_is_longer_is_cut(void **state)
     assert_ptr_equal(take(10), runs[3]);
     assert_int_equal(runs[3]->granule_count, 10);
     assert_int_equal(runs[3]->resident_count, 10);
-    assert_int_equal(arena->kept_granules, 5 + 30 + 12);
+    assert_int_equal(arena->kept_granules, 5 + 30 + 12 + 2); /* what is left is kept, too */
     assert_int_equal(np_arena_retained_bytes(), granules_bytes(5 + 30 + 12 + 2));
     assert_ptr_equal(take(30), runs[1]);
     assert_ptr_equal(take(12), runs[2]);
+    assert_sound(np_arena_audit_all());
+}
+
+/* R13. A step is 64 KiB in the main arena. */
+static void what_is_told_is_at_least_what_is_retained(void **state)
+{
+    enum { COUNT = 40, LENGTH = 5, STEP = 16 };
+    struct np_run *runs[COUNT];
+    size_t lengths[COUNT];
+    size_t told_bytes = 0;
+    unsigned told_count = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT; i++)
+        lengths[i] = LENGTH;
+    make_runs(lengths, runs, COUNT);
+    for (unsigned i = 0; i < COUNT; i++) {
+        np_run_give(runs[i], LENGTH);
+        told_count += np_arena_retained_most_bytes() != told_bytes;
+        told_bytes = np_arena_retained_most_bytes();
+        assert_in_range(told_bytes, np_arena_retained_bytes(),
+                        np_arena_retained_bytes() + granules_bytes(2 * STEP));
+    }
+    assert_in_range(told_count, COUNT * LENGTH / (2 * STEP), COUNT * LENGTH / STEP + 1);
+    for (unsigned i = 0; i < COUNT; i++) {
+        (void)take(LENGTH);
+        assert_in_range(np_arena_retained_most_bytes(), np_arena_retained_bytes(),
+                        np_arena_retained_bytes() + granules_bytes(2 * STEP));
+    }
     assert_sound(np_arena_audit_all());
 }
 
@@ -355,6 +384,7 @@ int main(void)
         cmocka_unit_test(a_kept_run_has_to_be_aligned),
         cmocka_unit_test(what_is_kept_is_joined_where_something_longer_is_wanted),
         cmocka_unit_test(the_shortest_that_is_longer_is_cut),
+        cmocka_unit_test(what_is_told_is_at_least_what_is_retained),
         cmocka_unit_test(what_is_cut_off_is_joined),
         cmocka_unit_test(none_are_joined_where_a_filed_one_can_be_cut),
         cmocka_unit_test(few_kept_ones_are_left_alone),
