@@ -391,7 +391,7 @@ static void look_at_bookkeeping(struct audit_found *found)
 
 /* The promises. */
 
-/* What could be owed at that time: a process that has not freed for long has not earned all of it. */
+/* What could be owed at that time: who has not freed for long has not earned all of it. */
 static uint64_t credit_ns(const struct moment *moment)
 {
     uint64_t earned_ns =
@@ -401,9 +401,10 @@ static uint64_t credit_ns(const struct moment *moment)
 }
 
 /* P3: whether in some stretch of time up to now more than 1/32 of it went into refaults, and more
- * than the 2 to 10 ms that anybody may spend. It began and ended between moments of ours: those inside
- * count for its length, those outside for what was spent. By the clock that the reckoning goes by,
- * which stands still while a machine's processor is taken from it and then makes up for that. */
+ * than the 2 to 10 ms that anybody may spend. It began and ended between moments of ours: those
+ * inside count for its length, those outside for what was spent. By the clock that the reckoning
+ * goes by, which stands still while a machine's processor is taken from it and then makes up for
+ * that. */
 static void look_for_thrashing(void)
 {
     const struct moment *last = &moments[moment_count - 1];
