@@ -10,9 +10,9 @@
 #include "thread_end.h"
 #include "tune.h"
 
-/* What parked heaps, and the homeless one, may hold open: together P1's constant. */
+/* What parked heaps, which reserve it, and the homeless one may hold open. */
 #define PARKED_MAX_BYTES ((size_t)256 << 10)
-#define HOMELESS_MAX_BYTES ((size_t)256 << 10)
+#define HOMELESS_MAX_BYTES (((size_t)512 << 10) - NP_RETURN_SPARE_BYTES)
 
 enum thread_state { THREAD_NEW, THREAD_ATTACHED, THREAD_OVER };
 
@@ -118,6 +118,7 @@ static bool take_parked(struct np_heap **heap)
     if (*heap != NULL) {
         *list = (*heap)->next_parked;
         parked_bytes -= (*heap)->open_bytes;
+        np_return_give_reserve_back((*heap)->open_bytes);
         atomic_store_explicit(&(*heap)->is_parked, 0, memory_order_relaxed);
     }
     np_lock_release(&threads_lock);
@@ -137,12 +138,11 @@ static bool try_park(struct np_heap *heap, size_t *room_bytes)
         put_aside(heap);
         return true;
     }
-    if (parked_bytes + heap->open_bytes <= PARKED_MAX_BYTES) {
+    *room_bytes = PARKED_MAX_BYTES - parked_bytes;
+    if (heap->open_bytes <= *room_bytes && np_return_reserve_to_park(heap->open_bytes, room_bytes)) {
         atomic_store_explicit(&heap->is_parked, 1, memory_order_relaxed);
         park(heap);
         is_parked = true;
-    } else {
-        *room_bytes = PARKED_MAX_BYTES - np_min(parked_bytes, PARKED_MAX_BYTES);
     }
     np_lock_release(&threads_lock);
     return is_parked;

@@ -708,6 +708,9 @@ static bool borrow(struct np_heap *heap, unsigned class_index)
     struct np_shelf *shelf = &heap->shelves[class_index];
     unsigned slot_bytes = np_classes[slot_class_of(heap, class_index)].slot_bytes;
 
+    /* What the homeless heap may hold open is one large slab. */
+    if (heap->open_max_bytes != SIZE_MAX)
+        return false;
     /* Where system pages are large, a few slots withhold much. */
     if (heap->lent_bytes > most_open_bytes(heap) / 2)
         clear_shelves(heap);

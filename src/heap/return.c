@@ -56,9 +56,10 @@ size_t np_return_threshold_bytes(void)
            np_arena_allowance_bytes();
 }
 
-/* What heaps hold open beyond their limits: what the first thread's heap leaves, and a part of the threshold. It comes out of the part that
- * does not follow what is live, and so does not shrink while a heap's thread sleeps. Relaxed: it is a sum that is
- * compared, no memory is reached by it; who reserves looks at what is retained afterwards (reserve_more in heap.c). */
+/* What heaps hold open beyond their limits, and parked heaps at all: of what is spare, of what the first thread's heap
+ * leaves, and of the threshold. Of that it comes out of the part that does not follow what is live,
+ * and so does not shrink while a heap's thread sleeps. Relaxed: it is a sum that is compared, no memory is reached by it;
+ * who reserves looks at what is retained afterwards (reserve_more in heap.c). */
 static _Atomic size_t reserved_bytes;
 static _Atomic int thread_count;
 
@@ -71,7 +72,7 @@ static unsigned reserved_quarters(void)
 {
     int count = atomic_load_explicit(&thread_count, memory_order_relaxed);
 
-    return count <= 2 ? 3 : count <= 4 ? 2 : 0;
+    return count <= 4 ? 3 : 0;
 }
 
 /* What the first thread's heap leaves of its own limit to whoever needs it. That heap lives as long as the process, so
@@ -83,7 +84,13 @@ void np_return_note_left(size_t bytes)
     atomic_store_explicit(&left_bytes, bytes, memory_order_relaxed);
 }
 
-static size_t most_reserved_bytes(void)
+/* What may be reserved before anything comes off the threshold. */
+static size_t spare_bytes(void)
+{
+    return NP_RETURN_SPARE_BYTES + atomic_load_explicit(&left_bytes, memory_order_relaxed);
+}
+
+static size_t fixed_part_bytes(void)
 {
     int64_t bytes = (int64_t)THRESHOLD_FLOOR_BYTES;
 
@@ -93,21 +100,37 @@ static size_t most_reserved_bytes(void)
         if (set_bytes >= 0 && set_bytes < bytes)
             bytes = set_bytes;
     }
-    return (size_t)bytes / 4 * reserved_quarters() +
-           atomic_load_explicit(&left_bytes, memory_order_relaxed);
+    return (size_t)bytes;
 }
 
-bool np_return_reserve(size_t bytes)
+static size_t most_reserved_bytes(void)
 {
-    size_t most = most_reserved_bytes();
+    return fixed_part_bytes() / 4 * reserved_quarters() + spare_bytes();
+}
+
+static bool reserve(size_t bytes, size_t most, size_t *room_bytes)
+{
     size_t old = atomic_load_explicit(&reserved_bytes, memory_order_relaxed);
 
     do {
-        if (old + bytes > most)
+        *room_bytes = most - np_min(most, old);
+        if (bytes > *room_bytes)
             return false;
     } while (!atomic_compare_exchange_weak_explicit(&reserved_bytes, &old, old + bytes,
                                                     memory_order_relaxed, memory_order_relaxed));
     return true;
+}
+
+bool np_return_reserve(size_t bytes)
+{
+    size_t room_bytes;
+
+    return reserve(bytes, most_reserved_bytes(), &room_bytes);
+}
+
+bool np_return_reserve_to_park(size_t bytes, size_t *room_bytes)
+{
+    return reserve(bytes, fixed_part_bytes() + spare_bytes(), room_bytes);
 }
 
 void np_return_give_reserve_back(size_t bytes)
@@ -403,12 +426,11 @@ static size_t step_bytes(size_t threshold_bytes)
     return np_max(threshold_bytes / 8, np_min(threshold_bytes / 2, (size_t)512 << 10));
 }
 
-/* What is left by the first thread's heap goes first. */
 static size_t reserved_of_threshold(void)
 {
     size_t reserved = atomic_load_explicit(&reserved_bytes, memory_order_relaxed);
 
-    return reserved - np_min(reserved, atomic_load_explicit(&left_bytes, memory_order_relaxed));
+    return reserved - np_min(reserved, spare_bytes());
 }
 
 /* Whether nothing is to be returned, for sure, and the allowance stays as it is: by words that are seldom written, since

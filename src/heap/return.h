@@ -24,13 +24,20 @@ size_t np_return_threshold_bytes(void);
  * that, or an eighth if that is more (or half, if that is less than 512 KiB). */
 void np_return_excess(void);
 
-/* A heap may hold so much more open than its own limit allows: what is reserved comes off the threshold, so the sum is
- * bounded as before. False: there is no more to reserve. Three quarters of the threshold's fixed part may be while one
- * or two threads have heaps, half of it up to four; with more of them each would gain little by it, and lose more. */
+/* What of P1's constant of 512 KiB parked heaps and whichever heap needs it may hold open; the rest is the homeless heap's. */
+#define NP_RETURN_SPARE_BYTES ((size_t)384 << 10)
+
+/* A heap may hold so much more open than its own limit allows: what is spare goes first, then what is reserved comes off
+ * the threshold, so the sum is bounded as before. False: there is no more to reserve. Three quarters of the threshold's
+ * fixed part may be while up to four threads have heaps; with more of them each would gain little by it, and lose more. */
 bool np_return_reserve(size_t bytes);
 void np_return_give_reserve_back(size_t bytes);
 
-/* The first thread's heap leaves so much of its own limit to be reserved, before anything of the threshold is. */
+/* Reserves what a heap that is parked holds open, for which the whole of the fixed part is there. Otherwise false, and how much
+ * is left. */
+bool np_return_reserve_to_park(size_t bytes, size_t *room_bytes);
+
+/* The first thread's heap leaves so much of its own limit to be reserved, beside what is spare. */
 void np_return_note_left(size_t bytes);
 
 /* Whether more is reserved than may be, since there are more threads or the threshold has been set lower. */

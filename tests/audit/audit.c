@@ -31,6 +31,8 @@
 #define CONSTANT_BYTES ((size_t)512 << 10)
 #define THREAD_BYTES   ((size_t)1 << 20)
 #define PARKED_BYTES   ((size_t)256 << 10)
+#define HOMELESS_BYTES ((size_t)128 << 10)
+#define SPARE_BYTES    (CONSTANT_BYTES - HOMELESS_BYTES)
 #define RESERVED_MAX_BYTES ((size_t)768 << 10)
 #define REFAULT_NS     NP_THRASH_REFAULT_MAX_NS /* what one is counted as is measured */
 #define QUARANTINE_COUNT 1088 /* 1,024 slots of up to 1 KiB, 64 above */
@@ -191,7 +193,7 @@ static void look_at_heaps(struct audit_found *found)
     size_t left_bytes = 0; /* by the first thread's heap, to be reserved before the threshold is */
 
     lent.count = 0;
-    look_at_heap(homeless_heap, PARKED_BYTES, found);
+    look_at_heap(homeless_heap, HOMELESS_BYTES, found);
     for (const struct np_heap *heap = np_thread_heaps(); heap != NULL; heap = heap->next) {
         size_t own_left_bytes = np_heap_left_bytes(heap);
 
@@ -205,9 +207,13 @@ static void look_at_heaps(struct audit_found *found)
             parked_bytes += heap->open_bytes;
     }
     EXPECT(found, parked_bytes <= PARKED_BYTES, "A9: parked heaps hold too much open");
-    found->reserved_bytes -= np_min(found->reserved_bytes, left_bytes);
     EXPECT(found, left_bytes <= NP_LEFT_BYTES, "A9: two heaps are the first thread's");
-    EXPECT(found, found->reserved_bytes <= RESERVED_MAX_BYTES, "A9: heaps have reserved too much");
+    left_bytes += SPARE_BYTES;
+    EXPECT(found, found->reserved_bytes <= left_bytes + RESERVED_MAX_BYTES,
+           "A9: heaps have reserved too much");
+    found->reserved_bytes += parked_bytes;
+    found->reserved_bytes -= np_min(found->reserved_bytes, left_bytes);
+    EXPECT(found, found->reserved_bytes <= FLOOR_BYTES, "A9: too much is reserved");
 }
 
 static bool is_in_heap(const struct np_slab *slab)
