@@ -24,10 +24,10 @@
  * [A6] What is resident in a free run is counted in resident_count.
  * [A7] All of a medium run is live.
  * [A8] A slab that is open is so in a heap that has it in its list.
- * [A9] A heap holds at most NEAP_OPEN_BYTES open and what it has reserved: in all heaps together what
- *      the first thread's heap leaves, 384 KiB of P1's constant, and 768 KiB. Parked heaps together
- *      hold 256 KiB, which are reserved, too, and 1 MiB may be then; the homeless one 128 KiB. One
- *      that says that it is beyond its limit has grown during a fork, and not since.
+ * [A9] A heap holds at most NEAP_OPEN_BYTES open and what it has reserved: in all heaps together
+ *      what the first thread's heap leaves, 384 KiB of P1's constant, and 768 KiB. Parked heaps
+ *      together hold 256 KiB, reserved, too, and 1 MiB may be then; the homeless one holds 128 KiB.
+ *      One that says that it is beyond its limit has grown during a fork, and not since.
  * [A10] What the engine counts as retained, and what heaps hold open, is together no less than
  *      what is retained in truth.
  * [A11] At level 2 at most 1,088 freed slots are in quarantine. What they withhold is beside P1. */
