@@ -666,7 +666,8 @@ static bool has_room_to_open(struct np_heap *heap)
     if (heap->open_count + 1 < NP_OPEN_MAX &&
         (heap->open_bytes + NP_UNIT_BYTES <= most_open_bytes(heap) || reserve_more(heap)))
         return true;
-    if (heap->open_count <= 1)
+    /* The homeless heap does not borrow: what it may hold open is one large slab. */
+    if (heap->open_count <= 1 || heap->open_max_bytes != SIZE_MAX)
         return true;
     heap->open_hand = heap->open_hand + 1 < heap->open_count ? heap->open_hand + 1 : 0;
     slab = heap->open[heap->open_hand];
@@ -708,9 +709,6 @@ static bool borrow(struct np_heap *heap, unsigned class_index)
     struct np_shelf *shelf = &heap->shelves[class_index];
     unsigned slot_bytes = np_classes[slot_class_of(heap, class_index)].slot_bytes;
 
-    /* What the homeless heap may hold open is one large slab. */
-    if (heap->open_max_bytes != SIZE_MAX)
-        return false;
     /* Where system pages are large, a few slots withhold much. */
     if (heap->lent_bytes > most_open_bytes(heap) / 2)
         clear_shelves(heap);

@@ -90,17 +90,14 @@ static size_t spare_bytes(void)
     return NP_RETURN_SPARE_BYTES + atomic_load_explicit(&left_bytes, memory_order_relaxed);
 }
 
-static size_t fixed_part_bytes(void)
+static NP_NOINLINE size_t fixed_part_bytes(void)
 {
-    int64_t bytes = (int64_t)THRESHOLD_FLOOR_BYTES;
+    /* None is as much as can be. */
+    uint64_t set_bytes = np_tune_is_set(NP_KNOB_TRIM_THRESHOLD)
+                             ? (uint64_t)np_tune_get(NP_KNOB_TRIM_THRESHOLD)
+                             : UINT64_MAX;
 
-    if (np_tune_is_set(NP_KNOB_TRIM_THRESHOLD)) {
-        int64_t set_bytes = np_tune_get(NP_KNOB_TRIM_THRESHOLD);
-
-        if (set_bytes >= 0 && set_bytes < bytes)
-            bytes = set_bytes;
-    }
-    return (size_t)bytes;
+    return (size_t)np_min64(set_bytes, THRESHOLD_FLOOR_BYTES);
 }
 
 static size_t most_reserved_bytes(void)
@@ -108,7 +105,7 @@ static size_t most_reserved_bytes(void)
     return fixed_part_bytes() / 4 * reserved_quarters() + spare_bytes();
 }
 
-static bool reserve(size_t bytes, size_t most, size_t *room_bytes)
+static NP_NOINLINE bool reserve(size_t bytes, size_t most, size_t *room_bytes)
 {
     size_t old = atomic_load_explicit(&reserved_bytes, memory_order_relaxed);
 
