@@ -276,13 +276,26 @@ void np_run_file_and_release(struct np_arena *arena, struct np_run *run)
     np_lock_release(&arena->lock);
 }
 
-/* The end of the highest system page with a resident granule in [floor, to), or floor. */
+/* The end of the highest system page with a resident granule in [floor, to), or floor; pages are counted from `to`. */
 static size_t skip_cold(const struct np_run *run, size_t floor, size_t to, size_t page)
 {
-    for (size_t step = 64; step >= page; step /= 2)
-        while (to >= floor + step && np_run_count_resident(run, to - step, to) == 0)
-            to -= step;
-    return to;
+    size_t at = to;
+
+    while (at > floor) {
+        uintptr_t granule = (run->start >> NP_GRANULE_SHIFT) + at - 1;
+        const struct np_window *window = np_window_find(granule << NP_GRANULE_SHIFT);
+        size_t index = granule % NP_WINDOW_GRANULES;
+        /* Of the word that has the granule, the bits up to its own, on top. */
+        uint64_t bits = atomic_load_explicit(&window->resident[index / 64], memory_order_relaxed)
+                        << (63 - index % 64);
+
+        if (bits != 0) {
+            at -= np_min(at - floor, (size_t)__builtin_clzll(bits));
+            break;
+        }
+        at -= np_min(at - floor, index % 64 + 1);
+    }
+    return to - (to - at) / page * page;
 }
 
 /* Runs that are purged together: many small ones, such as slabs leave behind, cost one call. */
