@@ -536,19 +536,26 @@ static NP_NOINLINE bool finish_push(struct np_heap *heap, struct np_slab *slab, 
     return true;
 }
 
+/* Notes a free into a slab that is not ours; whether it is to be opened. */
+static bool note_pushed(struct np_heap *heap, const struct np_slab *slab)
+{
+    uintptr_t *last = &heap->pushed[NP_OWNER_GET(slab->class_index) % NP_PUSHED_PLACES];
+    uintptr_t record = (uintptr_t)slab;
+
+    _Static_assert(NP_CLAIM_COUNT < NP_SLAB_RECORD_BYTES, "or the count looks like a record");
+    *last = (*last - record < NP_CLAIM_COUNT ? *last : record) + 1;
+    return *last - record == NP_CLAIM_COUNT;
+}
+
 bool np_heap_push(struct np_heap *heap, struct np_slab *slab, void *memory)
 {
     enum np_push_wish wish = NP_PUSH_ONLY;
     enum np_push push;
 
-    if (heap != NULL) {
-        /* The second free in a row into a closed slab: more will follow, and cost less if it is ours. Not while a fork
-         * lifts the limit of what may be open: nothing would close it if this thread sleeps afterwards. */
-        if (heap->last_pushed == slab &&
-            !atomic_load_explicit(&np_is_fork_under_way, memory_order_relaxed))
-            wish = NP_PUSH_AND_OPEN;
-        heap->last_pushed = slab;
-    }
+    /* Not while a fork lifts the limit of what may be open: nothing would close it if this thread sleeps afterwards. */
+    if (heap != NULL && note_pushed(heap, slab) &&
+        !atomic_load_explicit(&np_is_fork_under_way, memory_order_relaxed))
+        wish = NP_PUSH_AND_OPEN;
     push = np_slab_push(slab, memory, wish);
     return NP_LIKELY(push == NP_PUSH_DONE) || finish_push(heap, slab, push, wish);
 }
@@ -922,7 +929,7 @@ void np_heap_prepare_to_park(struct np_heap *heap)
 {
     clear_shelves(heap);
     give_reserve_back(heap, heap->reserved_bytes);
-    heap->last_pushed = NULL;
+    memset(heap->pushed, 0, sizeof heap->pushed);
     memset(heap->made_count, 0, sizeof heap->made_count);
     heap->made_total = 0;
 }

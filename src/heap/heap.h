@@ -38,6 +38,13 @@
 /* Structural limit on slabs open in one heap; the limit in bytes comes before it mostly. */
 #define NP_OPEN_MAX 255
 
+/* So many frees in a row into a closed slab, of those of its class, are a sign that more will follow, and they cost less once
+ * it is open here. Opening it, and closing another one for it, costs as much as thirty pushes. */
+#define NP_CLAIM_COUNT 6
+
+/* Classes so far apart share a place in `pushed`. */
+#define NP_PUSHED_PLACES 16
+
 struct np_heap {
     struct np_shelf *direct[NP_DIRECT_COUNT];
     struct np_slab *current[NP_CLASS_TABLE_COUNT];
@@ -46,7 +53,8 @@ struct np_heap {
     bool is_beyond_limit; /* more is open than may be since a fork, until the heap grows again */
     uint8_t served_by[NP_CLASS_TABLE_COUNT]; /* the class whose slots requests of the class get: the largest of its group */
     struct np_slab *lender[NP_CLASS_TABLE_COUNT]; /* where the last slots of the class were lent; to be tried first */
-    struct np_slab *last_pushed; /* the slab of the last free that was not for one of ours; only compared */
+    uintptr_t pushed[NP_PUSHED_PLACES]; /* by class: the slab of the last free that was not for one of ours, and how many
+                                           in a row were; only compared */
     struct np_arena *home;
     size_t held_bytes;    /* the limit of M_MXFAST that direct[] and the twin class's slabs here were made for */
     uint32_t open_count;

@@ -649,7 +649,7 @@ static void blocks_of_100_bytes_are_held(void **state)
 
 /* ---- other threads ---- */
 
-static void the_second_free_in_a_row_opens_the_slab(void **state)
+static void some_frees_in_a_row_open_the_slab(void **state)
 {
     struct np_slab *slab;
 
@@ -659,14 +659,37 @@ static void the_second_free_in_a_row_opens_the_slab(void **state)
         add_block(&heaps[0], SIZE);
     slab = slab_of(0); /* exhausted, and closed */
     assert_false(np_slab_is_open(slab));
-    give_block(&heaps[1], blocks[0].memory);
-    assert_null(atomic_load(&slab->owner));
-    give_block(&heaps[1], blocks[1].memory);
+    for (unsigned i = 0; i < NP_CLAIM_COUNT; i++) {
+        assert_null(atomic_load(&slab->owner));
+        give_block(&heaps[1], blocks[i].memory);
+    }
     assert_ptr_equal(atomic_load(&slab->owner), &heaps[1]);
-    assert_int_equal(np_slab_live_count(slab), slab->slot_count - 2);
+    assert_int_equal(np_slab_live_count(slab), slab->slot_count - NP_CLAIM_COUNT);
     expect_sound();
     /* And it serves that heap now. */
     assert_ptr_equal(np_slab_find((uintptr_t)take_block(&heaps[1], SIZE)), slab);
+}
+
+/* A structure is of blocks of several classes, which are freed by turns. */
+static void frees_of_another_class_between_do_not_count(void **state)
+{
+    struct np_slab *slab;
+    void *others[NP_CLAIM_COUNT];
+
+    (void)state;
+    init_heaps();
+    for (unsigned i = 0; i < PER_SLAB + 1; i++)
+        add_block(&heaps[0], SIZE);
+    slab = slab_of(0);
+    for (unsigned i = 0; i < NP_CLAIM_COUNT; i++)
+        others[i] = take_block(&heaps[0], SIZE / 2);
+    for (unsigned i = 0; i < NP_CLAIM_COUNT; i++) {
+        assert_null(atomic_load(&slab->owner));
+        give_block(&heaps[1], others[i]);
+        give_block(&heaps[1], blocks[i].memory);
+    }
+    assert_ptr_equal(atomic_load(&slab->owner), &heaps[1]);
+    expect_sound();
 }
 
 /* Only frees in a row into one slab say that more will follow. */
@@ -979,13 +1002,13 @@ static void opening_the_lender_takes_lent_slots_back(void **state)
     open_all_that_may_be();
     add_block(&heaps[0], SIZE);
     assert_false(np_shelf_is_empty(&heaps[0].shelves[CLASS]));
-    give_block(&heaps[0], blocks[0].memory);
-    give_block(&heaps[0], blocks[1].memory); /* the second in a row: opens */
+    for (unsigned i = 0; i < NP_CLAIM_COUNT; i++) /* the last of so many in a row opens */
+        give_block(&heaps[0], blocks[i].memory);
     assert_ptr_equal(atomic_load(&lender->owner), &heaps[0]);
     assert_true(np_shelf_is_empty(&heaps[0].shelves[CLASS]));
     assert_int_equal(heaps[0].shelf_granules[CLASS], 0);
     expect_sound();
-    for (unsigned i = 2; i < PER_SLAB * 3 / 4; i++)
+    for (unsigned i = NP_CLAIM_COUNT; i < PER_SLAB * 3 / 4; i++)
         give_block(&heaps[0], blocks[i].memory);
     give_block(&heaps[0], blocks[block_count - 1].memory);
     np_slab_look(lender);
@@ -1253,7 +1276,8 @@ int main(void)
         cmocka_unit_test(the_limit_of_held_requests_is_ptmallocs),
         cmocka_unit_test(blocks_to_120_bytes_are_held_and_larger_ones_not),
         cmocka_unit_test(blocks_of_100_bytes_are_held),
-        cmocka_unit_test(the_second_free_in_a_row_opens_the_slab),
+        cmocka_unit_test(some_frees_in_a_row_open_the_slab),
+        cmocka_unit_test(frees_of_another_class_between_do_not_count),
         cmocka_unit_test(frees_in_turn_open_nothing),
         cmocka_unit_test(a_thread_without_a_heap_opens_nothing),
         cmocka_unit_test(a_push_into_a_held_slab_waits_for_its_holder),
