@@ -129,6 +129,8 @@ struct np_arena {
     size_t passed_granules; /* kept, taken again, and not noted in the flow yet */
     uint64_t kept_lengths;  /* bit n: some of n + 1 granules are kept */
     struct np_run *kept[NP_KEPT_MAX_GRANULES + 1]; /* R11; by length */
+    struct np_run *spare; /* records for the next runs that do not start at a unit, linked by node.left */
+    size_t spare_count;
 };
 
 extern struct np_lock np_break_lock;

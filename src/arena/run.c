@@ -47,6 +47,33 @@ void np_run_record_give(struct np_run *record, uintptr_t start)
         np_pool_give(&np_run_pool, record);
 }
 
+/* So many an arena keeps: cutting and joining take turns mostly, and the pool's lock is shared by all arenas. */
+#define SPARE_MAX 16
+
+/* The same two under the arena's lock. */
+static struct np_run *take_record(struct np_arena *arena, uintptr_t start)
+{
+    struct np_run *record = arena->spare;
+
+    if (start % NP_UNIT_BYTES == 0 || record == NULL)
+        return np_run_record_take(start);
+    arena->spare = (struct np_run *)record->node.left;
+    arena->spare_count--;
+    return record;
+}
+
+static void give_record(struct np_arena *arena, struct np_run *record)
+{
+    if (record->start % NP_UNIT_BYTES == 0 || arena->spare_count == SPARE_MAX) {
+        np_run_record_give(record, record->start);
+        return;
+    }
+    atomic_store_explicit(&record->state, NP_RUN_NONE, memory_order_relaxed);
+    record->node.left = arena->spare != NULL ? &arena->spare->node : NULL;
+    arena->spare = record;
+    arena->spare_count++;
+}
+
 static uint64_t size_key(size_t granule_count)
 {
     return (uint64_t)granule_count << KEY_ADDRESS_BITS;
@@ -383,7 +410,7 @@ static struct np_run *join(struct np_run *first, struct np_run *second)
         first->resident_to = shift + second->resident_to;
         first->resident_count += second->resident_count;
     }
-    np_run_record_give(second, second->start);
+    give_record(first->arena, second);
     return first;
 }
 
@@ -630,14 +657,14 @@ static struct np_run *carve_from(struct np_arena *arena, struct np_run *run, siz
     bool was_kept = is_kept(run);
     bool is_in_flow;
 
-    if (start > run->start && (own = np_run_record_take(start)) == NULL)
+    if (start > run->start && (own = take_record(arena, start)) == NULL)
         return NULL;
-    if (end < np_run_end(run) && (rest = np_run_record_take(end)) == NULL) {
+    if (end < np_run_end(run) && (rest = take_record(arena, end)) == NULL) {
         /* Records that lie in windows are there always: so rather more is lent, up to where one may begin. */
         end = np_min(np_align_up(end, NP_UNIT_BYTES), np_run_end(run));
         granule_count = (end - start) >> NP_GRANULE_SHIFT;
         if (end < np_run_end(run))
-            rest = np_run_record_take(end);
+            rest = take_record(arena, end);
     }
     if (end < np_run_end(run) && rest == NULL) {
         if (own != NULL)

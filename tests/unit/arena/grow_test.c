@@ -548,6 +548,7 @@ static void growth_without_bookkeeping_is_undone(void **state)
 static void run_out_of_records(int64_t pad_bytes)
 {
     uintptr_t end;
+    struct np_run *first;
     struct np_run *run;
 
     assert_true(np_tune_set(NP_KNOB_TOP_PAD, pad_bytes));
@@ -559,6 +560,10 @@ static void run_out_of_records(int64_t pad_bytes)
     while (np_pool_take(&np_run_pool) != NULL)
         ;
     end = os_fake_break();
+    first = np_run_take(&home, 2, NP_GRANULE_BYTES, NP_RUN_MEDIUM, NP_MAY_GROW);
+    assert_int_equal(first->granule_count, 2); /* one was left when runs were joined */
+    home->spare = NULL;
+    home->spare_count = 0;
     run = np_run_take(&home, 2, NP_GRANULE_BYTES, NP_RUN_MEDIUM, NP_MAY_GROW);
     assert_non_null(run);
     assert_true(run->granule_count > 2);
@@ -566,6 +571,7 @@ static void run_out_of_records(int64_t pad_bytes)
     assert_int_equal(os_fake_break(), end);
     assert_sound(np_arena_audit_all());
     np_run_give(run, 2);
+    np_run_give(first, 2);
     assert_sound(np_arena_audit_all());
     os_fake_reset();
     assert_non_null(model_take(2, NP_GRANULE_BYTES, 0, NP_MAY_GROW));
