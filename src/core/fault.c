@@ -13,6 +13,7 @@
 #include "check.h"
 #include "large.h"
 #include "limits.h"
+#include "meta.h"
 #include "none.h"
 #include "strict.h"
 #include "thread.h"
@@ -20,6 +21,17 @@
 #include "window.h"
 
 _Atomic bool np_fault_is_watched;
+
+/* In a guard page of what is known of a window. */
+static bool is_beside_bookkeeping(uintptr_t address)
+{
+    const struct np_window *window = np_window_list();
+
+    while (window != NULL && address - ((uintptr_t)window - np_page_bytes()) >=
+                                 window->mapped_bytes + 2 * np_page_bytes())
+        window = window->next;
+    return window != NULL;
+}
 
 void np_fault_explain(uintptr_t address, enum np_fault fault)
 {
@@ -39,7 +51,7 @@ void np_fault_explain(uintptr_t address, enum np_fault fault)
         np_die_of("access to a freed block", address, "mapping", requested_bytes);
     /* Just outside a window, too: the heap may end where one does. */
     if (np_window_find(address - NP_GRANULE_BYTES) != NULL ||
-        np_window_find(address + NP_GRANULE_BYTES) != NULL)
+        np_window_find(address + NP_GRANULE_BYTES) != NULL || is_beside_bookkeeping(address))
         np_die_at("overflow or underflow: access to memory that no block has", address);
 }
 

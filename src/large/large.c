@@ -93,7 +93,7 @@ static struct entry *entries_of(struct level *level, unsigned index)
 
     if (NP_LIKELY(entries != NULL))
         return entries;
-    fresh = np_os_map(bytes);
+    fresh = np_os_map(bytes, 1);
     if (fresh == NULL)
         return NULL;
     /* release pairs with the acquire above: the memory is there for who sees the pointer. */
@@ -236,8 +236,7 @@ void *np_large_take(size_t size_bytes, size_t alignment_bytes)
 
     if (bytes < size_bytes || !reserve_count())
         return NULL;
-    memory = alignment_bytes <= np_os_page_bytes() ? np_os_map(bytes)
-                                                   : np_os_map_aligned(bytes, alignment_bytes);
+    memory = np_os_map(bytes, alignment_bytes);
     if (memory != NULL && insert((uintptr_t)memory, requested_bytes)) {
         count_bytes(requested_bytes, 0);
         return memory;
@@ -325,24 +324,6 @@ int np_large_mark(const void *memory)
                : -1;
 }
 
-/* A reservation with the block inside it, of which only the block can be used. */
-static char *map_guarded(size_t bytes, size_t alignment_bytes)
-{
-    size_t page_bytes = np_os_page_bytes();
-    size_t lead_bytes = np_max(alignment_bytes, page_bytes);
-    char *reserved = np_os_reserve(lead_bytes + bytes + page_bytes, lead_bytes);
-
-    if (reserved == NULL)
-        return NULL;
-    if (np_os_commit(reserved + lead_bytes, bytes)) {
-        if (lead_bytes > page_bytes)
-            (void)np_os_release(reserved, lead_bytes - page_bytes);
-        return reserved + lead_bytes;
-    }
-    (void)np_os_release(reserved, lead_bytes + bytes + page_bytes);
-    return NULL;
-}
-
 void *np_large_take_guarded(size_t size_bytes, size_t alignment_bytes)
 {
     size_t requested_bytes = np_max(size_bytes, 1);
@@ -351,7 +332,7 @@ void *np_large_take_guarded(size_t size_bytes, size_t alignment_bytes)
 
     if (size_bytes > SIZE_MAX / 4 || alignment_bytes > SIZE_MAX / 4 || !reserve_count())
         return NULL;
-    memory = map_guarded(bytes, alignment_bytes);
+    memory = np_os_map_guarded(bytes, alignment_bytes);
     if (memory != NULL && insert((uintptr_t)memory, requested_bytes | GUARDED_BIT)) {
         fill_behind(memory, requested_bytes, 0);
         count_bytes(requested_bytes, 0);

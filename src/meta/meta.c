@@ -19,17 +19,24 @@ static _Atomic size_t shared_used_bytes;
 static _Atomic size_t mapped_bytes;
 static _Atomic size_t used_bytes;
 
+void *np_meta_map(size_t bytes)
+{
+    void *memory = np_os_map_guarded(bytes, 1);
+
+    return memory != NULL ? memory : np_os_map(bytes, 1);
+}
+
 /* Where so much is refused, room for one record: with it the addresses that an arena has already
  * can still be lent. The lock is held across these calls, once in thousands of records; nobody who
  * holds it waits for anything else. */
 static bool take_chunk(struct np_pool_part *part, size_t record_bytes)
 {
     size_t bytes = CHUNK_BYTES;
-    char *chunk = np_os_map(bytes);
+    char *chunk = np_meta_map(bytes);
 
     if (chunk == NULL) {
         bytes = np_align_up(record_bytes, np_os_page_bytes());
-        chunk = np_os_map(bytes);
+        chunk = np_meta_map(bytes);
     }
     if (chunk == NULL)
         return false;

@@ -47,6 +47,11 @@ void np_pool_fork(struct np_pool *pool, enum np_fork_phase phase);
 size_t np_pool_mapped_bytes(void);
 size_t np_pool_used_bytes(void);
 
+/* Memory for bookkeeping, whole system pages: zero, between two pages that nobody may access, so that a
+ * write that runs out of a mapping of the program's ends there; without them where there are too many
+ * mappings. NULL: no memory. */
+void *np_meta_map(size_t bytes);
+
 /* Bytes of a system page, for layers that do not see the kernel. */
 size_t np_page_bytes(void);
 

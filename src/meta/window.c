@@ -5,6 +5,7 @@
 
 #include "bits.h"
 #include "check.h"
+#include "meta.h"
 #include "os.h"
 
 /* An empty entry has base 0, which is that of window 0: the first entry gets the base of a window that is not its own. */
@@ -64,7 +65,7 @@ static struct np_window *make(uintptr_t address)
 {
     size_t bytes = NP_WINDOW_HEADER_BYTES + RECORDS_BYTES + RUNS_BYTES + RUN_RECORDS_BYTES +
                    NP_SLOT_BITS_PLANES * PLANE_BYTES;
-    struct np_window *window = np_os_map(bytes);
+    struct np_window *window = np_meta_map(bytes);
 
     if (window == NULL)
         return NULL;

@@ -89,16 +89,9 @@ static void *map_aligned(size_t bytes, size_t alignment, int protection)
     return aligned;
 }
 
-void *np_os_map(size_t bytes)
+void *np_os_map(size_t bytes, size_t alignment_bytes)
 {
-    if (FAKE_PAGE_BYTES != 0)
-        return map_aligned(bytes, np_os_page_bytes(), PROT_READ | PROT_WRITE);
-    return map(NULL, bytes, PROT_READ | PROT_WRITE, 0);
-}
-
-void *np_os_map_aligned(size_t bytes, size_t alignment_bytes)
-{
-    return map_aligned(bytes, alignment_bytes, PROT_READ | PROT_WRITE);
+    return map_aligned(bytes, np_max(alignment_bytes, np_os_page_bytes()), PROT_READ | PROT_WRITE);
 }
 
 void *np_os_reserve(size_t bytes, size_t alignment_bytes)
@@ -114,6 +107,27 @@ void *np_os_reserve_at(void *address, size_t bytes)
         (void)np_os_release(memory, bytes);
         return NULL;
     }
+    return memory;
+}
+
+/* A reservation of which only the middle can be used. */
+void *np_os_map_guarded(size_t bytes, size_t alignment_bytes)
+{
+    size_t guard_bytes = np_os_page_bytes();
+    size_t lead_bytes = np_max(alignment_bytes, guard_bytes);
+    size_t gone_bytes = lead_bytes - guard_bytes;
+    char *reserved = np_os_reserve(lead_bytes + bytes + guard_bytes, lead_bytes);
+    char *memory;
+
+    if (reserved == NULL)
+        return NULL;
+    memory = reserved + lead_bytes;
+    if (!np_os_commit(memory, bytes)) {
+        memory = NULL;
+        gone_bytes = lead_bytes + bytes + guard_bytes;
+    }
+    if (gone_bytes > 0)
+        (void)np_os_release(reserved, gone_bytes);
     return memory;
 }
 

@@ -17,11 +17,12 @@
 /* Bytes of a system page: a power of two, 4 KiB to 64 KiB, the same for the life of the process. */
 size_t np_os_page_bytes(void);
 
-/* Committed, zero memory, aligned to a system page. bytes: a multiple of the system page. */
-void *np_os_map(size_t bytes);
+/* Committed, zero memory. bytes: a multiple of the system page. At any alignment, a power of two, and
+ * in any case at that of a system page. */
+void *np_os_map(size_t bytes, size_t alignment_bytes);
 
-/* The same at an alignment: a power of two of at least a system page. */
-void *np_os_map_aligned(size_t bytes, size_t alignment_bytes);
+/* The same between two system pages that nobody may access. */
+void *np_os_map_guarded(size_t bytes, size_t alignment_bytes);
 
 /* Addresses without memory, aligned as asked; np_os_commit makes parts of them usable. They count
  * neither as resident nor as committed. */

@@ -33,6 +33,7 @@ struct area {
     uintptr_t start;
     uintptr_t end;
     bool is_committed;
+    bool is_guard; /* not committed, ever, nor counted as reserved */
 };
 
 static struct {
@@ -40,6 +41,7 @@ static struct {
     size_t page_bytes;
     unsigned calls_left; /* until the one that fails; 0: none will */
     bool is_failing_on;
+    unsigned more_failing; /* calls, in a row after the first */
     bool is_refused[OS_FAKE_CALL_COUNT];
     bool has_failed;
     size_t calls[OS_FAKE_CALL_COUNT];
@@ -114,11 +116,11 @@ static size_t area_from(uintptr_t address)
     return low;
 }
 
-static void insert_area(size_t index, uintptr_t start, uintptr_t end, bool is_committed)
+static void insert_area(size_t index, struct area area)
 {
     require(area_count < AREA_MAX, "too many areas");
     memmove(&areas[index + 1], &areas[index], (area_count - index) * sizeof areas[0]);
-    areas[index] = (struct area){start, end, is_committed};
+    areas[index] = area;
     area_count++;
 }
 
@@ -136,15 +138,19 @@ static bool take_out(uintptr_t start, uintptr_t end)
     while (at < end) {
         size_t index = area_from(at);
         struct area area;
+        struct area rest;
 
         if (index == area_count || areas[index].start > at)
             return false;
-        area = areas[index];
+        rest = area = areas[index];
         remove_area(index);
+        rest.start = end;
         if (area.end > end)
-            insert_area(index, end, area.end, area.is_committed);
+            insert_area(index, rest);
+        rest.start = area.start;
+        rest.end = at;
         if (area.start < at)
-            insert_area(index, area.start, at, area.is_committed);
+            insert_area(index, rest);
         at = area.end;
     }
     return true;
@@ -152,7 +158,12 @@ static bool take_out(uintptr_t start, uintptr_t end)
 
 static void put_in(uintptr_t start, uintptr_t end, bool is_committed)
 {
-    insert_area(area_from(start), start, end, is_committed);
+    insert_area(area_from(start), (struct area){start, end, is_committed, false});
+}
+
+static void put_in_guard(uintptr_t start, uintptr_t end)
+{
+    insert_area(area_from(start), (struct area){start, end, false, true});
 }
 
 static bool is_all(uintptr_t start, uintptr_t end, bool is_committed)
@@ -161,20 +172,20 @@ static bool is_all(uintptr_t start, uintptr_t end, bool is_committed)
 
     for (size_t index = area_from(start); at < end; index++) {
         if (index == area_count || areas[index].start > at ||
-            areas[index].is_committed != is_committed)
+            areas[index].is_committed != is_committed || areas[index].is_guard)
             return false;
         at = areas[index].end;
     }
     return true;
 }
 
-static size_t bytes_in_state(bool is_committed)
+static size_t bytes_in_state(bool is_committed, bool is_guard)
 {
     size_t bytes = 0;
 
     pthread_mutex_lock(&fake.mutex);
     for (size_t index = 0; index < area_count; index++)
-        if (areas[index].is_committed == is_committed)
+        if (areas[index].is_committed == is_committed && areas[index].is_guard == is_guard)
             bytes += areas[index].end - areas[index].start;
     pthread_mutex_unlock(&fake.mutex);
     return bytes;
@@ -192,7 +203,7 @@ static bool begin(enum os_fake_call call)
     fake.fine_ns += fake.call_ns;
     if (fake.calls_left > 0 && --fake.calls_left == 0) {
         is_failing = true;
-        if (fake.is_failing_on)
+        if (fake.is_failing_on || (fake.more_failing > 0 && fake.more_failing-- > 0))
             fake.calls_left = 1;
     }
     if (fake.is_refused[call])
@@ -253,6 +264,24 @@ static void *map_at_alignment(size_t bytes, size_t alignment, int protection)
     return aligned;
 }
 
+static void *map_between_guards(size_t bytes, size_t alignment)
+{
+    size_t guard_bytes = fake.page_bytes;
+    char *memory = map_at_alignment(alignment + bytes + guard_bytes, alignment, PROT_NONE);
+    uintptr_t start = (uintptr_t)memory + alignment;
+
+    if (memory == NULL)
+        return NULL;
+    (void)take_out((uintptr_t)memory, start + bytes + guard_bytes);
+    if (alignment > guard_bytes)
+        munmap(memory, alignment - guard_bytes);
+    require(mprotect((void *)start, bytes, PROT_READ | PROT_WRITE) == 0, "mprotect failed");
+    put_in_guard(start - guard_bytes, start);
+    put_in(start, start + bytes, true);
+    put_in_guard(start + bytes, start + bytes + guard_bytes);
+    return (void *)start;
+}
+
 size_t np_os_page_bytes(void)
 {
     return fake.page_bytes;
@@ -266,14 +295,20 @@ static void *map_as(enum os_fake_call call, size_t bytes, size_t alignment, int 
     return memory;
 }
 
-void *np_os_map(size_t bytes)
+void *np_os_map(size_t bytes, size_t alignment_bytes)
 {
-    return map_as(OS_FAKE_MAP, bytes, fake.page_bytes, PROT_READ | PROT_WRITE);
+    return map_as(OS_FAKE_MAP, bytes, np_max(alignment_bytes, fake.page_bytes),
+                  PROT_READ | PROT_WRITE);
 }
 
-void *np_os_map_aligned(size_t bytes, size_t alignment_bytes)
+void *np_os_map_guarded(size_t bytes, size_t alignment_bytes)
 {
-    return map_as(OS_FAKE_MAP_ALIGNED, bytes, alignment_bytes, PROT_READ | PROT_WRITE);
+    char *memory = NULL;
+
+    if (begin(OS_FAKE_MAP))
+        memory = map_between_guards(bytes, np_max(alignment_bytes, fake.page_bytes));
+    finish();
+    return memory;
 }
 
 void *np_os_reserve(size_t bytes, size_t alignment_bytes)
@@ -667,6 +702,7 @@ void os_fake_reset(void)
     pthread_mutex_lock(&fake.mutex);
     fake.calls_left = 0;
     fake.is_failing_on = false;
+    fake.more_failing = 0;
     fake.has_failed = false;
     memset(fake.is_refused, 0, sizeof fake.is_refused);
     memset(fake.calls, 0, sizeof fake.calls);
@@ -684,6 +720,15 @@ void os_fake_fail_from(unsigned nth)
 {
     fake.calls_left = nth;
     fake.is_failing_on = true;
+}
+
+void os_fake_fail_next(unsigned count)
+{
+    pthread_mutex_lock(&fake.mutex);
+    fake.calls_left = 1;
+    fake.is_failing_on = false;
+    fake.more_failing = count - 1;
+    pthread_mutex_unlock(&fake.mutex);
 }
 
 void os_fake_refuse(enum os_fake_call call)
@@ -712,12 +757,17 @@ size_t os_fake_all_calls(void)
 
 size_t os_fake_reserved_bytes(void)
 {
-    return bytes_in_state(false);
+    return bytes_in_state(false, false);
+}
+
+size_t os_fake_guard_bytes(void)
+{
+    return bytes_in_state(false, true);
 }
 
 size_t os_fake_committed_bytes(void)
 {
-    return bytes_in_state(true);
+    return bytes_in_state(true, false);
 }
 
 size_t os_fake_purged_bytes(void)

@@ -19,7 +19,6 @@
 /* The calls that may refuse. */
 enum os_fake_call {
     OS_FAKE_MAP,
-    OS_FAKE_MAP_ALIGNED,
     OS_FAKE_RESERVE,
     OS_FAKE_RESERVE_AT,
     OS_FAKE_COMMIT,
@@ -46,6 +45,9 @@ void os_fake_reset(void);
 void os_fake_fail_call(unsigned nth);
 void os_fake_fail_from(unsigned nth);
 
+/* The next so many, at least one. */
+void os_fake_fail_next(unsigned count);
+
 /* Every call of this kind is refused until os_fake_reset. */
 void os_fake_refuse(enum os_fake_call call);
 
@@ -59,6 +61,9 @@ size_t os_fake_all_calls(void);
 /* Bytes by state, now: addresses reserved and not committed; usable ones, the break's included. */
 size_t os_fake_reserved_bytes(void);
 size_t os_fake_committed_bytes(void);
+
+/* And of the guard pages around others, which count in neither. */
+size_t os_fake_guard_bytes(void);
 
 /* Bytes that purge took, ever. */
 size_t os_fake_purged_bytes(void);

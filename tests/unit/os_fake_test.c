@@ -18,7 +18,7 @@ static void make_ranges(void)
 {
     size_t page = np_os_page_bytes();
 
-    memory = np_os_map(2 * RANGES * page);
+    memory = np_os_map(2 * RANGES * page, 1);
     EXPECT(memory != NULL);
     memset(memory, STAMP, 2 * RANGES * page);
     for (size_t i = 0; i < RANGES; i++)

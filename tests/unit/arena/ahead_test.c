@@ -143,7 +143,7 @@ static void a_watched_block_that_is_gone(void **state)
     (void)state;
     make_heap_of((size_t)128 << 20);
     for (unsigned i = 0; i < 20; i++) {
-        char *block = np_os_map(BLOCK_BYTES);
+        char *block = np_os_map(BLOCK_BYTES, 1);
 
         assert_non_null(block);
         np_ahead_populate(block, BLOCK_BYTES, BLOCK_BYTES);

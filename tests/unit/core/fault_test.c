@@ -5,6 +5,7 @@
 #include "fault.h"
 #include "isolated.h"
 #include "large.h"
+#include "meta.h"
 #include "none.h"
 #include "tune.h"
 #include "window.h"
@@ -39,6 +40,30 @@ static void a_fault_in_a_window_or_beside_it_is_explained(void **state)
 {
     (void)state;
     expect_explained(explain_beside_window, 3, 5);
+}
+
+static int explain_beside_bookkeeping(unsigned number)
+{
+    const struct np_window *window = np_window_find((uintptr_t)np_core_take(100));
+    const uintptr_t start = (uintptr_t)window;
+    const uintptr_t end = start + window->mapped_bytes;
+    const uintptr_t addresses[] = {
+        start - 1,
+        start - np_page_bytes(),
+        end,
+        end + np_page_bytes() - 1,
+        start - np_page_bytes() - 1,
+        end + np_page_bytes(),
+    };
+
+    np_fault_explain(addresses[number], NP_FAULT_FORBIDDEN);
+    return 0;
+}
+
+static void a_fault_beside_bookkeeping_is_explained(void **state)
+{
+    (void)state;
+    expect_explained(explain_beside_bookkeeping, 4, 6);
 }
 
 static int explain_at_level_1(unsigned number)
@@ -113,6 +138,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_fault_in_a_window_or_beside_it_is_explained),
+        cmocka_unit_test(a_fault_beside_bookkeeping_is_explained),
         cmocka_unit_test(what_others_forbid_is_not_explained),
         cmocka_unit_test(a_handler_is_set_once_where_there_is_none),
     };

@@ -32,6 +32,7 @@ static void records_are_zero_aligned_and_apart(void **state)
             assert_int_equal(((unsigned char *)records[i])[byte], i % 255 + 1);
     assert_int_equal(np_pool_mapped_bytes(), os_fake_committed_bytes());
     assert_true(np_pool_mapped_bytes() < MANY * 48 + ((size_t)512 << 10));
+    assert_int_equal(os_fake_guard_bytes(), np_pool_mapped_bytes() / (256 << 10) * 2 * 4096);
     assert_int_equal(np_pool_used_bytes(), MANY * 48);
 }
 
@@ -119,10 +120,11 @@ static void little_memory_is_enough_for_a_record(void **state)
     use_up_what_pools_share();
     use_up_chunk();
     before = np_pool_mapped_bytes();
-    os_fake_fail_call(1);
+    os_fake_fail_next(2); /* with guard pages, and without */
     assert_non_null(np_pool_take(&pool));
     assert_true(os_fake_has_failed());
     assert_int_equal(np_pool_mapped_bytes() - before, np_page_bytes());
+    os_fake_reset();
     /* And the next of them comes from a whole chunk again. */
     for (size_t i = 0; i < np_page_bytes() / sizeof(struct record); i++)
         assert_non_null(np_pool_take(&pool));

@@ -92,10 +92,20 @@ static void the_lowest_window_is_found_when_it_is_ours(void **state)
 static void no_memory_is_null_and_passes(void **state)
 {
     (void)state;
-    os_fake_fail_call(1);
+    os_fake_fail_next(2);
     assert_null(np_window_ensure(SOME_WINDOW));
     assert_null(np_window_find(SOME_WINDOW));
     assert_non_null(np_window_ensure(SOME_WINDOW));
+    assert_int_equal(os_fake_guard_bytes(), 2 * 4096);
+}
+
+/* Where that would be one mapping too many. */
+static void a_window_can_do_without_guards(void **state)
+{
+    (void)state;
+    os_fake_fail_next(1);
+    assert_non_null(np_window_ensure(SOME_WINDOW));
+    assert_int_equal(os_fake_guard_bytes(), 0);
 }
 
 static void purge_some_of_a_window(size_t page_bytes)
@@ -305,6 +315,7 @@ static void a_fresh_window_costs_a_page(void **state)
     (void)state;
     assert_int_equal(np_window_mapped_bytes(), os_fake_committed_bytes());
     assert_int_equal(np_window_mapped_bytes(), (768 << 10) + map_bytes);
+    assert_int_equal(os_fake_guard_bytes(), 2 * 4096);
     assert_int_equal(os_fake_resident_bytes(window, np_window_mapped_bytes()), 4096);
 }
 
@@ -316,6 +327,7 @@ int main(void)
         cmocka_unit_test(windows_with_one_place_are_told_apart),
         cmocka_unit_test(the_lowest_window_is_found_when_it_is_ours),
         cmocka_unit_test(no_memory_is_null_and_passes),
+        cmocka_unit_test(a_window_can_do_without_guards),
         cmocka_unit_test(records_go_back_by_whole_pages),
         cmocka_unit_test(records_go_back_by_pages_of_16k),
         cmocka_unit_test(records_of_the_highest_window_go_back),

@@ -41,7 +41,7 @@ static void make_area(size_t count)
     area.count = count;
     area.stride_bytes = 4 * page;
     area.bytes = count * area.stride_bytes;
-    area.start = np_os_map(area.bytes);
+    area.start = np_os_map(area.bytes, 1);
     assert_non_null(area.start);
     memset(area.start, STAMP, area.bytes);
     for (size_t i = 0; i < count; i++)
@@ -90,7 +90,7 @@ static void expect_gone(size_t from, size_t to)
 /* Whether this kernel, and whatever filter we run under, does it: asked past the layer. */
 static bool has_batches(void)
 {
-    struct np_range page = {np_os_map(np_os_page_bytes()), np_os_page_bytes()};
+    struct np_range page = {np_os_map(np_os_page_bytes(), 1), np_os_page_bytes()};
 
     return syscall(SYS_process_madvise, -10000, &page, 1, MADV_DONTNEED, 0) == (long)page.bytes;
 }
