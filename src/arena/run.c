@@ -294,7 +294,7 @@ static NP_NOINLINE void tell_retained(struct np_arena *arena, size_t retained)
     arena->retained_slack = 2 * step;
 }
 
-static void count(struct np_arena *arena, size_t retained_more, size_t free_more)
+static void count_free(struct np_arena *arena, size_t retained_more, size_t free_more)
 {
     size_t retained;
 
@@ -310,12 +310,12 @@ static void count(struct np_arena *arena, size_t retained_more, size_t free_more
 
 void np_run_count_free(struct np_arena *arena, const struct np_run *run)
 {
-    count(arena, retained_count(run), run->granule_count);
+    count_free(arena, retained_count(run), run->granule_count);
 }
 
 void np_run_uncount_free(struct np_arena *arena, const struct np_run *run)
 {
-    count(arena, (size_t)0 - retained_count(run), (size_t)0 - run->granule_count);
+    count_free(arena, (size_t)0 - retained_count(run), (size_t)0 - run->granule_count);
 }
 
 static void file(struct np_arena *arena, struct np_run *run)
