@@ -28,8 +28,7 @@
 /* The last so many calls are what the mean is of, more or less. */
 #define MEAN_CALLS 8
 
-/* What 2 ms of refaults come to in run time, and 10 ms. */
-#define FIRST_CREDIT_NS UINT64_C(64000000)
+/* What 10 ms of refaults come to in run time. */
 #define LEAST_CREDIT_NS UINT64_C(320000000)
 
 /* An epoch is so long that losing all of the allowance in it, and refaulting as much, costs at most
@@ -147,7 +146,7 @@ static uint64_t credit_ns(const struct np_thrash *thrash)
     uint64_t page_ns = longer(get(&thrash->dearest_ns), NP_THRASH_REFAULT_NS);
     uint64_t peak_ns = longer(earned_in_ns(get(&thrash->peak_pages), page_ns), LEAST_CREDIT_NS);
 
-    return FIRST_CREDIT_NS + shorter(age_ns, peak_ns - FIRST_CREDIT_NS);
+    return LEAST_CREDIT_NS + shorter(age_ns, peak_ns - LEAST_CREDIT_NS);
 }
 
 /* The time up to now pays off debt. Once there is none, what was live before does not count
@@ -175,7 +174,7 @@ static void earn(struct np_thrash *thrash, size_t live_pages, uint64_t now_ns)
  *
  * What exceeds it stays owed although the allowance is raised for it: so a program that thrashes
  * raises it until nothing is taken back any more, and not just until 1/32 of its time pays for the
- * rest. The debt ends at twice the credit, or 20 ms: when it grows without end the cause is not the threshold
+ * rest. The debt ends at twice the credit: when it grows without end the cause is not the threshold
  * (somebody calls malloc_trim), and every refault would count as thrashing long after that has
  * stopped. */
 static bool spend(struct np_thrash *thrash, size_t pages)
@@ -183,14 +182,12 @@ static bool spend(struct np_thrash *thrash, size_t pages)
     uint64_t page_ns = page_ns_now(thrash);
     uint64_t old_ns = get_ns(&thrash->debt_ns);
     uint64_t most_ns;
-    uint64_t debt_most_ns;
     uint64_t new_ns;
 
     raise_to(&thrash->dearest_ns, (size_t)page_ns);
     most_ns = credit_ns(thrash);
-    debt_most_ns = 2 * longer(most_ns, LEAST_CREDIT_NS);
     do {
-        new_ns = shorter(old_ns + earned_in_ns(pages, page_ns), debt_most_ns);
+        new_ns = shorter(old_ns + earned_in_ns(pages, page_ns), 2 * most_ns);
     } while (!atomic_compare_exchange_weak_explicit(&thrash->debt_ns, &old_ns, new_ns,
                                                     memory_order_relaxed, memory_order_relaxed));
     return new_ns > most_ns;

@@ -36,8 +36,7 @@
 #define RESERVED_MAX_BYTES ((size_t)768 << 10)
 #define REFAULT_NS     NP_THRASH_REFAULT_MAX_NS /* what one is counted as is measured */
 #define QUARANTINE_COUNT 1088 /* 1,024 slots of up to 1 KiB, 64 above */
-#define CREDIT_NS       9900000 /* 10 ms, and a little for rounding */
-#define CREDIT_FIRST_NS 1900000 /* of a process that has just begun */
+#define CREDIT_MIN_NS  9900000 /* 10 ms, and a little for rounding */
 
 enum { RUNS_MAX = 1 << 20, MOMENTS_MAX = 1 << 16, LENT_MAX = 1 << 14 };
 
@@ -67,7 +66,6 @@ static struct moment {
     uint64_t refaulted_bytes;
 } * moments;
 static size_t moment_count;
-static uint64_t began_ns; /* to free; 0: not yet */
 static bool has_thrashed;
 
 static size_t audit_count;
@@ -397,17 +395,8 @@ static void look_at_bookkeeping(struct audit_found *found)
 
 /* The promises. */
 
-/* What could be owed at that time: who has not freed for long has not earned all of it. */
-static uint64_t credit_ns(const struct moment *moment)
-{
-    uint64_t earned_ns =
-        began_ns != 0 && moment->at_ns > began_ns ? (moment->at_ns - began_ns) / LIVE_SHARE : 0;
-
-    return earned_ns < CREDIT_NS - CREDIT_FIRST_NS ? CREDIT_FIRST_NS + earned_ns : CREDIT_NS;
-}
-
 /* P3: whether in some stretch of time up to now more than 1/32 of it went into refaults, and more
- * than the 2 to 10 ms that anybody may spend. It began and ended between moments of ours: those
+ * than the 10 ms that anybody may spend. It began and ended between moments of ours: those
  * inside count for its length, those outside for what was spent. By the clock that the reckoning
  * goes by, which stands still while a machine's processor is taken from it and then makes up for
  * that. */
@@ -421,22 +410,19 @@ static void look_for_thrashing(void)
         uint64_t from_ns = moments[index + 1].at_ns;
         uint64_t to_ns = last[-1].at_ns;
 
-        has_thrashed |= spent_ns >= credit_ns(&moments[index]) &&
+        has_thrashed |= spent_ns >= CREDIT_MIN_NS &&
                         (to_ns < from_ns || spent_ns > (to_ns - from_ns) / LIVE_SHARE);
     }
 }
 
 void audit_note_moment(void)
 {
-    struct np_returned_totals totals = np_returned_totals();
-
     if (moments == NULL)
         moments = truth_map(MOMENTS_MAX * sizeof moments[0]);
     if (moment_count == MOMENTS_MAX)
         moment_count = 0;
-    moments[moment_count++] = (struct moment){np_os_coarse_ns(), totals.refaulted_bytes};
-    if (began_ns == 0 && totals.joined_bytes > 0)
-        began_ns = moments[moment_count - 1].at_ns;
+    moments[moment_count++] =
+        (struct moment){np_os_coarse_ns(), np_returned_totals().refaulted_bytes};
     look_for_thrashing();
 }
 

@@ -30,7 +30,7 @@ MUTATIONS = [
      "arena.purge heap.return"),
     ("what is counted as owed for refaults has no end",
      "src/arena/thrash.c",
-     "        new_ns = shorter(old_ns + earned_in_ns(pages, page_ns), debt_most_ns);",
+     "        new_ns = shorter(old_ns + earned_in_ns(pages, page_ns), 2 * most_ns);",
      "        new_ns = old_ns + earned_in_ns(pages, page_ns);",
      "arena.thrash"),
     ("a push is believed to open the slab one slot too late",
