@@ -291,8 +291,8 @@ static void freed_memory_goes_back_at_once(void **state)
     free_blocks(blocks, BLOCK_MAX);
     stats = ask();
     assert_true(stats.recent_freed_bytes >= 45 * MIB);
-    /* The first page of a slab is free before the slab is opened for the frees that follow: that counts as
-     * used again, and as freed once more. */
+    /* The first page of a slab is free before the slab is opened for the frees that follow: that
+     * counts as used again, and as freed once more. */
     assert_true(stats.recent_returned_bytes * 100 >= stats.recent_freed_bytes * 92);
     assert_true(stats.reused_bytes <= stats.freed_bytes / 16);
     assert_true(stats.recent_waiting_bytes <= stats.trim_threshold_bytes);
