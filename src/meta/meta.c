@@ -11,7 +11,7 @@
 /* Address space asked for at a time; the kernel backs what is touched only. */
 #define CHUNK_BYTES ((size_t)256 << 10)
 
-/* The first thread's heap and a few dozen records of runs. */
+/* The first thread's heap and a few records of runs. */
 #define SHARED_BYTES ((size_t)6 << 10)
 
 static NP_SPARSE_ZERO _Alignas(NP_ALIGNMENT) char shared[SHARED_BYTES];
