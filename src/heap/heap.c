@@ -40,6 +40,9 @@ bool np_heap_may_be_alone;
  * are 1/30 of them, and about half of those are in use already. */
 #define POPULATE_FROM_TOTAL 256
 
+/* And one with so many, 64 MiB, gets twice as much at once: seven granules of each class are less than 1/32 of it. */
+#define POPULATE_TWICE_FROM_TOTAL 1024
+
 /* The class that serves a request in this heap now. */
 static unsigned class_of_request(const struct np_heap *heap, size_t size_bytes)
 {
@@ -626,6 +629,8 @@ static unsigned granules_to_extend(const struct np_heap *heap, const struct np_s
 {
     if (np_tune_get(NP_KNOB_HARDENING) == 2)
         return slab->unit_count * (unsigned)NP_UNIT_GRANULES; /* to choose at random from many */
+    if (heap->made_total >= POPULATE_TWICE_FROM_TOTAL)
+        return 2 * POPULATE_GRANULES;
     return heap->made_count[slab->class_index] > POPULATE_FROM_COUNT ||
                    heap->made_total >= POPULATE_FROM_TOTAL
                ? POPULATE_GRANULES

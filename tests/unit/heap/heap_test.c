@@ -462,16 +462,23 @@ static size_t resident_bytes_of_first(struct np_heap *heap, size_t size)
     return np_slab_resident_bytes(slab_of(block_count - 1));
 }
 
+static void fill_slabs(struct np_heap *heap, unsigned count)
+{
+    for (; count > 0; count--)
+        for (unsigned slot = 0; slot < np_classes[np_class_of(NP_SMALL_MAX_BYTES)].slot_count;
+             slot++)
+            (void)take_block(heap, NP_SMALL_MAX_BYTES);
+}
+
 static void a_heap_that_has_grown_populates_each_class(void **state)
 {
     (void)state;
     init_heaps();
     assert_int_equal(resident_bytes_of_first(&heaps[0], 1024), NP_GRANULE_BYTES);
-    for (unsigned slab = 0; slab < 256; slab++)
-        for (unsigned slot = 0; slot < np_classes[np_class_of(NP_SMALL_MAX_BYTES)].slot_count;
-             slot++)
-            (void)take_block(&heaps[0], NP_SMALL_MAX_BYTES);
+    fill_slabs(&heaps[0], 256);
     assert_int_equal(resident_bytes_of_first(&heaps[0], 512), 4 * NP_GRANULE_BYTES);
+    fill_slabs(&heaps[0], 768);
+    assert_int_equal(resident_bytes_of_first(&heaps[0], 128), 8 * NP_GRANULE_BYTES);
     assert_int_equal(resident_bytes_of_first(&heaps[1], 512), NP_GRANULE_BYTES);
     np_heap_prepare_to_park(&heaps[0]);
     assert_int_equal(resident_bytes_of_first(&heaps[0], 2048), NP_GRANULE_BYTES);
