@@ -123,7 +123,8 @@ void np_arena_note_taken(size_t granules, size_t live_bytes, size_t retained_byt
                       retained_bytes >> NP_GRANULE_SHIFT, np_os_coarse_ns());
 }
 
-/* What was said to be retained at the last look, and when that was. Hints. */
+/* What was said to be retained at the last look, and when that was. Relaxed hints: of two threads that find a look due both
+ * look, or one reads half of what the other has stored and looks once more, or 4 ms later. */
 static _Alignas(NP_CACHE_LINE_BYTES) _Atomic size_t looked_at_bytes;
 static _Atomic uint64_t looked_at_ns;
 

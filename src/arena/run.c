@@ -277,6 +277,8 @@ static void add(_Atomic size_t *count, size_t delta)
                           memory_order_relaxed);
 }
 
+/* Relaxed: no memory is reached by it. Whoever gives a run back has told his arena's part, under its lock, before he asks
+ * (np_return_excess), so he sees at least his own; what another thread tells after that, that thread asks about itself. */
 _Alignas(NP_CACHE_LINE_BYTES) _Atomic size_t np_run_retained_most;
 
 /* The half of what an arena may be said to retain too much. What all say together comes off what may be retained in quiet

@@ -165,6 +165,7 @@ static void earn(struct np_thrash *thrash, size_t live_pages, uint64_t now_ns)
                                                     memory_order_relaxed, memory_order_relaxed));
     if (new_ns == 0) {
         atomic_store_explicit(&thrash->peak_pages, live_pages, memory_order_relaxed);
+        /* A refault that raised it a moment ago loses that, and has a credit at the lowest cost: too little, once. */
         atomic_store_explicit(&thrash->dearest_ns, 0, memory_order_relaxed);
         atomic_store_explicit(&thrash->clear_ns, now_ns, memory_order_relaxed);
     }
