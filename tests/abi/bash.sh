@@ -6,4 +6,4 @@ scenario()
 {
     bash "$here/bash_script.sh"
 }
-compare 60
+compare 60 bash

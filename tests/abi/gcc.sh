@@ -42,4 +42,4 @@ scenario()
     gcc program.o -o program
     ./program
 }
-compare 9
+compare 9 cc1

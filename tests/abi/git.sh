@@ -59,4 +59,4 @@ scenario()
     cd .. || return
     rm -rf repository clone # the pack files depend on which thread was faster
 }
-compare 150
+compare 150 git

@@ -8,4 +8,4 @@ scenario()
     g++ templates.o -o templates
     ./templates
 }
-compare 6
+compare 6 cc1plus

@@ -7,10 +7,11 @@
 # A test defines scenario(), which works in the folder it is started in and leaves there only what
 # must be the same both times, and then calls
 #
-#   compare PROCESSES
+#   compare PROCESSES PROGRAM
 #
 # That neap really served is read from the loader: it writes for each process which malloc it bound.
-# At least so many PROCESSES must have been started, and not one of them may have bound libc's.
+# At least so many PROCESSES must have been started, with timeout and the scenario's shell as the
+# first two; PROGRAM is the name of one of them; and not one may have bound libc's.
 
 set -euo pipefail
 library=$1
@@ -46,12 +47,14 @@ preloaded()
     LD_PRELOAD=$library LD_DEBUG=bindings LD_DEBUG_OUTPUT=$work/bindings/process "$@"
 }
 
-# The loader's notes say that at least $1 processes ran, and that neap served every one.
+# The loader's notes say that at least $1 processes ran, one of the program $2, and that neap served
+# every one.
 require_served()
 {
     local notes count
     count=$(find "$work/bindings" -type f | wc -l)
     [ "$count" -ge "$1" ] || fail "only $count of $1 processes ran with neap"
+    grep -rqE "binding file ([^ ]*/)?$2 \[0\] to " "$work/bindings" || fail "$2 never ran with neap"
     notes=$(grep -rL "to $library \[0\]: normal symbol .malloc'" "$work/bindings" || true)
     [ -z "$notes" ] || fail "not served by neap:" "$(xargs head -v -n 3 <<< "$notes")"
     # A child that execs nothing writes into its parent's file, at times in the middle of a line.
@@ -82,5 +85,5 @@ compare()
     diff -r "$work/plain" "$work/neap" | head -n 40
     [ "${PIPESTATUS[0]}" -eq 0 ] || fail "the results differ"
     [ -s "$work/plain/output" ] || fail "there was nothing to compare"
-    require_served "$1"
+    require_served "$1" "$2"
 }

@@ -13,7 +13,7 @@ wait "$process" || fail "fails with neap: $?"
 diff "$work/plain/output" "$work/neap/output" || fail "the output differs"
 # Its children are programs that are not linked with neap.
 find "$work/bindings" -type f ! -name "process.$process" -delete
-require_served 1
+require_served 1 "${linked##*/}"
 
 LD_PRELOAD=$library "$plain" > "$work/neap/output"
 diff "$work/plain/output" "$work/neap/output" || fail "the output differs when preloaded"

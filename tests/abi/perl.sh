@@ -7,4 +7,4 @@ scenario()
 {
     perl "$here/perl_script.pl"
 }
-compare 2
+compare 3 perl

@@ -12,4 +12,4 @@ scenario()
     find /usr/include -maxdepth 1 -name '*.h' | sort | xargs -P 2 -n 10 cat | wc -c
     "$forking"
 }
-compare 150
+compare 150 "${forking##*/}"

@@ -7,4 +7,4 @@ scenario()
 {
     python3 -S "$here/python_script.py"
 }
-compare 4
+compare 3 python3

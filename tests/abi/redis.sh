@@ -69,4 +69,4 @@ scenario()
     stop
     rm -f dump.rdb server.log benchmark piped # these hold times
 }
-compare 3
+compare 9 redis-server

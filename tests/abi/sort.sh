@@ -19,5 +19,5 @@ scenario()
     sort -m by_line by_line | uniq -c | sort -R --random-source="$input" | tail -n 1000 > shuffled
     cut -d' ' -f3 "$input" | sort | uniq -c | sort -rn
 }
-compare 9
+compare 9 sort
 rm -rf "$input" "$work/plain" "$work/neap"

@@ -28,4 +28,4 @@ vacuum;
 pragma integrity_check;
 SQL
 }
-compare 2
+compare 3 sqlite3

@@ -29,4 +29,4 @@ diff "$work/plain/findings" "$work/neap/findings" || fail "the findings differ"
 preloaded valgrind --soname-synonyms=somalloc=nouserintercepts --error-exitcode=9 "$sound" \
     > "$work/neap/output" 2> "$work/neap/errors" || fail "$(cat "$work/neap/errors")"
 diff "$work/plain/output" "$work/neap/output" || fail "the output differs under valgrind"
-require_served 1
+require_served 1 "${sound##*/}"
