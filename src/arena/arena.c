@@ -177,7 +177,9 @@ static struct np_run *try_warm_elsewhere(const struct np_arena *home, size_t gra
     for (struct np_arena *arena = np_arena_list(); arena != NULL && run == NULL; arena = arena->next) {
         if (arena == home || !may_be_warm(arena, granule_count) || !np_lock_try(&arena->lock))
             continue;
-        run = np_run_carve_warm(arena, granule_count, alignment_bytes, state);
+        run = np_run_carve_kept(arena, granule_count, alignment_bytes, state);
+        if (run == NULL)
+            run = np_run_carve_warm(arena, granule_count, alignment_bytes, state);
         np_lock_release(&arena->lock);
     }
     return run;

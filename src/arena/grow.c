@@ -142,7 +142,7 @@ static bool begin_stretch(struct np_arena *arena, uintptr_t start, uintptr_t lim
 }
 
 /* Adds [start, end) to the arena, in a new stretch unless it continues the newest. */
-static bool append(struct np_arena *arena, uintptr_t start, uintptr_t end, uintptr_t limit)
+static NP_COLD bool append(struct np_arena *arena, uintptr_t start, uintptr_t end, uintptr_t limit)
 {
     struct np_run *record;
     bool is_done = false;
@@ -309,7 +309,7 @@ static bool grow_mapped(struct np_arena *arena, size_t granule_count, size_t ali
 }
 
 /* np_break_lock usually keeps growers apart, but not while a fork has it. */
-static bool grow_mapped_alone(struct np_arena *arena, size_t granule_count, size_t alignment_bytes)
+static NP_COLD bool grow_mapped_alone(struct np_arena *arena, size_t granule_count, size_t alignment_bytes)
 {
     bool is_done;
 
@@ -345,7 +345,7 @@ static void prepare_records(const struct np_arena *arena)
         np_pool_prepare(&np_run_pool);
 }
 
-bool np_arena_grow(struct np_arena *arena, size_t granule_count, size_t alignment_bytes)
+NP_COLD bool np_arena_grow(struct np_arena *arena, size_t granule_count, size_t alignment_bytes)
 {
     bool is_done;
 
@@ -432,7 +432,7 @@ static void fork_arena(struct np_arena *arena, enum np_fork_phase phase)
     np_lock_fork(&arena->lock, phase);
 }
 
-void np_arena_fork(enum np_fork_phase phase)
+NP_COLD void np_arena_fork(enum np_fork_phase phase)
 {
     if (phase == NP_FORK_PREPARE) {
         np_lock_fork(&np_break_lock, phase);

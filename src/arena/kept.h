@@ -17,9 +17,6 @@
  * is to be filed. */
 bool np_kept_try(struct np_arena *arena, struct np_run *run, size_t most_granules);
 
-/* The run of this length that was kept last; it is nobody's now. NULL: there is none, or it is not aligned. */
-struct np_run *np_kept_take(struct np_arena *arena, size_t granule_count, size_t alignment_bytes);
-
 /* Files all runs that are kept. */
 void np_kept_file_all(struct np_arena *arena);
 

@@ -134,23 +134,26 @@ struct np_run *np_run_at_edge(uintptr_t address)
     return map_entry(window, address);
 }
 
-static void map_start(struct np_run *run)
+static void map_start(struct np_window *window, struct np_run *run)
 {
     /* release pairs with the acquire in map_entry: np_run_at_start reads without the lock. */
     if (run->start % NP_UNIT_BYTES != 0)
-        atomic_store_explicit(np_run_map_entry(run->start), run, memory_order_release);
+        atomic_store_explicit(np_window_run_entry(window, run->start), run, memory_order_release);
 }
 
 /* R4. Most runs are units, of slabs or once of slabs, and the map's pages are not touched for them. */
 void np_run_map(struct np_run *run)
 {
     uintptr_t last = np_run_end(run) - NP_GRANULE_BYTES;
+    struct np_window *window = np_window_find(run->start);
 
-    map_start(run);
+    map_start(window, run);
+    if (NP_UNLIKELY(last - window->base >= NP_WINDOW_BYTES))
+        window = np_window_find(last);
     if (run->start % NP_UNIT_BYTES != 0 || run->granule_count % NP_UNIT_GRANULES != 0) {
-        atomic_store_explicit(np_run_map_entry(last), run, memory_order_release);
+        atomic_store_explicit(np_window_run_entry(window, last), run, memory_order_release);
     } else if (run->granule_count != NP_UNIT_GRANULES) {
-        struct np_run *tail = unit_record(np_window_find(last), last);
+        struct np_run *tail = unit_record(window, last);
 
         tail->head = run;
         atomic_store_explicit(&tail->state, NP_RUN_TAIL, memory_order_relaxed);
@@ -259,6 +262,9 @@ void np_run_mark_touched(struct np_run *run, size_t touched_count)
     np_run_recount(run, box_from, np_min(box_to, run->granule_count));
 }
 
+static bool keep(struct np_arena *arena, struct np_run *run, size_t most_granules);
+static struct np_run *unkeep(struct np_arena *arena, size_t granule_count, size_t alignment_bytes);
+
 static bool is_newest_end(const struct np_arena *arena, const struct np_run *run)
 {
     return np_run_end(run) == arena->stretches->end;
@@ -285,9 +291,9 @@ _Alignas(NP_CACHE_LINE_BYTES) _Atomic size_t np_run_retained_most;
  * (heap/return.c), so the more there are, the less it is. */
 #define STEP_GRANULES ((size_t)16)
 
-static NP_NOINLINE void tell_retained(struct np_arena *arena, size_t retained)
+static NP_COLD void tell_retained(struct np_arena *arena, size_t retained)
 {
-    size_t step = STEP_GRANULES / ((arena->index + 3) / 2);
+    size_t step = STEP_GRANULES / (arena->index / 2 + 1);
     size_t most = retained + step;
 
     atomic_fetch_add_explicit(&np_run_retained_most, most - arena->retained_most,
@@ -296,7 +302,7 @@ static NP_NOINLINE void tell_retained(struct np_arena *arena, size_t retained)
     arena->retained_slack = 2 * step;
 }
 
-static void count_free(struct np_arena *arena, size_t retained_more, size_t free_more)
+static NP_NOINLINE void count_free(struct np_arena *arena, size_t retained_more, size_t free_more)
 {
     size_t retained;
 
@@ -310,38 +316,38 @@ static void count_free(struct np_arena *arena, size_t retained_more, size_t free
         tell_retained(arena, retained);
 }
 
-void np_run_count_free(struct np_arena *arena, const struct np_run *run)
-{
-    count_free(arena, retained_count(run), run->granule_count);
-}
-
-void np_run_uncount_free(struct np_arena *arena, const struct np_run *run)
+static void uncount_free(struct np_arena *arena, const struct np_run *run)
 {
     count_free(arena, (size_t)0 - retained_count(run), (size_t)0 - run->granule_count);
 }
 
+/* Without the counts, which are a matter of the caller's: what is joined or cut changes them by the difference only. */
 static void file(struct np_arena *arena, struct np_run *run)
 {
     run->node.key = size_key(run->granule_count) | (run->start >> NP_GRANULE_SHIFT);
     atomic_store_explicit(&run->state, NP_RUN_FREE, memory_order_relaxed);
     if (is_newest_end(arena, run)) {
         /* Its end moves with every growth: entries there would touch every page of the map. */
-        map_start(run);
+        map_start(np_window_find(run->start), run);
         arena->top = run;
     } else {
         np_run_map(run);
         np_tree_insert(run->resident_count > 0 ? &arena->warm : &arena->cold, &run->node);
     }
-    np_run_count_free(arena, run);
 }
 
-void np_run_unfile(struct np_arena *arena, struct np_run *run)
+static void unfile(struct np_arena *arena, struct np_run *run)
 {
     if (arena->top == run)
         arena->top = NULL;
     else
         np_tree_remove(run->resident_count > 0 ? &arena->warm : &arena->cold, &run->node);
-    np_run_uncount_free(arena, run);
+}
+
+void np_run_unfile(struct np_arena *arena, struct np_run *run)
+{
+    unfile(arena, run);
+    uncount_free(arena, run);
 }
 
 /* Stretches of an arena may touch by chance; runs do not join across. They begin at a window, except where so
@@ -416,7 +422,8 @@ static struct np_run *join(struct np_run *first, struct np_run *second)
     return first;
 }
 
-struct np_run *np_run_file(struct np_arena *arena, struct np_run *run)
+/* Files a run of which so many granules are counted as retained, and as free, already. */
+static struct np_run *file_counted(struct np_arena *arena, struct np_run *run, size_t retained, size_t free)
 {
     struct np_run *before;
     struct np_run *after;
@@ -430,15 +437,25 @@ struct np_run *np_run_file(struct np_arena *arena, struct np_run *run)
     before = free_run_before(arena, run->start);
     after = np_run_free_after(arena, np_run_end(run));
     if (before != NULL) {
-        np_run_unfile(arena, before);
+        retained += retained_count(before);
+        free += before->granule_count;
+        unfile(arena, before);
         run = join(before, run);
     }
     if (after != NULL) {
-        np_run_unfile(arena, after);
+        retained += retained_count(after);
+        free += after->granule_count;
+        unfile(arena, after);
         run = join(run, after);
     }
     file(arena, run);
+    count_free(arena, retained_count(run) - retained, run->granule_count - free);
     return run;
+}
+
+struct np_run *np_run_file(struct np_arena *arena, struct np_run *run)
+{
+    return file_counted(arena, run, 0, 0);
 }
 
 void np_run_count_lent(struct np_arena *arena, size_t granule_count)
@@ -573,22 +590,14 @@ static void cut(struct np_run *run, size_t granule_count, struct np_run *tail)
     NP_OWNER_SET(tail->arena, run->arena);
     tail->is_refused = run->is_refused;
     run->granule_count = (uint32_t)granule_count;
-    if (run->resident_count == 0 && np_os_page_bytes() == NP_GRANULE_BYTES) {
-        tail->resident_count = tail->resident_from = tail->resident_to = 0;
-        tail->is_refused = false;
-        return;
-    }
-    if (run->resident_count == total && np_os_page_bytes() == NP_GRANULE_BYTES) {
-        run->resident_count = run->resident_to = run->granule_count;
-        tail->resident_count = tail->resident_to = tail->granule_count;
-        tail->resident_from = 0;
-        return;
-    }
     if (np_os_page_bytes() == NP_GRANULE_BYTES) {
         /* The head is what was asked for, mostly: counting it is cheap, the tail's count follows. */
         uint32_t count = run->resident_count;
 
-        np_run_recount(run, np_min(box_from, granule_count), np_min(box_to, granule_count));
+        if (count == total)
+            run->resident_count = run->resident_to = run->granule_count;
+        else
+            np_run_recount(run, np_min(box_from, granule_count), np_min(box_to, granule_count));
         tail->resident_count = count - run->resident_count;
         tail->resident_from =
             tail->resident_count > 0 ? (uint32_t)(np_max(box_from, granule_count) - granule_count) : 0;
@@ -634,7 +643,7 @@ static struct np_run *lend(struct np_arena *arena, struct np_run *run, enum np_r
     return run;
 }
 
-/* Files what is left of a free run, or keeps it, if that was kept: it may lie beside another free one. */
+/* Files what is left of a free run, or keeps it, if that was kept: it may lie beside another free one. It stays counted. */
 static void file_rest(struct np_arena *arena, struct np_run *rest, bool was_kept)
 {
     if (!was_kept) {
@@ -642,9 +651,9 @@ static void file_rest(struct np_arena *arena, struct np_run *rest, bool was_kept
         return;
     }
     np_run_map(rest);
-    if (!np_kept_try(arena, rest, SIZE_MAX)) {
+    if (!keep(arena, rest, SIZE_MAX)) {
         np_kept_note_freed(rest, rest->granule_count);
-        (void)np_run_file(arena, rest);
+        (void)file_counted(arena, rest, retained_count(rest), rest->granule_count);
     }
 }
 
@@ -657,6 +666,7 @@ static struct np_run *carve_from(struct np_arena *arena, struct np_run *run, siz
     uintptr_t start = aligned_start(run, alignment_bytes);
     uintptr_t end = start + (granule_count << NP_GRANULE_SHIFT);
     bool was_kept = is_kept(run);
+    size_t retained = retained_count(run); /* of it, what is not any more afterwards */
     bool is_in_flow;
 
     if (start > run->start && (own = take_record(arena, start)) == NULL)
@@ -668,28 +678,26 @@ static struct np_run *carve_from(struct np_arena *arena, struct np_run *run, siz
         if (end < np_run_end(run))
             rest = take_record(arena, end);
     }
-    if (end < np_run_end(run) && rest == NULL) {
-        if (own != NULL)
-            np_run_record_give(own, start);
-        return NULL;
-    }
     if (was_kept)
-        (void)np_kept_take(arena, run->granule_count, NP_GRANULE_BYTES);
+        (void)unkeep(arena, run->granule_count, NP_GRANULE_BYTES);
     else
-        np_run_unfile(arena, run);
+        unfile(arena, run);
     is_in_flow = !was_kept || run->is_in_flow;
     if (own != NULL) {
         struct np_run *before = run;
 
         run = own;
         cut(before, (start - before->start) >> NP_GRANULE_SHIFT, run);
+        retained -= retained_count(before);
         file_rest(arena, before, was_kept);
     }
     if (rest != NULL) {
         cut(run, granule_count, rest);
         rest->is_in_flow = is_in_flow;
+        retained -= retained_count(rest);
         file_rest(arena, rest, was_kept);
     }
+    count_free(arena, (size_t)0 - retained, (size_t)0 - granule_count);
     /* Lent runs count every resident granule, also on system pages shared with neighbours: this is
      * what tells zero memory from used. */
     if (run->resident_count < granule_count)
@@ -703,32 +711,27 @@ static struct np_run *carve_from(struct np_arena *arena, struct np_run *run, siz
 struct np_run *np_run_carve_kept(struct np_arena *arena, size_t granule_count,
                                  size_t alignment_bytes, enum np_run_state state)
 {
-    struct np_run *run = np_kept_take(arena, granule_count, alignment_bytes);
+    struct np_run *run = unkeep(arena, granule_count, alignment_bytes);
 
     if (run == NULL)
         return NULL;
+    uncount_free(arena, run);
     return lend(arena, run, state); /* all of it is resident, and the map has it */
 }
 
 struct np_run *np_run_carve(struct np_arena *arena, size_t granule_count, size_t alignment_bytes,
                             enum np_run_state state)
 {
-    struct np_run *run = np_run_carve_kept(arena, granule_count, alignment_bytes, state);
+    struct np_run *run = choose(arena, granule_count, alignment_bytes);
 
-    if (run != NULL)
-        return run;
-    run = choose(arena, granule_count, alignment_bytes);
     return run != NULL ? carve_from(arena, run, granule_count, alignment_bytes, state) : NULL;
 }
 
 struct np_run *np_run_carve_warm(struct np_arena *arena, size_t granule_count,
                                  size_t alignment_bytes, enum np_run_state state)
 {
-    struct np_run *run = np_run_carve_kept(arena, granule_count, alignment_bytes, state);
+    struct np_run *run = choose_warm(arena, granule_count, alignment_bytes);
 
-    if (run != NULL)
-        return run;
-    run = choose_warm(arena, granule_count, alignment_bytes);
     if (run == NULL && arena->top != NULL && arena->top->resident_count >= granule_count &&
         fits(arena->top, granule_count, alignment_bytes))
         run = arena->top;
@@ -798,7 +801,7 @@ void np_kept_note_freed(struct np_run *run, size_t granule_count)
     run->is_in_flow = true;
 }
 
-bool np_kept_try(struct np_arena *arena, struct np_run *run, size_t most_granules)
+static NP_NOINLINE bool keep(struct np_arena *arena, struct np_run *run, size_t most_granules)
 {
     struct np_run **list = list_of(arena, run->granule_count);
 
@@ -811,11 +814,20 @@ bool np_kept_try(struct np_arena *arena, struct np_run *run, size_t most_granule
     arena->kept_granules += run->granule_count;
     arena->kept_lengths |= UINT64_C(1) << (run->granule_count - 1);
     atomic_store_explicit(&run->state, NP_RUN_KEPT, memory_order_relaxed);
-    np_run_count_free(arena, run);
     return true;
 }
 
-struct np_run *np_kept_take(struct np_arena *arena, size_t granule_count, size_t alignment_bytes)
+bool np_kept_try(struct np_arena *arena, struct np_run *run, size_t most_granules)
+{
+    if (!keep(arena, run, most_granules))
+        return false;
+    count_free(arena, run->granule_count, run->granule_count); /* all of it is resident */
+    return true;
+}
+
+/* The run of this length that was kept last; it is nobody's now, and still counted as free. NULL: there is none, or it is not
+ * aligned. */
+static struct np_run *unkeep(struct np_arena *arena, size_t granule_count, size_t alignment_bytes)
 {
     struct np_run **list = list_of(arena, granule_count);
     struct np_run *run = *list;
@@ -826,19 +838,21 @@ struct np_run *np_kept_take(struct np_arena *arena, size_t granule_count, size_t
     if (*list == NULL)
         arena->kept_lengths &= ~(UINT64_C(1) << (granule_count - 1));
     arena->kept_granules -= granule_count;
-    np_run_uncount_free(arena, run);
     return run;
 }
 
 void np_kept_file_all(struct np_arena *arena)
 {
     struct np_run *run;
+    size_t noted = 0;
 
     while ((run = kept_from(arena, 1)) != NULL) {
-        (void)np_kept_take(arena, run->granule_count, NP_GRANULE_BYTES);
-        np_kept_note_freed(run, run->granule_count);
-        np_run_file(arena, run);
+        (void)unkeep(arena, run->granule_count, NP_GRANULE_BYTES);
+        noted += run->is_in_flow ? 0 : run->granule_count;
+        file_counted(arena, run, run->granule_count, run->granule_count);
     }
+    if (noted != 0)
+        np_returned_note_freed(noted << NP_GRANULE_SHIFT);
 }
 
 struct np_run *np_kept_free_after(struct np_arena *arena, uintptr_t address)

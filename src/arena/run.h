@@ -48,10 +48,6 @@ void np_run_unfile(struct np_arena *arena, struct np_run *run);
 /* Sets a lent run's resident fields for filing: its first touched_count granules may be resident. */
 void np_run_mark_touched(struct np_run *run, size_t touched_count);
 
-/* Counts a run as free, in R7 and R8, or no more. Under the lock. */
-void np_run_count_free(struct np_arena *arena, const struct np_run *run);
-void np_run_uncount_free(struct np_arena *arena, const struct np_run *run);
-
 /* R13. */
 extern _Atomic size_t np_run_retained_most;
 
