@@ -38,10 +38,16 @@ NP_INLINE bool np_tail_is_whole(const void *block, size_t requested_bytes, size_
         memcpy(words + 2, last, NP_TAIL_MAX_BYTES);
         return ((words[0] ^ all) | (words[1] ^ all) | (words[2] ^ all) | (words[3] ^ all)) == 0;
     }
-    for (size_t at = 0; at < bytes; at++)
-        if (first[at] != tail || last[at] != tail)
+    for (size_t at = 0; at < bytes; at++) /* both ends are the same bytes here */
+        if (first[at] != tail)
             return false;
     return true;
+}
+
+/* The same bytes are both ends where there is no room for all. Rare, and long where it is inlined. */
+static NP_COLD void np_tail_fill_short(char *first, size_t bytes, enum np_tail tail)
+{
+    memset(first, (int)tail, bytes);
 }
 
 /* For memory that may be anything. */
@@ -57,8 +63,7 @@ NP_INLINE void np_tail_fill(void *block, size_t requested_bytes, size_t block_by
         memset(last, (int)tail, NP_TAIL_MAX_BYTES);
         return;
     }
-    memset(first, (int)tail, bytes);
-    memset(last, (int)tail, bytes);
+    np_tail_fill_short(first, bytes, tail);
 }
 
 #endif

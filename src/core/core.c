@@ -167,7 +167,7 @@ static void set_aside(void *memory)
 }
 
 /* At the strictest level: a slot with a trailer, or a mapping between guard pages. Both are zero. */
-static void *try_take_strict(size_t size_bytes, size_t alignment_bytes)
+static NP_COLD void *try_take_strict(size_t size_bytes, size_t alignment_bytes)
 {
     size_t slot_bytes = size_bytes + NP_STRICT_TRAILER_BYTES;
     void *memory = NULL;
@@ -190,18 +190,16 @@ static void *try_take_strict(size_t size_bytes, size_t alignment_bytes)
 
 static void *try_take(size_t size_bytes, size_t alignment_bytes, enum zeroing zeroing)
 {
+    enum np_growth growth = is_from_mmap_threshold(size_bytes) ? NP_EXISTING_ONLY : NP_MAY_GROW;
     void *memory;
 
     if (np_strict_is_on())
         return try_take_strict(size_bytes, alignment_bytes);
-    if (NP_LIKELY(!is_from_mmap_threshold(size_bytes))) {
-        memory = take_grown(size_bytes, alignment_bytes, NP_MAY_GROW, zeroing);
-        return memory != NULL ? memory : take_large(size_bytes, alignment_bytes, zeroing);
-    }
-    memory = take_grown(size_bytes, alignment_bytes, NP_EXISTING_ONLY, zeroing);
-    if (memory == NULL)
-        memory = take_large(size_bytes, alignment_bytes, zeroing);
-    if (memory == NULL)
+    memory = take_grown(size_bytes, alignment_bytes, growth, zeroing);
+    if (NP_LIKELY(memory != NULL))
+        return memory;
+    memory = take_large(size_bytes, alignment_bytes, zeroing);
+    if (memory == NULL && growth == NP_EXISTING_ONLY)
         memory = take_grown(size_bytes, alignment_bytes, NP_MAY_GROW, zeroing);
     return memory;
 }
@@ -281,10 +279,25 @@ static void *take_filled(size_t size_bytes)
     return memory;
 }
 
+/* Whether take would come to a run, and nothing else would have to be done; for sizes below the mmap threshold. */
+static bool is_plain_run(size_t size_bytes)
+{
+    return size_bytes > NP_SMALL_MAX_BYTES && !np_strict_is_on() &&
+           np_tune_get(NP_KNOB_PERTURB) == 0;
+}
+
 void *np_core_take(size_t size_bytes)
 {
-    if (is_from_mmap_threshold(size_bytes))
+    if (is_from_mmap_threshold(size_bytes)) {
         learn_from_allowance(size_bytes);
+    } else if (NP_LIKELY(is_plain_run(size_bytes))) {
+        void *memory;
+
+        np_fault_watch();
+        memory = take_run(size_bytes, NP_ALIGNMENT, NP_MAY_GROW, AS_IT_IS);
+        if (NP_LIKELY(memory != NULL))
+            return memory;
+    }
     return take_filled(size_bytes);
 }
 

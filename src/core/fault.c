@@ -33,7 +33,7 @@ static bool is_beside_bookkeeping(uintptr_t address)
     return window != NULL;
 }
 
-void np_fault_explain(uintptr_t address, enum np_fault fault)
+NP_COLD void np_fault_explain(uintptr_t address, enum np_fault fault)
 {
     size_t requested_bytes = 0;
     enum np_guarded place = NP_GUARDED_NONE;
@@ -70,7 +70,7 @@ static void explain(int signal_number, siginfo_t *info, void *context)
                          info->si_code == SEGV_MAPERR ? NP_FAULT_UNMAPPED : NP_FAULT_FORBIDDEN);
 }
 
-void np_fault_watch_slow(void)
+NP_COLD void np_fault_watch_slow(void)
 {
     struct sigaction present;
     struct sigaction ours = {.sa_sigaction = explain, .sa_flags = SA_SIGINFO | SA_ONSTACK};
