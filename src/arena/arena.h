@@ -246,6 +246,10 @@ void np_arena_note_populated(size_t granules, uint64_t since_ns);
 /* A mapping was given back, of a size that is a run next time: what is taken now may be taken back (thrash.h). */
 void np_arena_note_unmapped(size_t bytes);
 
+/* So much was returned because a call asked for it (malloc_trim): the first so many bytes that are taken back now
+ * are no thrashing, since a higher threshold would not have kept them. */
+void np_arena_note_asked(size_t bytes);
+
 /* What was returned, and not taken back since. */
 size_t np_arena_outstanding_bytes(void);
 

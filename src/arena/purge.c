@@ -24,6 +24,10 @@ static struct np_thrash thrash;
  * acquire, finds them. A child of fork may have it too high for ever, so nobody waits without an end. */
 static _Atomic size_t busy_count;
 static _Atomic size_t outstanding_granules; /* returned, and not taken back since */
+/* Those of them that a call has returned, not the threshold, as far as they have not been taken back: they count as the
+ * first to be. Relaxed, a sum as the one above; one may be ahead of the other for a moment, which a refault more or less in
+ * the thrash controller is all there is of. */
+static _Atomic size_t asked_granules;
 static _Atomic size_t mapped_bytes;         /* live in mappings of their own */
 static _Atomic size_t room_granules;        /* R12 */
 
@@ -106,19 +110,33 @@ static size_t with_mapped(size_t live_bytes)
     return live_bytes + atomic_load_explicit(&mapped_bytes, memory_order_relaxed);
 }
 
-void np_arena_note_taken(size_t granules, size_t live_bytes, size_t retained_bytes)
+void np_arena_note_asked(size_t bytes)
 {
-    size_t outstanding = atomic_load_explicit(&outstanding_granules, memory_order_relaxed);
-    size_t back;
+    atomic_fetch_add_explicit(&asked_granules, bytes >> NP_GRANULE_SHIFT, memory_order_relaxed);
+}
+
+/* Takes up to so many off a sum; returns how many. */
+static size_t take_off(_Atomic size_t *sum, size_t most)
+{
+    size_t old = atomic_load_explicit(sum, memory_order_relaxed);
+    size_t taken;
 
     do {
-        if (outstanding == 0)
-            return;
-        back = np_min(outstanding, granules);
-    } while (!atomic_compare_exchange_weak_explicit(&outstanding_granules, &outstanding,
-                                                    outstanding - back, memory_order_relaxed,
+        taken = np_min(old, most);
+    } while (taken > 0 &&
+             !atomic_compare_exchange_weak_explicit(sum, &old, old - taken, memory_order_relaxed,
                                                     memory_order_relaxed));
+    return taken;
+}
+
+void np_arena_note_taken(size_t granules, size_t live_bytes, size_t retained_bytes)
+{
+    size_t back = take_off(&outstanding_granules, granules);
+
+    if (back == 0)
+        return;
     np_returned_note_refault(back << NP_GRANULE_SHIFT);
+    back -= take_off(&asked_granules, back);
     np_thrash_refault(&thrash, back, with_mapped(live_bytes) >> NP_GRANULE_SHIFT,
                       retained_bytes >> NP_GRANULE_SHIFT, np_os_coarse_ns());
 }

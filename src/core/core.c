@@ -677,17 +677,29 @@ static uint64_t returned_bytes(void)
     return totals.ways[NP_RETURN_BREAK].bytes + totals.ways[NP_RETURN_PURGE].bytes;
 }
 
+/* What has gone since so many bytes had. No threshold has returned it, and a higher one would not have kept it: so it is
+ * not thrashing when it is taken back. */
+static size_t note_asked(uint64_t before_bytes)
+{
+    size_t gone_bytes = (size_t)(returned_bytes() - before_bytes);
+
+    np_arena_note_asked(gone_bytes);
+    return gone_bytes;
+}
+
 NP_COLD bool np_core_trim(size_t pad_bytes)
 {
     uint64_t before_bytes = returned_bytes();
+    bool is_any;
 
     np_depot_settle_aside();
     close_idle_slabs(); /* what it closes may be too much to be retained, and go at once */
     np_depot_trim();
-    return np_return_all(pad_bytes) || returned_bytes() != before_bytes;
+    is_any = np_return_all(pad_bytes);
+    return note_asked(before_bytes) > 0 || is_any;
 }
 
-NP_COLD size_t np_core_trim_some(size_t most_bytes, uint64_t most_ns)
+static NP_COLD size_t trim_some(size_t most_bytes, uint64_t most_ns)
 {
     uint64_t start_ns = np_os_fine_ns();
     size_t left_bytes = most_bytes != 0 ? most_bytes : SIZE_MAX;
@@ -714,6 +726,15 @@ NP_COLD size_t np_core_trim_some(size_t most_bytes, uint64_t most_ns)
     }
     /* What has no memory any more: addresses at the top. */
     (void)np_return_all(0);
+    return gone_bytes;
+}
+
+NP_COLD size_t np_core_trim_some(size_t most_bytes, uint64_t most_ns)
+{
+    uint64_t before_bytes = returned_bytes();
+    size_t gone_bytes = trim_some(most_bytes, most_ns);
+
+    (void)note_asked(before_bytes);
     return gone_bytes;
 }
 

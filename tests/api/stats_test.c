@@ -381,6 +381,24 @@ static void an_allowance_is_told(void **state)
     assert_true(stats.trim_threshold_bytes >= MIB + stats.trim_allowance_bytes);
 }
 
+/* What the program itself has asked to be returned no threshold would have kept: small teeth, that are
+ * below it. */
+static void trimming_earns_no_allowance(void **state)
+{
+    (void)state;
+    for (unsigned tooth = 0; tooth < 400; tooth++) {
+        for (size_t i = 0; i < 9; i++)
+            blocks[i] = neap_malloc(100 * KIB);
+        free_blocks(blocks, 9);
+        if (tooth % 2 == 0)
+            assert_int_equal(neap_malloc_trim(0), 1);
+        else
+            assert_true(neap_trim(0, 0) > 0);
+    }
+    assert_true(ask().refaulted_bytes >= 300 * MIB);
+    assert_int_equal(ask().trim_allowance_bytes, 0);
+}
+
 static void the_answers_agree(void **state)
 {
     struct neap_stats stats;
@@ -432,6 +450,7 @@ int main(void)
         cmocka_unit_test(memory_taken_again_is_reused),
         cmocka_unit_test(thresholds_are_those_in_force),
         cmocka_unit_test(an_allowance_is_told),
+        cmocka_unit_test(trimming_earns_no_allowance),
         cmocka_unit_test(the_answers_agree),
         cmocka_unit_test(a_child_can_ask),
     };
