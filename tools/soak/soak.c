@@ -3,8 +3,10 @@
  * A mixed load for a long time: threads that take, resize and give blocks and leave them with each
  * other, end and are replaced; forks, whose children do the same and fork again; a timer whose
  * signal interrupts everything. Every so often all threads stop, the live bytes are brought to the
- * same figure, and everything is audited as in tests/audit: P1 and the rest must hold. Prints a
- * line of figures for each audit, which `run` judges over time.
+ * same figure, and everything is audited as in tests/audit: P1 and the rest must hold. Then one
+ * thread goes on slowly until no thrash allowance is left, which is what the load before had earned,
+ * and there is another audit. Prints a line of figures for each two audits, which `run` judges over
+ * time.
  *
  * The load goes through a fixed round of mixtures (`mixtures`), one round from audit to audit, so
  * that two audits find the program in the same state but for its age. */
@@ -21,6 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "arena.h"
 #include "audit.h"
 #include "patterns.h"
 #include "serve.h"
@@ -41,6 +44,9 @@ enum {
     WORK_MS = 5, /* a worker works so long at a time, and then rests for its duty */
     SIGNAL_EVERY_US = 10000,
     HANG_SECONDS = 300,
+    CALM_SECONDS = 120, /* in which an allowance has to be gone */
+    CALM_BLOCKS = 16,   /* that are replaced meanwhile in CALM_MS */
+    CALM_MS = 5,
     AUDITS_MIN = 3,  /* `run` compares all but the first, however slow the machine */
 };
 
@@ -309,14 +315,34 @@ static size_t resident_bytes(void)
     return (resident - shared) * (size_t)sysconf(_SC_PAGESIZE);
 }
 
-static void audit_and_print(double second)
+/* Without workers, at little work: an allowance falls where memory is freed. */
+static void calm_down(uint64_t *random)
 {
-    struct audit_found found;
+    double end = seconds_now() + CALM_SECONDS;
 
+    while (np_arena_allowance_bytes() > 0) {
+        for (unsigned block = 0; block < CALM_BLOCKS; block++)
+            change_one(random, &rest);
+        sleep_seconds(CALM_MS / 1e3);
+        REQUIRE(seconds_now() < end);
+    }
+    come_to_rest(random);
+}
+
+static void audit_and_print(double started, uint64_t *random)
+{
+    struct audit_found busy;
+    struct audit_found found;
+    size_t busy_resident_bytes = resident_bytes();
+
+    audit_at_rest("when the load has stopped");
+    audit_walk(&busy);
+    calm_down(random);
     audit_at_rest("at rest");
     audit_walk(&found);
-    printf("%.0f,%zu,%zu,%zu,%zu,%llu,%llu,%llu,%llu\n", second, atomic_load(&live_bytes),
-           resident_bytes(), found.retained_bytes, found.threshold_bytes,
+    printf("%.0f,%zu,%zu,%zu,%zu,%zu,%zu,%llu,%llu,%llu,%llu\n", seconds_now() - started,
+           atomic_load(&live_bytes), resident_bytes(), found.retained_bytes, found.threshold_bytes,
+           busy_resident_bytes, busy.threshold_bytes,
            (unsigned long long)atomic_load(&operation_count), (unsigned long long)fork_count,
            (unsigned long long)ended_thread_count, (unsigned long long)signal_count);
     fflush(stdout);
@@ -331,16 +357,16 @@ static void soak(void)
     for (unsigned index = 0; index < options.threads; index++)
         worker_start(&workers[index], index, options.seed * 1000);
     start_signals();
-    puts("second,live,rss,retained,threshold,operations,forks,threads ended,signals");
+    puts("second,live,rss,retained,threshold,busy rss,busy threshold,operations,forks,threads ended,signals");
     do {
         double audit_end = seconds_now() + options.every_seconds;
 
-        alarm(options.every_seconds + HANG_SECONDS);
+        alarm(options.every_seconds + CALM_SECONDS + HANG_SECONDS);
         for (size_t at = 0; at < MIXTURE_COUNT; at++)
             run_mixture(&mixtures[at],
                         (audit_end - seconds_now()) / (double)(MIXTURE_COUNT - at), &random);
         come_to_rest(&random);
-        audit_and_print(seconds_now() - started);
+        audit_and_print(started, &random);
     } while (++audit_count < AUDITS_MIN || seconds_now() - started < options.seconds);
 }
 
