@@ -381,8 +381,8 @@ static void an_allowance_is_told(void **state)
     assert_true(stats.trim_threshold_bytes >= MIB + stats.trim_allowance_bytes);
 }
 
-/* What the program itself has asked to be returned no threshold would have kept: small teeth, that are
- * below it. */
+/* What the program itself has asked to be returned no threshold would have kept: small teeth, that
+ * are below it. */
 static void trimming_earns_no_allowance(void **state)
 {
     (void)state;

@@ -4,9 +4,9 @@
  * other, end and are replaced; forks, whose children do the same and fork again; a timer whose
  * signal interrupts everything. Every so often all threads stop, the live bytes are brought to the
  * same figure, and everything is audited as in tests/audit: P1 and the rest must hold. Then one
- * thread goes on slowly until no thrash allowance is left, which is what the load before had earned,
- * and there is another audit. Prints a line of figures for each two audits, which `run` judges over
- * time.
+ * thread goes on slowly until no thrash allowance is left, which is what the load before had
+ * earned, and there is another audit. Prints a line of figures for each two audits, which `run`
+ * judges over time.
  *
  * The load goes through a fixed round of mixtures (`mixtures`), one round from audit to audit, so
  * that two audits find the program in the same state but for its age. */
@@ -357,7 +357,8 @@ static void soak(void)
     for (unsigned index = 0; index < options.threads; index++)
         worker_start(&workers[index], index, options.seed * 1000);
     start_signals();
-    puts("second,live,rss,retained,threshold,busy rss,busy threshold,operations,forks,threads ended,signals");
+    puts("second,live,rss,retained,threshold,busy rss,busy threshold,operations,forks,"
+         "threads ended,signals");
     do {
         double audit_end = seconds_now() + options.every_seconds;
 
