@@ -1,12 +1,13 @@
-/* soak SECONDS [--threads N] [--live MIB] [--duty PERCENT] [--every SECONDS] [--seed N]
+/* soak SECONDS [--threads N] [--live MIB] [--duty PERCENT] [--every SECONDS] [--calm SECONDS]
+ *      [--seed N]
  *
  * A mixed load for a long time: threads that take, resize and give blocks and leave them with each
  * other, end and are replaced; forks, whose children do the same and fork again; a timer whose
  * signal interrupts everything. Every so often all threads stop, the live bytes are brought to the
  * same figure, and everything is audited as in tests/audit: P1 and the rest must hold. Then one
  * thread goes on slowly until no thrash allowance is left, which is what the load before had
- * earned, and there is another audit. Prints a line of figures for each two audits, which `run`
- * judges over time.
+ * earned, and there is another audit. It fails if that takes longer than --calm; 0: not at all.
+ * Prints a line of figures for each two audits, which `run` judges over time.
  *
  * The load goes through a fixed round of mixtures (`mixtures`), one round from audit to audit, so
  * that two audits find the program in the same state but for its age. */
@@ -44,10 +45,9 @@ enum {
     WORK_MS = 5, /* a worker works so long at a time, and then rests for its duty */
     SIGNAL_EVERY_US = 10000,
     HANG_SECONDS = 300,
-    CALM_SECONDS = 120, /* in which an allowance has to be gone */
-    CALM_BLOCKS = 16,   /* that are replaced meanwhile in CALM_MS */
+    CALM_BLOCKS = 16, /* that are replaced in CALM_MS while an allowance falls */
     CALM_MS = 5,
-    AUDITS_MIN = 3,  /* `run` compares all but the first, however slow the machine */
+    AUDITS_MIN = 3,   /* `run` compares all but the first, however slow the machine */
 };
 
 /* What blocks are like for a while: below 32 << shift bytes, small ones as likely as large; and
@@ -68,8 +68,9 @@ static struct {
     size_t live_bytes;
     unsigned duty_percent;
     unsigned every_seconds;
+    unsigned calm_seconds;
     uint64_t seed;
-} options = {3600, 16, 256 * MIB, 100, 60, 1};
+} options = {3600, 16, 256 * MIB, 100, 60, 120, 1};
 
 static struct box {
     _Atomic unsigned is_taken; /* who sets it may touch the block */
@@ -318,9 +319,9 @@ static size_t resident_bytes(void)
 /* Without workers, at little work: an allowance falls where memory is freed. */
 static void calm_down(uint64_t *random)
 {
-    double end = seconds_now() + CALM_SECONDS;
+    double end = seconds_now() + options.calm_seconds;
 
-    while (np_arena_allowance_bytes() > 0) {
+    while (options.calm_seconds > 0 && np_arena_allowance_bytes() > 0) {
         for (unsigned block = 0; block < CALM_BLOCKS; block++)
             change_one(random, &rest);
         sleep_seconds(CALM_MS / 1e3);
@@ -362,7 +363,7 @@ static void soak(void)
     do {
         double audit_end = seconds_now() + options.every_seconds;
 
-        alarm(options.every_seconds + CALM_SECONDS + HANG_SECONDS);
+        alarm(options.every_seconds + options.calm_seconds + HANG_SECONDS);
         for (size_t at = 0; at < MIXTURE_COUNT; at++)
             run_mixture(&mixtures[at],
                         (audit_end - seconds_now()) / (double)(MIXTURE_COUNT - at), &random);
@@ -386,6 +387,8 @@ static void read_options(int argc, char **argv)
             options.duty_percent = (unsigned)value;
         else if (strcmp(argv[at], "--every") == 0)
             options.every_seconds = (unsigned)value;
+        else if (strcmp(argv[at], "--calm") == 0)
+            options.calm_seconds = (unsigned)value;
         else if (strcmp(argv[at], "--seed") == 0)
             options.seed = value;
         else
@@ -414,7 +417,7 @@ int main(int argc, char **argv)
 {
     if (argc < 2) {
         fputs("soak SECONDS [--threads N] [--live MIB] [--duty PERCENT] [--every SECONDS] "
-              "[--seed N]\n", stderr);
+              "[--calm SECONDS] [--seed N]\n", stderr);
         return 2;
     }
     read_options(argc, argv);
