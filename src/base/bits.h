@@ -62,13 +62,16 @@ NP_INLINE unsigned np_bit_count(uint64_t value)
     return (unsigned)(value * UINT64_C(0x0101010101010101) >> 56);
 }
 
-/* A well-mixed image of a word: the finaliser of a multiplicative hash (odd constant from the
- * golden ratio), for tree priorities, table slots and the keys that encode free-list links. */
+/* An odd constant from the golden ratio. */
+#define NP_MIX_FACTOR UINT64_C(0x9E3779B97F4A7C15)
+
+/* A well-mixed image of a word: the finaliser of a multiplicative hash, for table slots and the keys that encode
+ * free-list links. */
 NP_INLINE uint64_t np_mix(uint64_t value)
 {
-    value *= UINT64_C(0x9E3779B97F4A7C15);
+    value *= NP_MIX_FACTOR;
     value ^= value >> 32;
-    value *= UINT64_C(0x9E3779B97F4A7C15);
+    value *= NP_MIX_FACTOR;
     return value ^ (value >> 29);
 }
 

@@ -3,9 +3,12 @@
 
 #include "bits.h"
 
-static uint64_t priority(const struct np_tree_node *node)
+/* As np_mix, but for the last step, which is for low bits: here they hardly count. */
+NP_INLINE uint64_t priority(const struct np_tree_node *node)
 {
-    return np_mix(node->key);
+    uint64_t value = node->key * NP_MIX_FACTOR;
+
+    return (value ^ value >> 32) * NP_MIX_FACTOR;
 }
 
 /* Cuts the tree at *top into the keys below and above key. */
