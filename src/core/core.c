@@ -428,13 +428,13 @@ void np_core_give_as(void *memory, enum np_form form)
 {
     struct np_slab *slab;
 
-    if (memory == NULL || np_none_give(memory))
+    if (memory == NULL)
         return;
     slab = slab_of_block(memory, "free of a pointer inside a block, or of none ever handed out");
     if (slab == NULL) {
         if (np_strict_is_on())
             np_strict_check_mapping(memory, form);
-        if (!give_run(memory) && !np_large_give(memory))
+        if (!give_run(memory) && !np_none_give(memory) && !np_large_give(memory))
             die_of_unknown(memory, "free of a pointer that neap did not allocate, or freed before",
                            "free of a pointer inside a block");
         return;
