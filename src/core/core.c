@@ -583,10 +583,7 @@ static void *resize_slot(struct np_slab *slab, void *memory, size_t size_bytes)
         require_live(slab, memory);
     if (np_strict_is_on())
         return resize_strict_slot(slab, memory, size_bytes);
-    /* A slot that would be more than half empty is exchanged for a smaller one. */
-    if (size_bytes <= slab->slot_bytes && size_bytes >= slab->slot_bytes / 2U)
-        return memory;
-    return move_slot(slab, memory, size_bytes);
+    return np_slab_keeps(slab, size_bytes) ? memory : move_slot(slab, memory, size_bytes);
 }
 
 static bool try_extend(struct np_run *run, size_t granule_count)

@@ -92,7 +92,18 @@ void np_serve_free_elsewhere(struct np_slab *record, void *memory)
         np_serve_free_slow(memory); /* which says what is wrong */
 }
 
-void *np_serve_realloc(void *memory, size_t size_bytes)
+/* Blocks that grow by little mostly stay in their slots. Whatever is not plain is left to the slow path. */
+NP_INLINE bool stays_in_slot(const void *memory, size_t size_bytes)
+{
+    const struct np_slab *record = np_window_record_fast((uintptr_t)memory);
+
+    /* Relaxed, as where a block is freed. */
+    return record != NULL && np_slab_keeps(record, size_bytes) &&
+           atomic_load_explicit(&record->kind, memory_order_relaxed) == NP_SLAB_FIRST &&
+           !np_strict_is_on() && np_slab_is_live(record, memory);
+}
+
+static NP_NOINLINE void *reallocate(void *memory, size_t size_bytes)
 {
     if (memory == NULL)
         return np_serve_malloc(size_bytes);
@@ -101,6 +112,11 @@ void *np_serve_realloc(void *memory, size_t size_bytes)
         return NULL;
     }
     return or_enomem(np_core_resize(memory, size_bytes));
+}
+
+void *np_serve_realloc(void *memory, size_t size_bytes)
+{
+    return NP_LIKELY(stays_in_slot(memory, size_bytes)) ? memory : reallocate(memory, size_bytes);
 }
 
 void np_serve_free_sized(void *memory, size_t size_bytes)

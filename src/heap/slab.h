@@ -190,6 +190,13 @@ NP_INLINE bool np_slab_looks_free(const struct np_slab *slab, const void *slot)
     return half == slab->free_half;
 }
 
+/* Whether a block of one of its slots that is resized to so much stays where it is: a slot that would be more than half
+ * empty is exchanged for a smaller one. */
+NP_INLINE bool np_slab_keeps(const struct np_slab *slab, size_t size_bytes)
+{
+    return size_bytes <= slab->slot_bytes && size_bytes >= slab->slot_bytes / 2U;
+}
+
 /* Holder: frees a slot. True: the slab has reached its notice. */
 NP_INLINE bool np_slab_give(struct np_slab *slab, void *memory)
 {
