@@ -309,7 +309,8 @@ static bool grow_mapped(struct np_arena *arena, size_t granule_count, size_t ali
 }
 
 /* np_break_lock usually keeps growers apart, but not while a fork has it. */
-static NP_COLD bool grow_mapped_alone(struct np_arena *arena, size_t granule_count, size_t alignment_bytes)
+static NP_COLD bool grow_mapped_alone(struct np_arena *arena, size_t granule_count,
+                                      size_t alignment_bytes)
 {
     bool is_done;
 

@@ -126,11 +126,15 @@ struct np_run *np_run_at_edge(uintptr_t address)
 
     if (window == NULL)
         return NULL;
-    run = unit_record(window, address);
-    if (granule == 0 && is_in_use(run))
-        return run;
-    if (granule == NP_UNIT_GRANULES - 1 && (run = unit_tail(run, address)) != NULL)
-        return run;
+    if (granule == 0 || granule == NP_UNIT_GRANULES - 1) {
+        run = unit_record(window, address);
+        if (granule != 0)
+            run = unit_tail(run, address);
+        else if (!is_in_use(run))
+            run = NULL;
+        if (run != NULL)
+            return run;
+    }
     return map_entry(window, address);
 }
 
@@ -322,7 +326,8 @@ static void uncount_free(struct np_arena *arena, const struct np_run *run)
     count_free(arena, (size_t)0 - retained_count(run), (size_t)0 - run->granule_count);
 }
 
-/* Without the counts, which are a matter of the caller's: what is joined or cut changes them by the difference only. */
+/* Without the counts, which are a matter of the caller's: what is joined or cut changes them by the
+ * difference only. */
 static void file(struct np_arena *arena, struct np_run *run)
 {
     run->node.key = size_key(run->granule_count) | (run->start >> NP_GRANULE_SHIFT);
@@ -424,7 +429,8 @@ static struct np_run *join(struct np_run *first, struct np_run *second)
 }
 
 /* Files a run of which so many granules are counted as retained, and as free, already. */
-static struct np_run *file_counted(struct np_arena *arena, struct np_run *run, size_t retained, size_t free)
+static struct np_run *file_counted(struct np_arena *arena, struct np_run *run, size_t retained,
+                                   size_t free)
 {
     struct np_run *before;
     struct np_run *after;
@@ -644,7 +650,8 @@ static struct np_run *lend(struct np_arena *arena, struct np_run *run, enum np_r
     return run;
 }
 
-/* Files what is left of a free run, or keeps it, if that was kept: it may lie beside another free one. It stays counted. */
+/* Files what is left of a free run, or keeps it, if that was kept: it may lie beside another free one.
+ * It stays counted. */
 static void file_rest(struct np_arena *arena, struct np_run *rest, bool was_kept)
 {
     if (!was_kept) {
@@ -826,8 +833,8 @@ bool np_kept_try(struct np_arena *arena, struct np_run *run, size_t most_granule
     return true;
 }
 
-/* The run of this length that was kept last; it is nobody's now, and still counted as free. NULL: there is none, or it is not
- * aligned. */
+/* The run of this length that was kept last; it is nobody's now, and still counted as free. NULL: there
+ * is none, or it is not aligned. */
 static struct np_run *unkeep(struct np_arena *arena, size_t granule_count, size_t alignment_bytes)
 {
     struct np_run **list = list_of(arena, granule_count);

@@ -65,8 +65,8 @@ NP_INLINE unsigned np_bit_count(uint64_t value)
 /* An odd constant from the golden ratio. */
 #define NP_MIX_FACTOR UINT64_C(0x9E3779B97F4A7C15)
 
-/* A well-mixed image of a word: the finaliser of a multiplicative hash, for table slots and the keys that encode
- * free-list links. */
+/* A well-mixed image of a word: the finaliser of a multiplicative hash, for table slots and the keys
+ * that encode free-list links. */
 NP_INLINE uint64_t np_mix(uint64_t value)
 {
     value *= NP_MIX_FACTOR;

@@ -44,7 +44,7 @@ NP_INLINE bool np_tail_is_whole(const void *block, size_t requested_bytes, size_
     return true;
 }
 
-/* The same bytes are both ends where there is no room for all. Rare, and long where it is inlined. */
+/* Where there is no room for all, both ends are the same bytes. Rare, and long where it is in line. */
 static NP_COLD void np_tail_fill_short(char *first, size_t bytes, enum np_tail tail)
 {
     memset(first, (int)tail, bytes);

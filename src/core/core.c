@@ -279,7 +279,8 @@ static void *take_filled(size_t size_bytes)
     return memory;
 }
 
-/* Whether take would come to a run, and nothing else would have to be done; for sizes below the mmap threshold. */
+/* Whether take would come to a run, and nothing else would have to be done; for sizes below the mmap
+ * threshold. */
 static bool is_plain_run(size_t size_bytes)
 {
     return size_bytes > NP_SMALL_MAX_BYTES && !np_strict_is_on() &&

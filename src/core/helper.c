@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "alone.h"
 #include "bits.h"
 #include "limits.h"
 #include "os.h"
@@ -87,7 +88,7 @@ static unsigned heaps_in_use(void)
 /* Threads that have allocated, as far as they live; those that never have are not known here. */
 static bool has_several_threads(void)
 {
-    return heaps_in_use() > 1 + atomic_load_explicit(&lost_count, memory_order_relaxed);
+    return !np_is_alone() && heaps_in_use() > 1 + atomic_load_explicit(&lost_count, memory_order_relaxed);
 }
 
 static bool is_allowed(void)
