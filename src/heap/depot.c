@@ -352,7 +352,7 @@ static struct np_slab *take_free_slab(struct depot *depot)
     return found;
 }
 
-bool np_depot_trim_some(unsigned most_count)
+NP_COLD bool np_depot_trim_some(unsigned most_count)
 {
     for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++) {
         struct np_slab *slab;
@@ -379,7 +379,7 @@ void np_depot_trim(void)
 
 #define SETTLED_AT_ONCE 16
 
-void np_depot_release_held(void)
+NP_COLD void np_depot_release_held(void)
 {
     for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++) {
         struct depot *depot = &depots[class_index];

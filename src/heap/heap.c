@@ -79,7 +79,7 @@ static unsigned first_served(const struct np_heap *heap, unsigned class_index)
     return first;
 }
 
-static void rebuild_direct(struct np_heap *heap)
+static NP_COLD void rebuild_direct(struct np_heap *heap)
 {
     heap->direct[0] = EMPTY_SHELF; /* core decides what a block of no bytes is */
     for (size_t granule = 1; granule < NP_DIRECT_COUNT; granule++)
@@ -120,6 +120,7 @@ void np_heap_init(struct np_heap *heap)
     heap->side = (uint8_t)(atomic_fetch_add_explicit(&made_count, 1, memory_order_relaxed) %
                            NP_DEPOT_SIDES);
     heap->open_max_bytes = SIZE_MAX;
+    memset(heap->searched, NP_OPEN_MAX, sizeof heap->searched);
     for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++) {
         heap->served_by[class_index] = (uint8_t)(class_index < NP_CLASS_COUNT
                                                      ? np_class_group_top(class_index)
@@ -168,13 +169,13 @@ static void give_surplus_reserve_back(struct np_heap *heap)
 
 
 /* What an open slab may retain before its owner looks at it (H3): all that the slots leave that are live until then. Live
- * slots lie on as many pages at least as their bytes fill. */
+ * slots lie on as many granules at least as their bytes fill. */
 static size_t retainable_bytes(const struct np_slab *slab)
 {
     size_t resident_bytes = np_slab_resident_bytes(slab);
-    size_t live_bytes = slab->notice_at > 1 ? (size_t)(slab->notice_at - 1) * slab->slot_bytes : 0;
+    size_t live_bytes = slab->notice_at > 1 ? (size_t)slab->notice_at * slab->slot_bytes : 0;
 
-    return resident_bytes - np_min(resident_bytes, live_bytes);
+    return resident_bytes - np_min(resident_bytes, np_align_up(live_bytes, NP_GRANULE_BYTES));
 }
 
 static void set_notice(struct np_heap *heap, struct np_slab *slab, int notice_at)
@@ -184,16 +185,42 @@ static void set_notice(struct np_heap *heap, struct np_slab *slab, int notice_at
     heap->open_bytes += retainable_bytes(slab);
 }
 
+/* The place in open[] that is searched before this one, in the ring of its class. */
+static unsigned place_before(const struct np_heap *heap, unsigned index)
+{
+    unsigned at = index;
+
+    while (heap->open_after[at] != index)
+        at = heap->open_after[at];
+    return at;
+}
+
+/* Closes the gap that a slab leaves in open[], and in the ring of its class. */
+static void close_gap(struct np_heap *heap, unsigned index)
+{
+    unsigned last = --heap->open_count;
+    uint8_t *searched = &heap->searched[heap->open[index]->class_index];
+    unsigned before = place_before(heap, index);
+
+    heap->open_after[before] = heap->open_after[index];
+    if (*searched == index)
+        *searched = (uint8_t)(before != index ? before : NP_OPEN_MAX);
+    if (index == last)
+        return;
+    before = place_before(heap, last);
+    heap->open_after[before] = (uint8_t)index;
+    heap->open_after[index] = heap->open_after[last];
+    heap->open[index] = heap->open[last];
+    heap->open[index]->open_index = (uint8_t)index;
+    searched = &heap->searched[heap->open[index]->class_index];
+    if (*searched == last)
+        *searched = (uint8_t)index;
+}
+
 /* Takes a slab out of the heap, which then holds it without owning it. */
 static void disown(struct np_heap *heap, struct np_slab *slab)
 {
-    unsigned index = slab->open_index;
-    unsigned last = --heap->open_count;
-
-    heap->open_of_class[slab->class_index]--;
-    heap->open[index] = heap->open[last];
-    heap->open_class[index] = heap->open_class[last];
-    heap->open[index]->open_index = (uint8_t)index;
+    close_gap(heap, slab->open_index);
     heap->open_bytes -= retainable_bytes(slab);
     give_surplus_reserve_back(heap);
     if (heap->current[slab->class_index] == slab)
@@ -249,6 +276,8 @@ static void empty_shelf(struct np_heap *heap, unsigned class_index)
 
 static void clear_shelf(struct np_heap *heap, unsigned class_index)
 {
+    if (NP_LIKELY(heap->shelf_granules[class_index] == 0))
+        return;
     empty_shelf(heap, class_index);
     return_excess(heap);
 }
@@ -256,21 +285,16 @@ static void clear_shelf(struct np_heap *heap, unsigned class_index)
 static void clear_shelves(struct np_heap *heap)
 {
     for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++)
-        if (heap->shelf_granules[class_index] > 0)
-            clear_shelf(heap, class_index);
+        clear_shelf(heap, class_index);
 }
 
-void np_heap_apply_knobs(struct np_heap *heap)
+static NP_COLD void apply_knobs(struct np_heap *heap, size_t held_bytes)
 {
-    size_t held_bytes = np_mxfast_limit_bytes();
-
-    if (NP_LIKELY(heap->held_bytes == held_bytes))
-        return;
     clear_shelf(heap, NP_TWIN_CLASS);
     for (unsigned index = heap->open_count; index-- > 0;) {
         struct np_slab *slab = heap->open[index];
 
-        if (heap->open_class[index] != NP_TWIN_CLASS)
+        if (slab->class_index != NP_TWIN_CLASS)
             continue;
         disown(heap, slab);
         np_depot_stop_being_twin(slab);
@@ -278,6 +302,14 @@ void np_heap_apply_knobs(struct np_heap *heap)
     }
     heap->held_bytes = held_bytes;
     rebuild_direct(heap);
+}
+
+void np_heap_apply_knobs(struct np_heap *heap)
+{
+    size_t held_bytes = np_mxfast_limit_bytes();
+
+    if (NP_UNLIKELY(heap->held_bytes != held_bytes))
+        apply_knobs(heap, held_bytes);
 }
 
 /* An open slab that was not used since the search came by last, other than `except`; all were: the next. */
@@ -330,21 +362,42 @@ static void give_excess_reserve_back(struct np_heap *heap)
         give_reserve_back(heap, NP_UNIT_BYTES);
 }
 
-/* Of the live slots of a slab in a heap that is alone one in so many may be freed before its owner looks again. */
-#define TIGHT_SHARE 8
+/* How few slots of a slab in a heap that is alone may be live before its owner looks: as few as lie on no fewer granules at
+ * least than those that are live now, so that the slab counts as little as it can. */
+static int tight_notice(const struct np_slab *slab)
+{
+    int live_count = np_slab_live_count(slab);
+    size_t bytes = np_align_up((size_t)live_count * slab->slot_bytes, NP_GRANULE_BYTES);
+    int notice_at = bytes == 0 ? 1 : (int)((bytes - NP_GRANULE_BYTES) / slab->slot_bytes) + 1;
+
+    return notice_at < live_count ? notice_at : live_count;
+}
 
 /* Has a slab's owner look sooner, so that the slab may retain less. False: it would not be much less. */
 static bool tighten(struct np_heap *heap, struct np_slab *slab)
 {
-    int live_count = np_slab_live_count(slab);
-    int notice_at = live_count - live_count / TIGHT_SHARE;
+    int notice_at;
     int before = slab->notice_at > 1 ? slab->notice_at : 1;
 
-    if (!heap->is_alone || notice_at <= before || np_mxfast_is_held(slab->class_index) ||
+    if (!heap->is_alone || np_mxfast_is_held(slab->class_index))
+        return false;
+    notice_at = tight_notice(slab);
+    if (notice_at <= before ||
         (size_t)(notice_at - before) * slab->slot_bytes < retainable_bytes(slab) / 4)
         return false;
     set_notice(heap, slab, notice_at);
     return true;
+}
+
+/* Whether more is open than may be, and the heap may have room for it. One that is alone has many slabs open as it is: where it
+ * replaces blocks it gets what takes nothing off the threshold, where it only frees them nothing. */
+static bool should_reserve(const struct np_heap *heap, const struct np_slab *slab)
+{
+    if (heap->open_bytes <= most_open_bytes(heap))
+        return false;
+    return !heap->is_alone ||
+           (2 * np_slab_live_count(slab) >= slab->slot_count &&
+            heap->reserved_bytes < NP_RETURN_SPARE_BYTES + np_heap_left_bytes(heap));
 }
 
 static void close_surplus(struct np_heap *heap, const struct np_slab *except)
@@ -381,6 +434,14 @@ void np_heap_look_for_company(struct np_heap *heap)
     close_surplus(heap, NULL);
 }
 
+/* More of this slab is open than was. */
+static void make_room_for(struct np_heap *heap, const struct np_slab *slab)
+{
+    if (should_reserve(heap, slab))
+        (void)reserve_more(heap);
+    close_surplus(heap, slab);
+}
+
 /* Slots that this slab has lent to the heap that opens it now are its free ones again; otherwise it would never be seen
  * to be entirely free. */
 static void take_back_lent(struct np_heap *heap, struct np_slab *slab)
@@ -399,10 +460,13 @@ static void take_back_lent(struct np_heap *heap, struct np_slab *slab)
 static void own(struct np_heap *heap, struct np_slab *slab)
 {
     unsigned index = heap->open_count++;
+    uint8_t *searched = &heap->searched[slab->class_index];
 
     heap->open[index] = slab;
-    heap->open_class[index] = slab->class_index;
-    heap->open_of_class[slab->class_index]++;
+    heap->open_after[index] = *searched != NP_OPEN_MAX ? heap->open_after[*searched] : (uint8_t)index;
+    if (*searched != NP_OPEN_MAX)
+        heap->open_after[*searched] = (uint8_t)index;
+    *searched = (uint8_t)index;
     heap->open_bytes += retainable_bytes(slab);
     slab->open_index = (uint8_t)index;
     slab->used_when_passed = UINT16_MAX;
@@ -412,10 +476,7 @@ static void own(struct np_heap *heap, struct np_slab *slab)
     np_returned_note_reused((size_t)np_slab_charge(slab, 0) << NP_GRANULE_SHIFT);
     np_slab_count_settled(slab, 0);
     atomic_store_explicit(&slab->owner, heap, memory_order_relaxed);
-    /* Alone it has many slabs open as it is; what it reserved would only make it return memory sooner, and less at a time. */
-    if (!heap->is_alone && heap->open_bytes > most_open_bytes(heap))
-        (void)reserve_more(heap);
-    close_surplus(heap, slab);
+    make_room_for(heap, slab);
 }
 
 /* Entirely free slabs that stay open because they are current may have so much memory behind them, so that a thread that
@@ -483,16 +544,23 @@ static void close_empty_surplus(struct np_heap *heap, const struct np_slab *exce
     }
 }
 
+/* In a heap that is alone a slab has fewer live slots than were counted on. */
+static void count_less_live(struct np_heap *heap, struct np_slab *slab)
+{
+    /* Where much was freed, what is retained elsewhere needs the threshold more. */
+    if (heap->reserved_bytes > 0 && 2 * np_slab_live_count(slab) < slab->slot_count)
+        give_reserve_back(heap, NP_UNIT_BYTES);
+    set_notice(heap, slab, tight_notice(slab));
+    if (NP_LIKELY(heap->open_bytes <= usual_open_bytes(heap)))
+        return;
+    make_room_for(heap, slab);
+}
+
 void np_heap_notice(struct np_heap *heap, struct np_slab *slab)
 {
     if (!is_empty(slab)) {
-        if (slab->until_notice < 0) { /* a heap that is alone: it may retain more now */
-            /* More was freed than was asked for: what is retained elsewhere needs the threshold more. */
-            if (heap->reserved_bytes > 0)
-                give_reserve_back(heap, NP_UNIT_BYTES);
-            set_notice(heap, slab, np_slab_live_count(slab) / 2 + 1);
-            close_surplus(heap, slab);
-        }
+        if (slab->until_notice < 0)
+            count_less_live(heap, slab);
         return;
     }
     /* The current slab is about to be used again, and what M_MXFAST holds stays: look no more until it is not. */
@@ -571,11 +639,14 @@ static void retire_current(struct np_heap *heap, unsigned class_index)
     if (slab == &np_empty_slab)
         return;
     np_slab_look(slab);
+    /* Exhausted, and no slot of it can be free before others free it; or entirely free, and not to be looked at again by a free. */
     if (np_slab_live_count(slab) == 0 ||
-        (np_slab_live_count(slab) == slab->slot_count && !tighten(heap, slab))) {
-        close_slab(heap, slab); /* exhausted; or entirely free, and not to be looked at again by a free */
+        (np_slab_live_count(slab) == slab->slot_count && !heap->is_alone)) {
+        close_slab(heap, slab);
         return;
     }
+    if (np_slab_live_count(slab) == slab->slot_count)
+        (void)tighten(heap, slab);
     if (slab->notice_at == 0)
         set_notice(heap, slab, 1);
 }
@@ -601,26 +672,23 @@ enum search { SEARCH_FREE, SEARCH_COLD };
 
 static struct np_slab *find_open(struct np_heap *heap, unsigned class_index, enum search search)
 {
-    unsigned left = (unsigned)np_min(heap->open_of_class[class_index], FIND_TRIES);
-
     struct np_slab *current = heap->current[class_index];
+    uint8_t *searched = &heap->searched[class_index];
+    unsigned last = *searched;
 
-    if (current != &np_empty_slab) { /* which has no free slot, or it would not have come to this */
-        if (search == SEARCH_COLD && np_slab_is_extendable(current))
-            return current;
-        if (left == 1)
-            return NULL;
-    }
-    for (unsigned steps = 0; left > 0 && steps < heap->open_count; steps++) {
+    /* It has no free slot, or it would not have come to this. */
+    if (current != &np_empty_slab && search == SEARCH_COLD && np_slab_is_extendable(current))
+        return current;
+    for (unsigned tries = 0; tries < FIND_TRIES && last != NP_OPEN_MAX; tries++) {
         struct np_slab *slab;
 
-        heap->found_at = heap->found_at + 1 < heap->open_count ? heap->found_at + 1 : 0;
-        if (heap->open_class[heap->found_at] != class_index)
-            continue;
-        slab = heap->open[heap->found_at];
-        if (search == SEARCH_FREE ? has_free_slots(slab) : np_slab_is_extendable(slab))
+        *searched = heap->open_after[*searched];
+        slab = heap->open[*searched];
+        if (slab != current &&
+            (search == SEARCH_FREE ? has_free_slots(slab) : np_slab_is_extendable(slab)))
             return slab;
-        left--;
+        if (*searched == last)
+            break;
     }
     return NULL;
 }
@@ -834,7 +902,8 @@ void *np_heap_take(struct np_heap *heap, size_t size_bytes, enum np_growth growt
     struct np_shelf *shelf;
 
     np_heap_apply_knobs(heap);
-    np_heap_look_for_company(heap);
+    if (NP_UNLIKELY(heap->is_alone != np_is_alone()))
+        np_heap_look_for_company(heap);
     class_index = class_of_request(heap, size_bytes);
     shelf = shelf_of(heap, class_index);
     if (!np_shelf_is_empty(shelf))
@@ -939,7 +1008,7 @@ void np_heap_prepare_to_park(struct np_heap *heap)
     heap->made_total = 0;
 }
 
-void np_heap_close_free(struct np_heap *heap, enum np_close close)
+NP_COLD void np_heap_close_free(struct np_heap *heap, enum np_close close)
 {
     for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++)
         if (heap->shelf_granules[class_index] > 0)
@@ -991,6 +1060,29 @@ static const char *audit_shelf(const struct np_heap *heap, unsigned class_index)
     return NULL;
 }
 
+/* Whether the rings of all classes together have each open slab once. */
+static bool is_each_in_a_ring(const struct np_heap *heap)
+{
+    unsigned count = 0;
+
+    for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++) {
+        unsigned last = heap->searched[class_index];
+
+        if (last == NP_OPEN_MAX)
+            continue;
+        for (unsigned at = last; count <= heap->open_count; count++) {
+            at = heap->open_after[at];
+            if (at >= heap->open_count || heap->open[at]->class_index != class_index)
+                return false;
+            if (at == last) {
+                count++;
+                break;
+            }
+        }
+    }
+    return count == heap->open_count;
+}
+
 const char *np_heap_audit(const struct np_heap *heap)
 {
     size_t open_bytes = 0;
@@ -1001,7 +1093,7 @@ const char *np_heap_audit(const struct np_heap *heap)
 
         if (fault != NULL)
             return fault;
-        if (slab->open_index != index || heap->open_class[index] != slab->class_index ||
+        if (slab->open_index != index ||
             atomic_load(&slab->owner) != heap || !np_slab_is_open(slab))
             return "H3: a heap's list of open slabs has one that is not its own";
         if (!heap->is_alone && slab->notice_at > 1)
@@ -1010,6 +1102,8 @@ const char *np_heap_audit(const struct np_heap *heap)
     }
     for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++)
         open_bytes += (size_t)heap->shelf_granules[class_index] << NP_GRANULE_SHIFT;
+    if (!is_each_in_a_ring(heap))
+        return "H3: an open slab would not be searched for free slots";
     if (open_bytes != heap->open_bytes)
         return "H3: a heap's open bytes are miscounted";
     for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++) {

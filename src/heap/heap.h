@@ -19,6 +19,7 @@
  * [H2] current[c] is an open slab of class c in this heap, or the empty slab.
  * [H3] open[0..open_count) are the slabs whose owner is this heap; open_bytes is the sum of what they may retain before
  *      their owner looks again, and of the bytes of shelf_granules. In a heap that is not alone notices are at most 1.
+ *      The rings of open_after have each open slab once, by class.
  * [H4] The slots on shelves[c] are of class c and lie on at most shelf_granules[c] granules of lender[c]; there are
  *      -until_notice of them, and none while the class has a current slab.
  *
@@ -63,10 +64,9 @@ struct np_heap {
     size_t open_max_bytes; /* a limit of its own where that is below the knob's */
     size_t reserved_bytes; /* what it may hold open beyond its limit: a part of the threshold (return.h) */
     uint32_t open_hand; /* where the search for an idle slab goes on */
-    uint32_t found_at;  /* where the search for one with slots goes on */
     uint16_t made_count[NP_CLASS_TABLE_COUNT]; /* slabs of the class made here, less those that emptied here */
-    uint8_t open_of_class[NP_CLASS_TABLE_COUNT];
-    uint8_t open_class[NP_OPEN_MAX]; /* apart from the records: a search stays in few lines */
+    uint8_t open_after[NP_OPEN_MAX]; /* of the open slabs of each class, by places in open[]: a ring, searched for free slots */
+    uint8_t searched[NP_CLASS_TABLE_COUNT]; /* which of them was last, or NP_OPEN_MAX: the class has none */
     struct np_slab *open[NP_OPEN_MAX];
     struct np_heap *next;        /* of all heaps; fixed */
     struct np_heap *next_parked; /* core's, under its lock */

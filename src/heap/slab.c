@@ -1083,7 +1083,9 @@ bool np_slab_is_live(const struct np_slab *slab, const void *memory)
 
 size_t np_slab_resident_bytes(const struct np_slab *slab)
 {
-    return (size_t)np_bit_count(all_pages(slab) & ~NP_OWNER_GET(slab->cold_pages))
+    uint32_t cold_pages = NP_OWNER_GET(slab->cold_pages);
+
+    return (size_t)(page_count(slab) - (cold_pages == 0 ? 0 : np_bit_count(cold_pages)))
            << NP_GRANULE_SHIFT;
 }
 
@@ -1238,7 +1240,7 @@ NP_COLD bool np_slab_is_free(const struct np_slab *slab, const void *memory)
            is_on_list(slab, slab->free_slots, memory);
 }
 
-static void check_links(const struct np_slab *slab, struct np_slot *first)
+static NP_COLD void check_links(const struct np_slab *slab, struct np_slot *first)
 {
     struct np_slot *slot = checked(slab, first, NULL);
 
