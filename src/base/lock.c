@@ -79,7 +79,7 @@ static bool try_from_free(struct np_lock *lock, uint32_t to)
 }
 
 /* As holder, and not for a fork. What an interrupted critical section has noted stays noted. */
-static bool try_to_hold(struct np_lock *lock, uint32_t to)
+NP_INLINE bool try_to_hold(struct np_lock *lock, uint32_t to)
 {
     bool is_noted = locks_held[lock->rank] == NULL;
 
@@ -141,22 +141,32 @@ static bool wait_for(struct np_lock *lock)
     }
 }
 
-bool np_lock_try(struct np_lock *lock)
+static NP_NOINLINE bool try_slowly(struct np_lock *lock)
 {
-    if (NP_LIKELY(try_to_hold(lock, HELD)) || try_spinning(lock))
+    if (try_spinning(lock))
         return true;
     return np_thread_is_forking && atomic_load(&lock->word) == HELD_FOR_FORK;
 }
 
-bool np_lock_acquire(struct np_lock *lock)
+bool np_lock_try(struct np_lock *lock)
 {
-    if (np_lock_try(lock))
+    return NP_LIKELY(try_to_hold(lock, HELD)) || try_slowly(lock);
+}
+
+static NP_NOINLINE bool acquire_slowly(struct np_lock *lock)
+{
+    if (try_slowly(lock))
         return true;
     /* In the child, before our handler has run, the holder of what was not held for the fork
      * (the locks of the arena for forks) is not there to release it. */
     if (np_thread_is_forking)
         return false;
     return wait_for(lock);
+}
+
+bool np_lock_acquire(struct np_lock *lock)
+{
+    return NP_LIKELY(try_to_hold(lock, HELD)) || acquire_slowly(lock);
 }
 
 void np_lock_release(struct np_lock *lock)
