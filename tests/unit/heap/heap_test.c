@@ -1151,7 +1151,7 @@ static void full_slabs_stay_open_while_nobody_else_can_free(void **state)
     expect_nothing_left();
 }
 
-/* Where blocks are replaced, few frees find their slab closed, though all slabs become full time and
+/* Where blocks are replaced, few frees find their slab closed, though all become full time and
  * again. */
 static void replaced_blocks_lie_in_open_slabs(void **state)
 {
