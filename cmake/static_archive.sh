@@ -47,9 +47,12 @@ fi
 {
     cat "$names"
     cut -d ' ' -f 2 "$folder/renamed"
-    # Of 32-bit x86: the linker keeps one copy for the program, which all have to find.
+    # What compilers add, with a copy in every object, of which the linker keeps one for the program
+    # and drops the others: all have to find that one by its name. First calls of 32-bit x86; then
+    # what refers to the handling of exceptions, and ends the process where one may not pass.
     # shellcheck disable=SC2086
-    "$NM" $members | sed -n 's/.* T \(__x86\.get_pc_thunk\.[a-z]*\)$/\1/p'
+    "$NM" $members | sed -n -e 's/.* T \(__x86\.get_pc_thunk\.[a-z]*\)$/\1/p' \
+        -e 's/.* [VW] \(DW\.ref\.[A-Za-z0-9_]*\|__clang_call_terminate\)$/\1/p'
 } > "$folder/kept"
 
 for member in $members; do

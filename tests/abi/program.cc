@@ -78,6 +78,10 @@ void use_operators()
     } catch (const std::bad_alloc &) {
         std::cout << "new-handler called: " << calls << '\n';
     }
+
+    std::set_new_handler([] { throw std::bad_alloc(); });
+    std::cout << "nothrow: " << static_cast<bool>(::operator new(too_much, std::nothrow)) << '\n';
+    std::set_new_handler(nullptr);
 }
 
 void throw_deeply(int depth, std::string text)
