@@ -31,8 +31,8 @@
  *      back, and lent_granules_max the most that it has been.
  * [R11] A run that was given back may be *kept* as it is, for the next who wants one of its length: on the list of its
  *      length, filed nowhere and joined to nothing, with memory behind it. It counts in R7 and R8 as free runs do. One that is longer
- *      than what is wanted may be cut, and what is left is kept, too. Whoever looks at all free runs files all kept ones first; who finds none
- *      that is warm and fits, some or all of them. None are kept any more once the
+ *      than what is wanted may be cut, and what is left is kept, too. Whoever looks at all free runs, or finds none that is warm and fits, files all kept
+ *      ones first. None are kept any more once the
  *      system has refused to take memory of a run (is_refused).
  *
  * [R12] room_count of a lent run is the number of granules behind what its borrower uses, which have no memory. They are lent, but

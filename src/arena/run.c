@@ -266,7 +266,6 @@ void np_run_mark_touched(struct np_run *run, size_t touched_count)
     np_run_recount(run, box_from, np_min(box_to, run->granule_count));
 }
 
-static void file_until(struct np_arena *arena, size_t granule_count);
 static bool keep(struct np_arena *arena, struct np_run *run, size_t most_granules);
 static struct np_run *unkeep(struct np_arena *arena, size_t granule_count, size_t alignment_bytes);
 
@@ -561,7 +560,7 @@ static struct np_run *choose_warm(struct np_arena *arena, size_t granule_count, 
     if (warm != NULL ||
         arena->kept_granules < np_min(JOINED_FROM_TIMES * granule_count, JOINED_FROM_GRANULES))
         return warm;
-    file_until(arena, granule_count);
+    np_kept_file_all(arena);
     return best_fit(&arena->warm, granule_count, alignment_bytes);
 }
 
@@ -849,26 +848,18 @@ static struct np_run *unkeep(struct np_arena *arena, size_t granule_count, size_
     return run;
 }
 
-/* Files kept runs, short ones first, until that makes one with so much memory. */
-static void file_until(struct np_arena *arena, size_t granule_count)
+void np_kept_file_all(struct np_arena *arena)
 {
     struct np_run *run;
     size_t noted = 0;
-    size_t most = 0;
 
-    while (most < granule_count && (run = kept_from(arena, 1)) != NULL) {
+    while ((run = kept_from(arena, 1)) != NULL) {
         (void)unkeep(arena, run->granule_count, NP_GRANULE_BYTES);
         noted += run->is_in_flow ? 0 : run->granule_count;
-        run = file_counted(arena, run, run->granule_count, run->granule_count);
-        most = run->resident_count;
+        (void)file_counted(arena, run, run->granule_count, run->granule_count);
     }
     if (noted != 0)
         np_returned_note_freed(noted << NP_GRANULE_SHIFT);
-}
-
-void np_kept_file_all(struct np_arena *arena)
-{
-    file_until(arena, SIZE_MAX);
 }
 
 struct np_run *np_kept_free_after(struct np_arena *arena, uintptr_t address)

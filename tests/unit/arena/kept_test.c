@@ -162,29 +162,6 @@ static void none_are_joined_where_a_filed_one_can_be_cut(void **state)
     assert_sound(np_arena_audit_all());
 }
 
-/* Short ones are joined first, until that makes one that is long enough. */
-static void those_that_need_not_be_joined_stay(void **state)
-{
-    static const size_t lengths[] = {30, 30};
-    struct np_run *runs[COUNT_OF(lengths)];
-    struct np_run *first;
-    struct np_run *second;
-
-    (void)state;
-    first = np_run_take(&home, 20, NP_GRANULE_BYTES, NP_RUN_MEDIUM, NP_MAY_GROW);
-    second = np_run_take(&home, 20, NP_GRANULE_BYTES, NP_RUN_MEDIUM, NP_MAY_GROW);
-    (void)model_take(1, NP_GRANULE_BYTES, 1, NP_MAY_GROW);
-    make_runs(lengths, runs, COUNT_OF(lengths));
-    np_run_give(second, 20);
-    np_run_give(first, 20);
-    give_all(runs, COUNT_OF(lengths));
-    assert_ptr_equal(take(40), first);
-    assert_int_equal(np_arena_list()->kept_granules, 2 * 30);
-    assert_int_equal(np_returned_totals().joined_bytes, granules_bytes(40));
-    assert_ptr_equal(take(30), runs[1]);
-    assert_sound(np_arena_audit_all());
-}
-
 /* Few of them seldom lie side by side. */
 static void few_kept_ones_are_left_alone(void **state)
 {
@@ -410,7 +387,6 @@ int main(void)
         cmocka_unit_test(what_is_told_is_at_least_what_is_retained),
         cmocka_unit_test(what_is_cut_off_is_joined),
         cmocka_unit_test(none_are_joined_where_a_filed_one_can_be_cut),
-        cmocka_unit_test(those_that_need_not_be_joined_stay),
         cmocka_unit_test(few_kept_ones_are_left_alone),
         cmocka_unit_test(a_threshold_that_is_set_lets_more_be_kept),
         cmocka_unit_test(growing_takes_a_kept_neighbour),
