@@ -390,14 +390,14 @@ static bool tighten(struct np_heap *heap, struct np_slab *slab)
 }
 
 /* Whether more is open than may be, and the heap may have room for it. One that is alone has many slabs open as it is: where it
- * replaces blocks it gets what takes nothing off the threshold, where it only frees them nothing. */
+ * replaces blocks it gets back what it leaves to others as the first heap, where it only frees them nothing. */
 static bool should_reserve(const struct np_heap *heap, const struct np_slab *slab)
 {
     if (heap->open_bytes <= most_open_bytes(heap))
         return false;
     return !heap->is_alone ||
            (2 * np_slab_live_count(slab) >= slab->slot_count &&
-            heap->reserved_bytes < NP_RETURN_SPARE_BYTES + np_heap_left_bytes(heap));
+            heap->reserved_bytes < np_heap_left_bytes(heap));
 }
 
 static void close_surplus(struct np_heap *heap, const struct np_slab *except)
