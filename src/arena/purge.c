@@ -112,7 +112,14 @@ static size_t with_mapped(size_t live_bytes)
 
 void np_arena_note_asked(size_t bytes)
 {
-    atomic_fetch_add_explicit(&asked_granules, bytes >> NP_GRANULE_SHIFT, memory_order_relaxed);
+    size_t old = atomic_load_explicit(&asked_granules, memory_order_relaxed);
+    size_t most = atomic_load_explicit(&outstanding_granules, memory_order_relaxed);
+
+    /* Two that ask at once each say what both have returned. */
+    while (!atomic_compare_exchange_weak_explicit(
+        &asked_granules, &old, np_min(old + (bytes >> NP_GRANULE_SHIFT), most),
+        memory_order_relaxed, memory_order_relaxed))
+        ;
 }
 
 /* Takes up to so many off a sum; returns how many. */

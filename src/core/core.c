@@ -280,10 +280,10 @@ static void *take_filled(size_t size_bytes)
 }
 
 /* Whether take would come to a run, and nothing else would have to be done; for sizes below the mmap
- * threshold. */
+ * threshold, which may be above what can be asked for at all. */
 static bool is_plain_run(size_t size_bytes)
 {
-    return size_bytes > NP_SMALL_MAX_BYTES && !np_strict_is_on() &&
+    return size_bytes > NP_SMALL_MAX_BYTES && size_bytes <= NP_REQUEST_MAX_BYTES && !np_strict_is_on() &&
            np_tune_get(NP_KNOB_PERTURB) == 0;
 }
 

@@ -69,8 +69,8 @@ void np_serve_free_slow(void *memory)
 }
 
 /* The record of the address is known, and not of a slab that is open here. Mostly it is of another slab; the record of a
- * second unit, or of none, or a thread that the fast path does not serve, are left to the slow path. What a push calls leaves errno as it is
- * (os/). */
+ * second unit, or of none, or a thread that the fast path does not serve, are left to the slow path. What a push calls
+ * leaves errno as it is (os/). */
 void np_serve_free_elsewhere(struct np_slab *record, void *memory)
 {
     struct np_heap *heap = np_heap_fast;

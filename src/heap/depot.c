@@ -244,6 +244,18 @@ static void charge(struct np_slab *slab, unsigned granule_count)
         np_returned_note_reused((size_t)(before - granule_count) << NP_GRANULE_SHIFT);
 }
 
+/* Whether a slab has enough of its memory to be worth more to its class than a new one: a quarter of it, or the first pages,
+ * as one that never had more. Of one that has been returned but for a page here and there the bookkeeping is larger. */
+static bool has_much_memory(const struct np_slab *slab)
+{
+    size_t all_bytes = slab->unit_count * (size_t)NP_UNIT_BYTES;
+    size_t resident_bytes = np_slab_resident_bytes(slab);
+    uint32_t first_pages = (UINT32_C(1) << (resident_bytes >> NP_GRANULE_SHIFT) % 32) - 1;
+
+    return resident_bytes >= all_bytes / 4 ||
+           (resident_bytes > 0 && (NP_OWNER_GET(slab->cold_pages) & first_pages) == 0);
+}
+
 /* Whether a slab without live slots may be listed, while there are not too many of its class. Where threads come and go, or
  * pass blocks to one another, slabs are emptied and made by the dozen: one that stays has its memory where its class
  * needs it, and takes no arena's lock. It is charged with all that memory, and given back when that is returned. A
@@ -251,7 +263,7 @@ static void charge(struct np_slab *slab, unsigned granule_count)
 static bool may_list_free(const struct np_slab *slab)
 {
     return !np_is_alone() && !slab->is_refused && slab->class_index != NP_TWIN_CLASS &&
-           np_slab_resident_bytes(slab) > 0;
+           has_much_memory(slab);
 }
 
 /* How many free slots a slab with this word has. */

@@ -639,7 +639,8 @@ static void retire_current(struct np_heap *heap, unsigned class_index)
     if (slab == &np_empty_slab)
         return;
     np_slab_look(slab);
-    /* Exhausted, and no slot of it can be free before others free it; or entirely free, and not to be looked at again by a free. */
+    /* Exhausted, and no slot of it can be free before others free it; or entirely free, and not to be looked at again
+     * by a free. */
     if (np_slab_live_count(slab) == 0 ||
         (np_slab_live_count(slab) == slab->slot_count && !heap->is_alone)) {
         close_slab(heap, slab);

@@ -128,6 +128,11 @@ static void too_much_is_refused(void **state)
     assert_null(np_core_take_aligned(100, SIZE_MAX / 2 + 1));
     assert_null(np_core_take_aligned((size_t)PTRDIFF_MAX - 10, 4096));
     expect_sound();
+    /* Also where no threshold says that it is too much for an arena. */
+    assert_true(np_tune_set(NP_KNOB_MMAP_THRESHOLD, INT64_MAX));
+    assert_null(np_core_take(NP_REQUEST_MAX_BYTES + (size_t)1));
+    assert_null(np_core_take(SIZE_MAX - 1));
+    assert_true(np_tune_set(NP_KNOB_MMAP_THRESHOLD, 128 << 10));
 }
 
 static void every_size_at_every_alignment(void **state)

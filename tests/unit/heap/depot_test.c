@@ -10,6 +10,8 @@
 
 enum { CLASS_64 = 3, CLASS_112 = 6, CLASS_2048 = 37 };
 
+enum { SLOTS_OF_PAGE = 64 }; /* of CLASS_64 */
+
 static void *slots[8][SLOT_MAX]; /* live slots of the slabs of a test */
 
 /* A slab with this many live slots, held. */
@@ -100,6 +102,36 @@ static void some_empty_slabs_are_listed_for_other_threads(void **state)
     assert_int_equal(np_slab_resident_bytes(slabs[0]), PAGE);
     np_depot_settle(slabs[0]);
     assert_int_equal(np_depot_count(CLASS_64), KEPT);
+    expect_sound();
+}
+
+/* Settles an entirely free slab that has had five pages and has lost some of them. */
+static struct np_slab *settle_without(uint32_t lost_pages)
+{
+    struct np_slab *slab = slab_with_live(0, CLASS_64, 5 * SLOTS_OF_PAGE);
+
+    for (unsigned i = 0; i < 5 * SLOTS_OF_PAGE; i++)
+        (void)np_slab_push(slab, slots[0][i], NP_PUSH_ONLY);
+    slab->cold_pages |= lost_pages;
+    np_depot_settle(slab);
+    return slab;
+}
+
+/* One that was returned but for some pages takes more bookkeeping than it spares. */
+static void an_empty_slab_with_few_pages_left_goes_back(void **state)
+{
+    struct np_slab *slab;
+
+    (void)state;
+    set_alone(0);
+    slab = settle_without(1u << 1 | 1u << 2);
+    assert_null(np_slab_find((uintptr_t)slots[0][0]));
+    assert_int_equal(np_depot_count(CLASS_64), 0);
+    slab = settle_without(1u << 2); /* a quarter of 16 */
+    assert_true(np_slab_is_listed(slab));
+    slab = settle_without(1u << 2 | 1u << 3 | 1u << 4); /* the first two are there */
+    assert_true(np_slab_is_listed(slab));
+    assert_int_equal(np_depot_count(CLASS_64), 2);
     expect_sound();
 }
 
@@ -727,6 +759,7 @@ int main(void)
         cmocka_unit_test(a_slab_with_room_is_listed),
         cmocka_unit_test(an_empty_slab_goes_back),
         cmocka_unit_test(some_empty_slabs_are_listed_for_other_threads),
+        cmocka_unit_test(an_empty_slab_with_few_pages_left_goes_back),
         cmocka_unit_test(a_listed_slab_that_empties_is_listed_as_such),
         cmocka_unit_test(a_slab_that_others_emptied_goes_back),
         cmocka_unit_test(the_fullest_is_taken_first_then_the_lowest),
