@@ -235,6 +235,8 @@ def place_text(results, key, name, measure):
     place = [k for _, k in means].index(key)
     mean, best = means[place][0], means[0]
     names = dict(allocators_of(results))
+    if len(means) == 1:
+        return f"**{measure.short}**: {name} alone was measured."
     others = (f"the lowest mean of the {len(means)}; {names[means[1][1]]} follows with "
               f"{number(means[1][0], 2)}" if place == 0 else
               f"number {place + 1} of {len(means)}; the lowest is {names[best[1]]}'s "

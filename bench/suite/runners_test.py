@@ -61,6 +61,9 @@ def check_suite(build_folder, out):
     text = run("run.py", "--compare", path, changed_copy(path, 4))
     mean = text.splitlines()[-1].split()
     require_equal(mean[:2], ["neap", "0.250"], "compared with a neap four times as fast")
+    found = results_of("run.py", build_folder, out, "--percent", "1", "--allocators", "neap",
+                       "--no-counts", "--workloads", "churn-hot")
+    require_equal([entry["allocator"] for entry in found["runs"]], ["neap"], "measured alone")
 
 
 def check_scaling(build_folder, out):
