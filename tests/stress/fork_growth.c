@@ -73,8 +73,8 @@ int main(void)
     is_over = true;
     for (unsigned i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
-    /* Some windows more may be needed, for the second arena and the one that serves during forks; one a
-     * fork, or its memory, may not. More arenas than that the test's environment rules out. */
+    /* Some windows more may be needed, for the second arena and the one that serves during forks;
+     * one a fork, or its memory, may not. More arenas the environment of the test rules out. */
     REQUIRE(addresses * 4 < addresses_before * 4 + 4 * 65536);
     REQUIRE(resident * 4 < resident_before * 4 + 32 * 1024);
     return 0;
