@@ -18,7 +18,7 @@
             trap_fail(__FILE__ ":" TRAP_TEXT(__LINE__) ": not so: " #condition "\n"); \
     } while (0)
 
-_Noreturn static inline void trap_fail(const char *sentence)
+__attribute__((noreturn)) static inline void trap_fail(const char *sentence)
 {
     ssize_t ignored = write(STDERR_FILENO, sentence, strlen(sentence));
 
