@@ -22,6 +22,9 @@ static const char wrong_size[] = "free with a size that the block was not asked 
 static const char wrong_alignment[] =
     "free with an alignment that the block was not asked for with";
 
+static const char access_to_none[] = "access to a block of no bytes";
+static const char access_to_freed[] = "access to a freed block";
+
 static void *inside(void *block, size_t offset_bytes)
 {
     return (char *)block + offset_bytes;
@@ -346,22 +349,56 @@ static void freed_with_another_alignment(void **state)
     api_free(other);
 }
 
-/* The system stops whoever touches a block of no bytes, so of this there is no sentence. */
+/* Which cmocka replaces by its own for as long as a test runs. */
+static struct sigaction handler_of_faults;
+
+static void write_with_that_handler(void *pointer)
+{
+    (void)sigaction(SIGSEGV, &handler_of_faults, NULL);
+    *(volatile char *)pointer = 1;
+}
+
 static void a_block_of_no_bytes(void **state)
 {
-    void *block = api_malloc(0);
+    char *block = api_malloc(0);
 
     (void)state;
     assert_non_null(block);
     assert_int_equal(api_malloc_usable_size(block), 0);
+    expect_death_in(write_with_that_handler, block, access_to_none, "block", 0);
+    expect_death_in(write_with_that_handler, block - 1, access_to_none, "block", 0);
     api_free(block);
+    expect_death_in(write_with_that_handler, unrelated(block), access_to_none, "block", 0);
     expect_death_at(do_free, block, free_of_unknown, (uintptr_t)block, ", block of 0 bytes");
     expect_death_at(do_realloc, block, realloc_of_unknown, (uintptr_t)block, ", block of 0 bytes");
+}
+
+static void free_and_write_with_that_handler(void *pointer)
+{
+    api_free(pointer);
+    write_with_that_handler(unrelated(pointer));
+}
+
+/* Of a freed mapping only its length is known. The first test, so that no other has freed one that
+ * lay there. */
+static void a_freed_mapping_written_to(void **state)
+{
+    size_t size_bytes = (2 << 20) + 1;
+    size_t length_bytes = size_bytes - 1 + (size_t)sysconf(_SC_PAGESIZE);
+    char *block = api_malloc(size_bytes);
+
+    (void)state;
+    assert_non_null(block);
+    assert_true(api_mallinfo2().hblks > 0);
+    expect_death_in(free_and_write_with_that_handler, block, access_to_freed, "mapping",
+                    length_bytes);
+    api_free(block);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_freed_mapping_written_to),
         cmocka_unit_test(never_allocated),
         cmocka_unit_test(inside_a_small_block),
         cmocka_unit_test(never_handed_out),
@@ -378,5 +415,8 @@ int main(void)
         cmocka_unit_test(a_block_of_no_bytes),
     };
 
+    (void)signal(SIGSEGV, SIG_DFL); /* sanitizers have one */
+    api_free(api_malloc(0));
+    (void)sigaction(SIGSEGV, NULL, &handler_of_faults);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
