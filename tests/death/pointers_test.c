@@ -395,6 +395,45 @@ static void a_freed_mapping_written_to(void **state)
     api_free(block);
 }
 
+/* Descriptor 2 is another one, or closed if that is -1. */
+static void expect_abort_with_descriptor(int descriptor, void *foreign)
+{
+    int status;
+    pid_t child = fork();
+
+    assert_true(child >= 0);
+    if (child == 0) {
+        signal(SIGABRT, SIG_DFL);
+        close(STDERR_FILENO);
+        if (descriptor >= 0)
+            dup2(descriptor, STDERR_FILENO);
+        api_free(foreign);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGABRT);
+}
+
+static void a_file_of_the_program_as_descriptor_2(void **state)
+{
+    static char foreign[64];
+    FILE *file = tmpfile();
+    char wanted[200];
+    char got[200] = "";
+
+    (void)state;
+    assert_non_null(file);
+    assert_int_equal(write(fileno(file), "kept, ", 6), 6);
+    expect_abort_with_descriptor(fileno(file), unrelated(foreign));
+    snprintf(wanted, sizeof(wanted), "kept, neap: %s (address 0x%llx)\n", free_of_unknown,
+             (unsigned long long)(uintptr_t)foreign);
+    assert_true(pread(fileno(file), got, sizeof(got) - 1, 0) > 0);
+    assert_string_equal(got, wanted);
+    expect_abort_with_descriptor(-1, unrelated(foreign));
+    fclose(file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -413,6 +452,7 @@ int main(void)
         cmocka_unit_test(freed_with_another_size),
         cmocka_unit_test(freed_with_another_alignment),
         cmocka_unit_test(a_block_of_no_bytes),
+        cmocka_unit_test(a_file_of_the_program_as_descriptor_2),
     };
 
     (void)signal(SIGSEGV, SIG_DFL); /* sanitizers have one */
