@@ -134,6 +134,30 @@ static void any_byte_of_a_free_block(void **state)
     }
 }
 
+/* So much is freed that the block leaves the quarantine; then all slots of its size are taken. */
+static void free_write_and_take(void *pointer)
+{
+    api_free(pointer);
+    for (int i = 0; i < 2000; i++)
+        api_free(unrelated(api_malloc(size_now == 2500 ? 5000 : 2500)));
+    ((char *)pointer)[700] = 1;
+    for (int i = 0; i < 2000; i++)
+        (void)unrelated(api_malloc(size_now));
+}
+
+/* Whoever takes it looks at it, if nobody has before. */
+static void any_byte_of_a_free_block_that_is_taken(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        char *block = taken(rows[i].size);
+
+        size_now = rows[i].size;
+        expect_death_in(free_write_and_take, block, overwritten, "slot", rows[i].slot);
+        api_free(block);
+    }
+}
+
 static void do_free_sized(void *pointer)
 {
     api_free_sized(pointer, size_now);
@@ -200,6 +224,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_byte_before_the_start),
         cmocka_unit_test(a_block_twice),
         cmocka_unit_test(any_byte_of_a_free_block),
+        cmocka_unit_test(any_byte_of_a_free_block_that_is_taken),
         cmocka_unit_test(any_other_size),
         cmocka_unit_test(a_mapping),
         cmocka_unit_test(sizes_are_exact_and_nothing_is_left),
