@@ -123,6 +123,17 @@ bool free_twice_with_trim_between(std::size_t size_bytes, long)
     return true;
 }
 
+bool free_written_block_again_then_trim(std::size_t size_bytes, long)
+{
+    char *block = block_among_others(size_bytes);
+
+    std::free(block);
+    std::memset(hidden(block), 0x41, 16);
+    std::free(hidden(block));
+    malloc_trim(0);
+    return true;
+}
+
 // Of a block that had the whole program's memory of its size for itself.
 bool free_all_then_one_again(std::size_t size_bytes, long)
 {
@@ -757,6 +768,8 @@ const Crime list[] = {
     {"double free", "all_freed.100", free_all_then_one_again, 100, 0},
     {"double free", "all_freed.16000", free_all_then_one_again, 16000, 0},
     {"double free", "all_freed.300000", free_all_then_one_again, 300000, 0},
+    {"double free", "written_then_trim.100", free_written_block_again_then_trim, 100, 0},
+    {"double free", "written_then_trim.5000", free_written_block_again_then_trim, 5000, 0},
     {"double free", "in_child.100", free_in_child_twice, 100, 0},
 
     {"invalid pointer", "aligned+32.100", free_inside_aligned, 100, 32},
