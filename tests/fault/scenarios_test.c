@@ -332,7 +332,7 @@ static int try_one(unsigned nth)
 }
 
 /* Each of the first 60 calls, and then, where the same few come over and over, every few of
- * them. */
+ * them, unless the environment asks for every one. */
 static void try_all(size_t scenario_index, enum way way, size_t page_bytes)
 {
     unsigned nth = 1;
@@ -349,7 +349,7 @@ static void try_all(size_t scenario_index, enum way way, size_t page_bytes)
         if (status != 0)
             fail_msg("scenario %zu, way %d, pages of %zu: status %d when call %u fails",
                      scenario_index, (int)way, page_bytes, status, nth);
-        step = nth < 60 ? 1 : 1 + nth / 16;
+        step = nth < 60 || is_thorough() ? 1 : 1 + nth / 16;
     }
     assert_true(nth > 3 && nth < CALLS_MAX);
 }

@@ -84,6 +84,12 @@ static inline bool is_left_out(const char *name)
     return part != NULL && strstr(name, part) == NULL;
 }
 
+/* Whether the environment asks for all trials, where otherwise some are left out to save time. */
+static inline bool is_thorough(void)
+{
+    return getenv("EVERY_TRIAL") != NULL;
+}
+
 /* Where glibc says whether there are threads. For other libcs the tests do as glibc does; the word
  * is in os_fake.c then, and in tests without that there is none. */
 extern char __libc_single_threaded __attribute__((weak));
