@@ -1,7 +1,7 @@
-// Trap: memory runs out under operator new while the program keeps some for that case. [new.delete]:
-// the new-handler is asked, and the request tried again, until there is memory; only when the
-// handler takes itself away does bad_alloc come, or null. A request that is larger than anything
-// shows the calls of the handler, but not that what the handler frees is used.
+// Trap: memory runs out under operator new while the program keeps some for that case. As
+// [new.delete] has it, the new-handler is asked, and the request tried again, until there is
+// memory; only when the handler takes itself away does bad_alloc come, or null. A request that is
+// larger than anything shows the calls of the handler, but not that what the handler frees is used.
 #include <new>
 
 #include <cstddef>
