@@ -23,11 +23,16 @@ static void free_mapped(size_t size)
     api_free(block);
 }
 
+/* glibc counts the header that a block has, and takes the first few from what is free. */
 static void it_begins_at_128_kib(void **state)
 {
+    unsigned tries = 8;
+
     (void)state;
-    assert_false(is_mapped(100 * KIB));
-    assert_true(is_mapped(140 * KIB + 2 * MIB)); /* no free memory satisfies that */
+    for (unsigned i = 0; i < 2 * tries; i++)
+        assert_false(is_mapped(128 * KIB - 32));
+    while (!is_mapped(128 * KIB))
+        assert_true(--tries > 0);
 }
 
 static void freeing_a_mapped_block_raises_it(void **state)

@@ -80,8 +80,7 @@ static void live_blocks_are_not_hurt(void **state)
         pattern_fill(blocks[i], size, i);
     }
     resident_when_full = resident_bytes();
-    /* One in a hundred stays, side by side: a run is what goes back, not a page between live
-     * slots. */
+    /* One in a hundred stays, side by side. */
     for (size_t i = 0; i < count; i++) {
         if (i % 10000 >= 100)
             api_free(blocks[i]);
@@ -91,6 +90,33 @@ static void live_blocks_are_not_hurt(void **state)
     for (size_t i = 0; i < count; i++) {
         if (i % 10000 >= 100)
             continue;
+        assert_true(pattern_holds(blocks[i], size, i));
+        api_free(blocks[i]);
+    }
+}
+
+/* A live block in every ninth page or so: each is in a slab, or a heap, that is not empty. */
+static void pages_between_live_blocks_go(void **state)
+{
+    enum { APART = 48 };
+    const size_t size = 700;
+    size_t count = total_bytes / size;
+    size_t resident_when_full;
+
+    (void)state;
+    for (size_t i = 0; i < count; i++) {
+        blocks[i] = api_malloc(size);
+        assert_non_null(blocks[i]);
+        pattern_fill(blocks[i], size, i);
+    }
+    resident_when_full = resident_bytes();
+    for (size_t i = 0; i < count; i++) {
+        if (i % APART != 0)
+            api_free(blocks[i]);
+    }
+    assert_int_equal(api_malloc_trim(0), 1);
+    assert_true(resident_bytes() < resident_when_full - total_bytes / 2);
+    for (size_t i = 0; i < count; i += APART) {
         assert_true(pattern_holds(blocks[i], size, i));
         api_free(blocks[i]);
     }
@@ -297,6 +323,7 @@ int main(void)
         cmocka_unit_test(what_the_threshold_keeps_goes_at_a_trim),
         cmocka_unit_test(it_says_1_only_if_something_went),
         cmocka_unit_test(live_blocks_are_not_hurt),
+        cmocka_unit_test(pages_between_live_blocks_go),
         cmocka_unit_test(what_other_threads_freed_goes_too),
         cmocka_unit_test(the_pad_stays),
         cmocka_unit_test(a_second_trim_makes_no_system_call),

@@ -516,6 +516,18 @@ static void without_a_limit_there_are_eight_a_processor(void **state)
     assert_int_equal(arenas_up_to_limit(24), 24);
 }
 
+/* Which is more than eight a processor here, and still not one more than so many. */
+static void below_arena_test_the_processors_do_not_count(void **state)
+{
+    (void)state;
+    (void)alarm(60); /* a limit below that would be waited for without end */
+    assert_true(np_tune_set(NP_KNOB_ARENA_TEST, 40));
+    os_fake_set_cpu_count(3);
+    os_fake_limit_break(0);
+    assert_int_equal(arenas_up_to_limit(40), 40);
+    (void)alarm(0);
+}
+
 /* No memory for the bookkeeping of what was got: it goes back, addresses and all. */
 static void growth_without_bookkeeping_is_undone(void **state)
 {
@@ -632,6 +644,7 @@ int main(void)
         cmocka_unit_test(memory_of_another_arena_is_taken_first),
         cmocka_unit_test(arena_max_is_a_limit),
         cmocka_unit_test(without_a_limit_there_are_eight_a_processor),
+        cmocka_unit_test(below_arena_test_the_processors_do_not_count),
         cmocka_unit_test(growth_without_bookkeeping_is_undone),
         cmocka_unit_test(there_are_records_when_memory_has_run_out),
         cmocka_unit_test(without_records_more_is_lent_and_nothing_grown),
