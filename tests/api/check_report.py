@@ -1,7 +1,8 @@
 """Runs report_dump in all its states and checks malloc_info or malloc_stats against glibc's shape
-and against mallinfo2.
+and against mallinfo2. Or runs reports_at_once, whose threads call both at the same time, and checks
+that each answer is whole and its figures go together.
 
-Usage: check_report.py info|stats PROGRAM neap|glibc
+Usage: check_report.py info|stats|at_once PROGRAM neap|glibc
 neap may say more than glibc does; glibc may not.
 """
 
@@ -68,7 +69,8 @@ def check_places(element, own):
     check(places == own["system", "current", "size"], f"places come to {places}: {own}")
 
 
-def check_info(text, figures, is_neap):
+def check_heaps(text, is_neap):
+    """What the answer says for itself; answers its root and its totals."""
     root = ET.fromstring(text)
     check(root.tag == "malloc" and root.get("version") == "1", "the root is not malloc version 1")
     heaps = root.findall("heap")
@@ -93,6 +95,11 @@ def check_info(text, figures, is_neap):
     check(sums == totals, f"the heaps add up to {sums}, the totals are {totals}")
     if is_neap:
         check_places(root, totals)
+    return root, totals
+
+
+def check_info(text, figures, is_neap):
+    root, totals = check_heaps(text, is_neap)
     mapped = only(root, "total", "mmap")
     check(number(mapped, "count") == figures["hblks"], "mmap count is not hblks")
     check(number(mapped, "size") == figures["hblkhd"], "mmap size is not hblkhd")
@@ -131,10 +138,55 @@ def bytes_in(line, what):
     return int(match[2])
 
 
+BYTES = r"system bytes     = *(\d+)\nin use bytes     = *(\d+)\n"
+MOST = r"max mmap regions = *\d+\nmax mmap bytes   = *\d+\n"
+PIECE = re.compile(rf"(?:Arena (\d+):\n{BYTES}|Total \(incl. mmap\):\n{BYTES}{MOST})")
+
+
+def check_pieces(text, calls):
+    """neap writes the lines of an arena, and those of the total, in one piece: those of other calls
+    may stand between two pieces, none within one. (glibc writes all of it in one.)"""
+    arenas, totals, at = [], 0, 0
+    while at < len(text):
+        piece = PIECE.match(text, at)
+        check(piece, f"not a whole piece: {text[at:at + 200]!r}")
+        at = piece.end()
+        system, in_use = [int(number) for number in piece.groups()[1:] if number is not None]
+        check(in_use <= system, f"more in use than there is: {piece[0]!r}")
+        if piece[1] is None:
+            totals += 1
+            continue
+        index = int(piece[1])
+        check(index <= len(arenas), f"arena {index} before {len(arenas)}")
+        if index == len(arenas):
+            arenas.append(0)
+        arenas[index] += 1
+    check(totals == calls, f"{totals} totals of {calls} calls")
+    check(arenas[0] == calls, f"arena 0 comes {arenas[0]} times in {calls} calls")
+    # Arenas are added meanwhile, and none goes.
+    check(arenas == sorted(arenas, reverse=True), f"arenas come {arenas} times")
+
+
+def check_at_once(program, is_neap):
+    done = run_program([program])
+    reports = done.stdout.split("</malloc>\n")
+    calls = int(reports.pop())
+    check(len(reports) == calls, f"{len(reports)} reports of {calls} calls")
+    for report in reports:
+        check_heaps(report + "</malloc>", is_neap)
+    check_pieces(done.stderr, calls)
+    print(f"{calls} calls of both: as expected")
+
+
+def run_program(command):
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          check=False, timeout=60)
+    check(done.returncode == 0, f"{command}: {done.returncode} {done.stderr[-2000:]}")
+    return done
+
+
 def run(kind, program, state):
-    done = subprocess.run([program, kind, state], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          text=True, check=False, timeout=60)
-    check(done.returncode == 0, f"{program} {kind} {state}: {done.returncode} {done.stderr}")
+    done = run_program([program, kind, state])
     report, _, last = done.stdout.rstrip("\n").rpartition("\n")
     names = ["arena", "uordblks", "fordblks", "hblks", "hblkhd", "live_count", "live_bytes"]
     figures = dict(zip(names, map(int, last.split())))
@@ -149,6 +201,9 @@ def run(kind, program, state):
 def main():
     kind, program, whose = sys.argv[1:]
     is_neap = whose == "neap"
+    if kind == "at_once":
+        check_at_once(program, is_neap)
+        return
     for state in STATES:
         text, figures = run(kind, program, state)
         in_use = figures["uordblks"] + figures["hblkhd"]
