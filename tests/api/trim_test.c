@@ -67,6 +67,15 @@ static void it_says_1_only_if_something_went(void **state)
     assert_int_equal(api_malloc_trim(0), 0);
 }
 
+static void fill_blocks(size_t count, size_t size)
+{
+    for (size_t i = 0; i < count; i++) {
+        blocks[i] = api_malloc(size);
+        assert_non_null(blocks[i]);
+        pattern_fill(blocks[i], size, i);
+    }
+}
+
 static void live_blocks_are_not_hurt(void **state)
 {
     const size_t size = 700;
@@ -74,11 +83,7 @@ static void live_blocks_are_not_hurt(void **state)
     size_t resident_when_full;
 
     (void)state;
-    for (size_t i = 0; i < count; i++) {
-        blocks[i] = api_malloc(size);
-        assert_non_null(blocks[i]);
-        pattern_fill(blocks[i], size, i);
-    }
+    fill_blocks(count, size);
     resident_when_full = resident_bytes();
     /* One in a hundred stays, side by side. */
     for (size_t i = 0; i < count; i++) {
@@ -104,11 +109,7 @@ static void pages_between_live_blocks_go(void **state)
     size_t resident_when_full;
 
     (void)state;
-    for (size_t i = 0; i < count; i++) {
-        blocks[i] = api_malloc(size);
-        assert_non_null(blocks[i]);
-        pattern_fill(blocks[i], size, i);
-    }
+    fill_blocks(count, size);
     resident_when_full = resident_bytes();
     for (size_t i = 0; i < count; i++) {
         if (i % APART != 0)

@@ -7,10 +7,10 @@
  *   trap_deep_bind PLUG_IN */
 #include <dlfcn.h>
 #include <signal.h>
-#include <sys/wait.h>
 
 #include <neap/neap.h>
 
+#include "child.h"
 #include "load.h"
 
 enum { BLOCKS = 500 };
@@ -65,28 +65,19 @@ static void free_copies(void)
     }
 }
 
+static void give_neap(void *bytes)
+{
+    free(plug_in.take(*(const size_t *)bytes));
+}
+
 /* The sentence that ends the process when neap gets a block of `bytes` that the plug-in took. */
 static void require_sentence(size_t bytes)
 {
     static const char sentence[] = "neap: free of a pointer that neap did not allocate";
-    char text[sizeof sentence] = "";
-    int ends[2];
-    int status;
-    pid_t child;
+    char said[256];
 
-    REQUIRE(pipe(ends) == 0);
-    child = fork();
-    REQUIRE(child >= 0);
-    if (child == 0) {
-        REQUIRE(dup2(ends[1], STDERR_FILENO) == STDERR_FILENO);
-        free(plug_in.take(bytes));
-        _exit(0);
-    }
-    close(ends[1]);
-    REQUIRE(read(ends[0], text, sizeof text - 1) == sizeof text - 1);
-    close(ends[0]);
-    REQUIRE(waitpid(child, &status, 0) == child && status == SIGABRT);
-    REQUIRE(strcmp(text, sentence) == 0);
+    REQUIRE(child_status(give_neap, &bytes, said, sizeof said) == SIGABRT);
+    REQUIRE(strncmp(said, sentence, sizeof sentence - 1) == 0);
 }
 
 int main(int argc, char **argv)
