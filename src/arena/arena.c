@@ -22,8 +22,7 @@ static bool is_fork_under_way(void)
     return atomic_load_explicit(&np_is_fork_under_way, memory_order_relaxed);
 }
 
-/* Those that M_ARENA_MAX limits. */
-/* Arenas that compete for runs, the main one and those in the making among them. */
+/* Arenas that compete for runs, the main one and those in the making among them: those that M_ARENA_MAX limits. */
 static _Atomic size_t arena_count = 1;
 
 static size_t most_arenas(size_t count)

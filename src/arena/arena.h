@@ -1,10 +1,10 @@
 /* Arenas lend runs of granules and take them back.
  *
  * An *arena* is one or more stretches of address space with a lock. The main one grows with sbrk,
- * unless other code does that too, the others with mmap in steps of a window. A *run* is a stretch of granules lent out as one piece, or free.
- * Free runs merge with their neighbours, resident or not, and are found best-fit by size, lowest address
- * first among equals; a free run with memory behind it is preferred among near fits. *Top* is the
- * free run that touches the end of the newest stretch: it is used last, and given back by sbrk.
+ * unless other code does that too, the others with mmap in steps of a window. A *run* is a stretch of granules lent out
+ * as one piece, or free. Free runs merge with their neighbours, resident or not, and are found best-fit by size, lowest
+ * address first among equals; a free run with memory behind it is preferred among near fits. *Top* is the free run that
+ * touches the end of the newest stretch: it is used last, and given back by sbrk.
  *
  * What the kernel has behind free granules is kept in the windows' bitmaps; free granules with
  * memory are *retained*, and can be given back here; when they are is for heap/return.h to say.
@@ -30,13 +30,13 @@
  * [R10] lent_granules is the sum of granule_count over its lent runs, perhaps with some that are just being given
  *      back, and lent_granules_max the most that it has been.
  * [R11] A run that was given back may be *kept* as it is, for the next who wants one of its length: on the list of its
- *      length, filed nowhere and joined to nothing, with memory behind it. It counts in R7 and R8 as free runs do. One that is longer
- *      than what is wanted may be cut, and what is left is kept, too. Whoever looks at all free runs, or finds none that is warm and fits, files all kept
- *      ones first. None are kept any more once the
- *      system has refused to take memory of a run (is_refused).
+ *      length, filed nowhere and joined to nothing, with memory behind it. It counts in R7 and R8 as free runs do. One
+ *      that is longer than what is wanted may be cut, and what is left is kept, too. Whoever looks at all free runs, or
+ *      finds none that is warm and fits, files all kept ones first. None are kept any more once the system has refused
+ *      to take memory of a run (is_refused).
  *
- * [R12] room_count of a lent run is the number of granules behind what its borrower uses, which have no memory. They are lent, but
- *      live nowhere: np_arena_lent_bytes leaves them out.
+ * [R12] room_count of a lent run is the number of granules behind what its borrower uses, which have no memory.
+ *      They are lent, but live nowhere: np_arena_lent_bytes leaves them out.
  *
  * [R13] retained_most is at least retained_granules, and at most retained_slack more. np_run_retained_most is the sum
  *      over all arenas: what every free reads, and few write.

@@ -2,11 +2,11 @@
  * which come and go cost neither a search nor joining and cutting. Inside the arena layer, all under arena->lock.
  *
  * Kept are runs of up to 256 KiB all of which is resident: of an arena 512 KiB, and half of the thrash allowance, or of a
- * threshold that was set, up to 4 MiB. They are retained as free runs are, and are returned as soon as the threshold says so: whoever
- * returns memory files them first.
+ * threshold that was set, up to 4 MiB. They are retained as free runs are, and are returned as soon as the threshold
+ * says so: whoever returns memory files them first.
  *
- * Leaves out: how much is kept (arena.c), when a kept run will do, and when all have to be filed (run.c, purge.c). Defined in run.c: the
- * two need each other.
+ * Leaves out: how much is kept (arena.c), when a kept run will do, and when all have to be filed (run.c, purge.c).
+ * Defined in run.c: the two need each other.
  */
 #ifndef NP_ARENA_KEPT_H
 #define NP_ARENA_KEPT_H

@@ -15,8 +15,8 @@
  *      the allowance rises, more than 1/32 of that time went into refaults.
  * [T3] The credit is one refault of the recent peak of live, the highest since the debt was last
  *      zero, at the highest cost of a page since then: what a page costs is measured and changes, and
- *      what is owed was reckoned as it was. Or 10 ms of refaults (8,333 pages at 1.2 us), if that is more. A young process has no more than
- *      those 10 ms and what it had earned in all its life until then.
+ *      what is owed was reckoned as it was. Or 10 ms of refaults (8,333 pages at 1.2 us), if that is more. A young
+ *      process has no more than those 10 ms and what it had earned in all its life until then.
  * [T4] A refault never raises the allowance above the recent peak of live.
  *
  * There is no lock: all words are atomic, and each is right by itself. A struct of zeros is ready.

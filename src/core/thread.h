@@ -2,8 +2,8 @@
  *
  * A thread gets a heap at its first slow malloc: a parked one, current slabs and all, or a new one. At its
  * end the heap is parked; it keeps open slabs as long as all parked heaps together hold at most
- * PARKED_MAX_BYTES (half of P1's 512 KiB; the homeless heap has the other half), and closes the others. After its end (libc frees and allocates after
- * the last destructor) a thread uses the homeless heap, under a lock.
+ * PARKED_MAX_BYTES (half of P1's 512 KiB; the homeless heap has the other half), and closes the others. After its end
+ * (libc frees and allocates after the last destructor) a thread uses the homeless heap, under a lock.
  *
  * The first thread's heap is never parked: destructors of static objects run in that thread after its
  * thread-local ones.

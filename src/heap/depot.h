@@ -19,7 +19,8 @@
  * its processor. */
 #define NP_DEPOT_SIDES 8
 
-/* Opens a slab of the class, of this side if it has one, and returns it, held by the caller; NULL: none, or a fork has the lock. */
+/* Opens a slab of the class, of this side if it has one, and returns it, held by the caller; NULL: none, or a fork has
+ * the lock. */
 struct np_slab *np_depot_take(unsigned class_index, unsigned side);
 
 /* Opens a slab of the class that is listed, and stays so, for as long as it takes to lend slots of it (np_slab_lend);

@@ -3,8 +3,8 @@
  * Retained are free runs with memory behind them (arena/), and in closed slabs the warm pages on which no slot is live,
  * which each slab is charged with when it closes (slab.h, S6). What heaps hold open is bounded by
  * their own limits. Whoever frees, and finds the sum above the threshold, returns memory until it is 512 KiB below it, or
- * an eighth if that is more, before free returns: no timer, no helper. Of runs and slabs, those that have more come first; runs by size, slabs
- * in the order of their addresses, going round, so that what was visited last comes last.
+ * an eighth if that is more, before free returns: no timer, no helper. Of runs and slabs, those that have more come
+ * first; runs by size, slabs in the order of their addresses, going round, so that what was visited last comes last.
  *
  * Nothing is purged twice: only warm pages are, and they are cold afterwards. No system call is made under a lock.
  */

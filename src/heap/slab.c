@@ -231,8 +231,9 @@ NP_INLINE bool may_free_a_page(const struct np_slab *slab, const struct place *p
 }
 
 /* The granules, as a mask and in whole system pages, that have no live slot any more since this slot's bit was set, in a
- * word that is `now` since; 0 mostly. Where a page has two words, two threads may set the last bits of one each: both have set theirs
- * before either looks at the other's, all in one order (sequential consistency), so at least one sees the page free. */
+ * word that is `now` since; 0 mostly. Where a page has two words, two threads may set the last bits of one each: both
+ * have set theirs before either looks at the other's, all in one order (sequential consistency), so at least one sees
+ * the page free. */
 static NP_NOINLINE uint32_t freed_pages(const struct np_slab *slab, uintptr_t address,
                                         const struct place *place, uint64_t now)
 {
@@ -297,7 +298,8 @@ void np_slab_hide_from_visitors(struct np_slab *slab, _Atomic uint64_t *word, ui
         (void)np_fetch_or(word, bit);
 }
 
-/* Pages of a closed slab, neighbours, have become free. The sum first: it must not sink below the parts that others take off. */
+/* Pages of a closed slab, neighbours, have become free. The sum first: it must not sink below the parts that others
+ * take off. */
 static void charge_more(struct np_slab *slab, uint32_t pages)
 {
     unsigned granule_count = run_of_bits(pages);

@@ -22,8 +22,8 @@
  * [S4] listed is set and cleared under the depot lock of the class, only by the holder or, cleared, by a taker.
  * [S5] owner is NULL unless a heap holds the slab; only that heap's thread stores it.
  * [S6] charged_count of a closed slab is the number of granules in warm system pages without a live slot, or more, where
- *      threads met; or less while a thread is inside a free. It is 0 while a heap owns the slab, of slabs that M_MXFAST holds, and
- *      where the system has refused to take the memory.
+ *      threads met; or less while a thread is inside a free. It is 0 while a heap owns the slab, of slabs that M_MXFAST
+ *      holds, and where the system has refused to take the memory.
  * [S7] settled_count of a closed slab is the number of its live slots when it was closed: at most twice what they are
  *      now, since its notice comes before. It is 0 while a heap owns the slab. While the process has one thread, each slot
  *      that is freed is taken off, and it is at most what they are now.

@@ -1,6 +1,6 @@
 /* Addresses of freed mappings that wait before the system may use them again; meanwhile nobody may access them. Up to 256
- * wait, the oldest goes when another comes; they have no memory. At level 1 of hardening they are noted only, and the system may
- * use them again at once. Lock-free: each is one word. */
+ * wait, the oldest goes when another comes; they have no memory. At level 1 of hardening they are noted only, and the
+ * system may use them again at once. Lock-free: each is one word. */
 #ifndef NP_LARGE_WAITING_H
 #define NP_LARGE_WAITING_H
 
