@@ -259,7 +259,7 @@ size_t np_arena_outstanding_bytes(void);
 void np_arena_note_taken(size_t granules, size_t live_bytes, size_t retained_bytes);
 
 /* Whether it is time for that: so much more or less is retained than when somebody last looked, or the clock has gone
- * on. By words that are seldom written. */
+ * on, which is asked for once in some calls of a thread. By words that are seldom written. */
 bool np_arena_is_look_due(size_t retained_bytes);
 
 /* Lets the thrash allowance fall if it is not needed; to be called before memory is returned. */

@@ -155,14 +155,25 @@ static _Atomic uint64_t looked_at_ns;
 
 #define LOOK_STEP_BYTES ((size_t)64 << 10)
 
+/* Or this part of the allowance: what was retained is compared with an eighth and a half of it (thrash.c). */
+#define LOOK_SHARE 32
+
+/* The clock is asked once in so many calls of a thread: it takes as long as the rest of the question together. */
+#define LOOK_CALLS 16
+
 bool np_arena_is_look_due(size_t retained_bytes)
 {
+    static NP_THREAD_LOCAL unsigned call_count;
+    size_t step_bytes = np_max(LOOK_STEP_BYTES, np_arena_allowance_bytes() / LOOK_SHARE);
     size_t since_bytes =
         retained_bytes - atomic_load_explicit(&looked_at_bytes, memory_order_relaxed);
-    uint64_t now_ns = np_os_coarse_ns();
+    bool is_far = since_bytes + step_bytes > 2 * step_bytes;
+    uint64_t now_ns;
 
-    if (NP_LIKELY(since_bytes + LOOK_STEP_BYTES <= 2 * LOOK_STEP_BYTES &&
-                  now_ns == atomic_load_explicit(&looked_at_ns, memory_order_relaxed)))
+    if (NP_LIKELY(!is_far && ++call_count % LOOK_CALLS != 0))
+        return false;
+    now_ns = np_os_coarse_ns();
+    if (NP_LIKELY(!is_far && now_ns == atomic_load_explicit(&looked_at_ns, memory_order_relaxed)))
         return false;
     atomic_store_explicit(&looked_at_bytes, retained_bytes, memory_order_relaxed);
     atomic_store_explicit(&looked_at_ns, now_ns, memory_order_relaxed);

@@ -576,6 +576,42 @@ static void what_was_returned_is_counted(void **state)
     assert_int_equal(np_returned_totals().ways[NP_RETURN_PURGE].bytes, os_fake_purged_bytes());
 }
 
+/* How many of so many calls that say the same find a look due. */
+static unsigned looks_due(size_t retained_bytes, unsigned calls)
+{
+    unsigned count = 0;
+
+    for (unsigned call = 0; call < calls; call++)
+        count += np_arena_is_look_due(retained_bytes);
+    return count;
+}
+
+/* From here on, with the clock standing still at first. */
+static void expect_looks(size_t retained_bytes, size_t step_bytes)
+{
+    (void)looks_due(retained_bytes, 100);
+    assert_int_equal(looks_due(retained_bytes + step_bytes, 100), 0);
+    assert_int_equal(looks_due(retained_bytes - step_bytes, 100), 0);
+    assert_int_equal(looks_due(retained_bytes + step_bytes + 1, 100), 1);
+    assert_int_equal(looks_due(retained_bytes, 100), 1);
+    for (unsigned time = 0; time < 8; time++) {
+        os_fake_advance_coarse_ns(4000000);
+        assert_int_equal(looks_due(retained_bytes, 16), 1);
+    }
+}
+
+static void a_look_is_due_when_something_is_new(void **state)
+{
+    (void)state;
+    expect_looks(MIB / 2, 64 << 10);
+    for (unsigned time = 0; time < 100 && np_arena_allowance_bytes() < 32 * MIB; time++) {
+        np_arena_note_unmapped(32 * MIB);
+        np_arena_note_taken((32 * MIB) >> NP_GRANULE_SHIFT, 32 * MIB, 0);
+    }
+    assert_int_equal(np_arena_allowance_bytes(), 32 * MIB);
+    expect_looks(20 * MIB, MIB); /* of which a step is a 32nd */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -602,6 +638,7 @@ int main(void)
         cmocka_unit_test(bookkeeping_goes_with_the_range),
         cmocka_unit_test(bookkeeping_at_an_edge_goes_when_a_neighbour_comes),
         cmocka_unit_test(what_was_returned_is_counted),
+        cmocka_unit_test(a_look_is_due_when_something_is_new),
     };
 
     return run_isolated(tests, COUNT_OF(tests));
