@@ -78,6 +78,39 @@ static void both_names_are_one_allocator(void **state)
     assert_int_equal(neap_mallinfo2().uordblks, mallinfo2().uordblks);
 }
 
+/* libc's second names, by which a program reaches the malloc behind one of its own. */
+void *__libc_malloc(size_t size_bytes);
+void *__libc_calloc(size_t count, size_t size_bytes);
+void *__libc_realloc(void *block, size_t size_bytes);
+void __libc_free(void *block);
+void *__libc_memalign(size_t alignment_bytes, size_t size_bytes);
+void *__libc_valloc(size_t size_bytes);
+void *__libc_pvalloc(size_t size_bytes);
+
+static void expect_block(void *block, size_t size_bytes, size_t alignment_bytes)
+{
+    size_t live_bytes = neap_mallinfo2().uordblks;
+
+    assert_true(neap_malloc_usable_size(block) >= size_bytes);
+    assert_int_equal((uintptr_t)block % alignment_bytes, 0);
+    __libc_free(block);
+    assert_true(neap_mallinfo2().uordblks + size_bytes <= live_bytes);
+}
+
+static void so_are_libcs_second_names(void **state)
+{
+    void *first_of_its_page = malloc(30);
+
+    (void)state;
+    expect_block(__libc_malloc(5000), 5000, 16);
+    expect_block(__libc_calloc(512, 30), 512 * 30, 16);
+    expect_block(__libc_realloc(malloc(100), 6000), 6000, 16);
+    expect_block(__libc_memalign(64, 5000), 5000, 64);
+    expect_block(__libc_valloc(30), 30, 4096);
+    expect_block(__libc_pvalloc(30), 4096, 4096);
+    free(first_of_its_page);
+}
+
 /* What libc itself allocates is ours too. */
 static void libcs_blocks_are_neaps(void **state)
 {
@@ -98,6 +131,7 @@ int main(void)
         cmocka_unit_test(every_name_is_answered_by_neap),
         cmocka_unit_test(reallocarray_is_libcs),
         cmocka_unit_test(both_names_are_one_allocator),
+        cmocka_unit_test(so_are_libcs_second_names),
         cmocka_unit_test(libcs_blocks_are_neaps),
     };
 

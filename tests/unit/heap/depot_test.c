@@ -536,6 +536,42 @@ static void held_slabs_stay_until_a_trim(void **state)
     expect_sound();
 }
 
+/* A trim looks at those that are free now; what the limit has held it is told when that falls. */
+static void held_slabs_are_let_go_when_the_limit_falls(void **state)
+{
+    struct np_slab *free_slab;
+    struct np_slab *sparse;
+    struct np_slab *full;
+    uintptr_t start;
+
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_MXFAST, 120));
+    full = slab_with_live(0, CLASS_64, 800);
+    np_depot_settle(full);
+    sparse = slab_with_live(1, CLASS_64, 200); /* four pages */
+    for (unsigned i = 0; i < 192; i++)
+        give(sparse, slots[1][i]);
+    np_depot_settle(sparse);
+    np_depot_trim();
+    assert_int_equal(np_depot_count(CLASS_64), 2);
+    free_slab = slab_with_live(2, CLASS_64, 200);
+    for (unsigned i = 0; i < 200; i++)
+        give(free_slab, slots[2][i]);
+    start = free_slab->start;
+    np_depot_settle(free_slab);
+    assert_int_equal(np_depot_count(CLASS_64), 3);
+    assert_int_equal(atomic_load(&np_slab_sums.charged_granules), 0);
+    expect_sound();
+    assert_true(np_tune_set(NP_KNOB_MXFAST, 0));
+    np_depot_release_held();
+    assert_null(np_slab_find(start));
+    assert_int_equal(np_depot_count(CLASS_64), 2);
+    assert_int_equal(atomic_load(&sparse->charged_count), 3);
+    assert_int_equal(atomic_load(&np_slab_sums.charged_granules), 3);
+    assert_true(np_slab_is_listed(full) && np_slab_is_listed(sparse));
+    expect_sound();
+}
+
 static struct np_slab *settled_during_fork[3];
 
 static void *settle_and_take(void *unused)
@@ -774,6 +810,7 @@ int main(void)
         cmocka_unit_test(closed_slabs_are_charged_with_free_pages),
         cmocka_unit_test(an_opened_slab_is_passed_over),
         cmocka_unit_test(held_slabs_stay_until_a_trim),
+        cmocka_unit_test(held_slabs_are_let_go_when_the_limit_falls),
         cmocka_unit_test(a_fork_is_not_waited_for),
         cmocka_unit_test(a_visited_slab_stays_listed),
         cmocka_unit_test(a_side_has_its_own_slabs_first),

@@ -654,6 +654,34 @@ static void blocks_of_100_bytes_are_held(void **state)
     assert_true(lent_after_life(100, 120) >= 4 * MIB);
 }
 
+/* The twin's slot size follows the limit, of which each heap learns when it refills. What has slots
+ * of another limit, open or listed, becomes what it would be without one. */
+static void slabs_of_another_limit_are_twins_no_more(void **state)
+{
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_MXFAST, 120));
+    init_heaps();
+    add_block(&heaps[0], 120);
+    add_block(&heaps[1], 120);
+    np_heap_close_all(&heaps[0]);
+    assert_true(np_slab_is_listed(slab_of(0)));
+    assert_ptr_equal(atomic_load(&slab_of(1)->owner), &heaps[1]);
+    assert_true(np_tune_set(NP_KNOB_MXFAST, 104));
+    np_heap_apply_knobs(&heaps[1]);
+    assert_int_equal(slab_of(1)->class_index, np_class_of(128));
+    assert_null(atomic_load(&slab_of(1)->owner));
+    assert_int_equal(slab_of(0)->class_index, NP_TWIN_CLASS);
+    expect_sound();
+    add_block(&heaps[0], 104);
+    assert_int_equal(slab_of(2)->class_index, NP_TWIN_CLASS);
+    assert_int_equal(slab_of(2)->slot_bytes, 112);
+    assert_int_equal(slab_of(0)->class_index, np_class_of(128));
+    expect_sound();
+    add_block(&heaps[0], 120);
+    assert_true(slab_of(3) == slab_of(0) || slab_of(3) == slab_of(1));
+    expect_sound();
+}
+
 /* ---- other threads ---- */
 
 static void some_frees_in_a_row_open_the_slab(void **state)
@@ -1305,6 +1333,7 @@ int main(void)
         cmocka_unit_test(every_small_request_is_served_by_the_table),
         cmocka_unit_test(the_empty_heap_serves_nothing),
         cmocka_unit_test(held_requests_have_a_twin_class),
+        cmocka_unit_test(slabs_of_another_limit_are_twins_no_more),
         cmocka_unit_test(the_limit_of_held_requests_is_ptmallocs),
         cmocka_unit_test(blocks_to_120_bytes_are_held_and_larger_ones_not),
         cmocka_unit_test(blocks_of_100_bytes_are_held),

@@ -263,6 +263,27 @@ static void no_memory_is_null(void **state)
     expect_counts();
 }
 
+/* As no_memory_is_null, between guard pages. */
+static void no_memory_for_a_guarded_one_is_null(void **state)
+{
+    char *memory;
+
+    (void)state;
+    for (unsigned nth = 1; nth <= 2; nth++) {
+        os_fake_reset();
+        os_fake_fail_call(nth);
+        assert_null(np_large_take_guarded(5000, 16));
+        assert_true(os_fake_has_failed());
+        expect_counts();
+    }
+    os_fake_reset();
+    memory = np_large_take_guarded(5000, 16);
+    assert_non_null(memory);
+    assert_int_equal(np_large_totals().count, 1);
+    assert_true(np_large_give(memory));
+    expect_counts();
+}
+
 static void random_life(void **state)
 {
     (void)state;
@@ -342,6 +363,7 @@ int main(void)
         cmocka_unit_test(resizing_keeps_the_contents),
         cmocka_unit_test(a_refused_resize_changes_nothing),
         cmocka_unit_test(no_memory_is_null),
+        cmocka_unit_test(no_memory_for_a_guarded_one_is_null),
         cmocka_unit_test(random_life),
         cmocka_unit_test(random_life_with_64k_pages),
         cmocka_unit_test(threads_share_the_table),

@@ -134,29 +134,6 @@ static void the_same_page_by_page(void **state)
     assert_int_equal(errno, ERANGE);
 }
 
-/* Made smaller, too, as realloc makes it: exactly its own end goes. */
-static void a_mapping_that_shrinks_leaves_what_lies_behind(void **state)
-{
-    size_t page = np_os_page_bytes();
-    unsigned char *memory = np_os_map(64 * page, 1);
-    unsigned char pages[32];
-
-    (void)state;
-    assert_non_null(memory);
-    for (size_t index = 0; index < 64; index++)
-        memory[index * page] = (unsigned char)(index + 1);
-    errno = ERANGE;
-    assert_ptr_equal(np_os_remap(memory, 32 * page, 8 * page, NP_OS_REMAP_IN_PLACE), memory);
-    assert_int_equal(errno, ERANGE);
-    for (size_t index = 0; index < 64; index = index == 7 ? 32 : index + 1)
-        assert_int_equal(memory[index * page], index + 1);
-    for (size_t index = 8; index < 32; index++)
-        assert_false(np_os_residency(memory + index * page, page, pages));
-    assert_true(np_os_residency(memory + 32 * page, 32 * page, pages));
-    assert_true(np_os_release(memory, 8 * page));
-    assert_true(np_os_release(memory + 32 * page, 32 * page));
-}
-
 /* Asked for here, so that it makes no difference how the kernel is set. */
 static void no_huge_pages_where_they_are_forbidden(void **state)
 {
@@ -187,16 +164,27 @@ static void coarse_time_leaves_errno(void **state)
     assert_int_equal(errno, ERANGE);
 }
 
+static void a_pause_leaves_errno(void **state)
+{
+    uint64_t start_ns = np_os_fine_ns();
+
+    (void)state;
+    errno = ERANGE;
+    np_os_pause();
+    assert_int_equal(errno, ERANGE);
+    assert_true(np_os_fine_ns() - start_ns >= 100000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(coarse_time_passes),
         cmocka_unit_test(coarse_time_leaves_errno),
+        cmocka_unit_test(a_pause_leaves_errno),
         cmocka_unit_test(fine_time_is_the_exact_clock),
         cmocka_unit_test(guards_lie_on_both_sides),
         cmocka_unit_test(resident_bytes_are_those_touched),
         cmocka_unit_test(the_same_page_by_page),
-        cmocka_unit_test(a_mapping_that_shrinks_leaves_what_lies_behind),
         cmocka_unit_test(no_huge_pages_where_they_are_forbidden),
     };
 

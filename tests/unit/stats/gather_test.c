@@ -430,6 +430,27 @@ static void locked_memory_is_refused(void **state)
     assert_int_equal(np_stats_retained_bytes(&said), 0);
 }
 
+static void locked_memory_of_slabs_is_refused(void **state)
+{
+    struct np_stats_sums said;
+    uintptr_t start;
+
+    (void)state;
+    for (unsigned i = 0; i < 200; i++)
+        add(1000);
+    start = np_slab_find((uintptr_t)blocks[0])->start;
+    os_fake_lock_memory((void *)start, NP_UNIT_BYTES);
+    while (block_count > 1)
+        drop(block_count - 1);
+    (void)np_core_trim(0);
+    said = sums();
+    expect_places();
+    expect_arenas_add_up();
+    assert_true(said.refused_bytes >= NP_UNIT_BYTES / 2);
+    assert_true(said.refused_bytes < NP_UNIT_BYTES);
+    assert_int_equal(np_stats_retained_bytes(&said), 0);
+}
+
 static void what_was_asked_for_in_runs_is_known(void **state)
 {
     (void)state;
@@ -718,6 +739,7 @@ int main(void)
         cmocka_unit_test(a_free_page_is_seen_in_the_slab_of_a_parked_heap),
         cmocka_unit_test(slots_without_memory_are_told_apart),
         cmocka_unit_test(locked_memory_is_refused),
+        cmocka_unit_test(locked_memory_of_slabs_is_refused),
         cmocka_unit_test(what_was_asked_for_in_runs_is_known),
         cmocka_unit_test(the_most_used_is_kept),
         cmocka_unit_test(bookkeeping_is_counted),
