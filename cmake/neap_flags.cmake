@@ -23,7 +23,7 @@ if(NEAP_SANITIZE)
 endif()
 
 if(NEAP_COVERAGE)
-    # Threads count together; an abort loses the counts of its process.
+    # Threads count together.
     add_compile_options(--coverage -fprofile-update=atomic)
     add_link_options(--coverage)
 endif()

@@ -51,7 +51,7 @@ function(neap_test)
         PRIVATE np_flags ${arg_LIBRARIES} PkgConfig::CMOCKA Threads::Threads)
     if(NEAP_COVERAGE)
         target_sources(${target} PRIVATE $<TARGET_OBJECTS:np_coverage>)
-        target_link_options(${target} PRIVATE LINKER:--wrap=_exit)
+        target_link_options(${target} PRIVATE LINKER:--wrap=_exit LINKER:--wrap=abort)
     endif()
     set_target_properties(${target} PROPERTIES
         RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin/tests")
