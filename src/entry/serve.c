@@ -88,7 +88,7 @@ void np_serve_free_elsewhere(struct np_slab *record, void *memory)
             return;
         }
     }
-    if (NP_UNLIKELY(!np_heap_push(heap, record, memory)))
+    if (NP_UNLIKELY(!np_heap_push_fast(heap, record, memory)))
         np_serve_free_slow(memory); /* which says what is wrong */
 }
 

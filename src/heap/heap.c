@@ -588,9 +588,8 @@ static bool has_slots_of_class(const struct np_heap *heap, const struct np_slab 
             slab->slot_bytes == np_classes[slot_class_of(heap, NP_TWIN_CLASS)].slot_bytes);
 }
 
-/* What is left to do after a push; false: nothing was freed. */
-static NP_NOINLINE bool finish_push(struct np_heap *heap, struct np_slab *slab, enum np_push push,
-                                    enum np_push_wish wish)
+bool np_heap_finish_push(struct np_heap *heap, struct np_slab *slab, enum np_push push,
+                         enum np_push_wish wish)
 {
     if (push == NP_PUSH_TWICE || push == NP_PUSH_STRAY)
         return false;
@@ -607,28 +606,9 @@ static NP_NOINLINE bool finish_push(struct np_heap *heap, struct np_slab *slab, 
     return true;
 }
 
-/* Notes a free into a slab that is not ours; whether it is to be opened. */
-static bool note_pushed(struct np_heap *heap, const struct np_slab *slab)
-{
-    uintptr_t *last = &heap->pushed[NP_OWNER_GET(slab->class_index) % NP_PUSHED_PLACES];
-    uintptr_t record = (uintptr_t)slab;
-
-    _Static_assert(NP_CLAIM_COUNT < NP_SLAB_RECORD_BYTES, "or the count looks like a record");
-    *last = (*last - record < NP_CLAIM_COUNT ? *last : record) + 1;
-    return *last - record == NP_CLAIM_COUNT;
-}
-
 bool np_heap_push(struct np_heap *heap, struct np_slab *slab, void *memory)
 {
-    enum np_push_wish wish = NP_PUSH_ONLY;
-    enum np_push push;
-
-    /* Not while a fork lifts the limit of what may be open: nothing would close it if this thread sleeps afterwards. */
-    if (heap != NULL && note_pushed(heap, slab) &&
-        !atomic_load_explicit(&np_is_fork_under_way, memory_order_relaxed))
-        wish = NP_PUSH_AND_OPEN;
-    push = np_slab_push(slab, memory, wish);
-    return NP_LIKELY(push == NP_PUSH_DONE) || finish_push(heap, slab, push, wish);
+    return np_heap_push_fast(heap, slab, memory);
 }
 
 /* The slab that was current has no free slot left: exhausted, or only cold ones are. */

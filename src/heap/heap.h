@@ -134,9 +134,38 @@ void *np_heap_take_aligned(struct np_heap *heap, size_t size_bytes, size_t align
 /* A slab that this heap holds has reached its notice: it may have become empty, or worth closing. */
 void np_heap_notice(struct np_heap *heap, struct np_slab *slab);
 
+/* What is left to do after a push; false: nothing was freed. */
+bool np_heap_finish_push(struct np_heap *heap, struct np_slab *slab, enum np_push push,
+                         enum np_push_wish wish);
+
+/* Notes a free into a slab that is not ours; whether it is to be opened. */
+NP_INLINE bool np_heap_note_pushed(struct np_heap *heap, const struct np_slab *slab)
+{
+    uintptr_t *last = &heap->pushed[NP_OWNER_GET(slab->class_index) % NP_PUSHED_PLACES];
+    uintptr_t record = (uintptr_t)slab;
+
+    _Static_assert(NP_CLAIM_COUNT < NP_SLAB_RECORD_BYTES, "or the count looks like a record");
+    *last = (*last - record < NP_CLAIM_COUNT ? *last : record) + 1;
+    return *last - record == NP_CLAIM_COUNT;
+}
+
 /* Frees a slot of a slab that this heap does not hold; heap is NULL in a thread that has none. Any address in the slab may be
  * asked for: false, and nothing was done, if no slot begins there, or one that is free already. */
 bool np_heap_push(struct np_heap *heap, struct np_slab *slab, void *memory);
+
+/* The same, for free. */
+NP_INLINE bool np_heap_push_fast(struct np_heap *heap, struct np_slab *slab, void *memory)
+{
+    enum np_push_wish wish = NP_PUSH_ONLY;
+    enum np_push push;
+
+    /* Not while a fork lifts the limit of what may be open: nothing would close it if this thread sleeps afterwards. */
+    if (heap != NULL && np_heap_note_pushed(heap, slab) &&
+        !atomic_load_explicit(&np_is_fork_under_way, memory_order_relaxed))
+        wish = NP_PUSH_AND_OPEN;
+    push = np_slab_push(slab, memory, wish);
+    return NP_LIKELY(push == NP_PUSH_DONE) || np_heap_finish_push(heap, slab, push, wish);
+}
 
 /* Whether a slot at which the program points is free already; for any slot of the slab. heap: the thread's, or NULL. A slab
  * that is open in another heap is judged by what lies in the slot. */

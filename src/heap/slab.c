@@ -385,42 +385,16 @@ NP_INLINE bool settle_one(struct np_slab *slab)
     return (before ^ after) >= NP_SETTLED_STEP_BYTES;
 }
 
-NP_INLINE enum np_push push(struct np_slab *slab, void *slot, enum np_push_wish wish, bool is_alone)
+/* A push whose bit is set, in a word that is `now` since: charges what has become free, and counts. */
+NP_INLINE enum np_push count_push(struct np_slab *slab, uintptr_t address, const struct place *place,
+                                  uint64_t now, enum np_push_wish wish, bool is_alone)
 {
-    struct place place;
-    struct np_slot *marked = NULL;
-    uintptr_t contents = 0;
     enum np_push done = NP_PUSH_DONE;
     uint32_t freed = 0; /* pages, to be charged */
-    uint64_t before;
     uint64_t word;
 
-    /* Both lines were written last by another thread, perhaps on another processor: asked for at once, they come together. */
-    if (!is_alone)
-        NP_PREFETCH_TO_WRITE(slab->word);
-    if (NP_UNLIKELY(!find_place(slab, (uintptr_t)slot, &place)))
-        return NP_PUSH_STRAY;
-    if (!is_alone)
-        NP_PREFETCH_TO_WRITE(slab->bits[place.word_at]);
-    /* Only another heap's own free goes by what lies in the slot; in a closed slab the bit says all, and the slot, which
-     * may have left the cache long ago, is not touched. */
-    if (np_slab_is_open(slab)) {
-        if (NP_UNLIKELY(np_slab_looks_free(slab, slot)) && np_slab_is_surely_free(slab, slot))
-            return NP_PUSH_TWICE;
-        marked = slot;
-        contents = marked->encoded_next;
-        marked->encoded_next = (uintptr_t)np_slab_end(slab) ^ slab->key;
-    }
-    /* release: whatever the program wrote to the slot is before what the next one who has it writes (the acquire in
-     * take_bits). Sequentially consistent for freed_pages. */
-    before = np_fetch_or_if(is_alone, &slab->bits[place.word_at], place.bit);
-    if (NP_UNLIKELY((before & place.bit) != 0)) {
-        if (marked != NULL)
-            marked->encoded_next = contents; /* it tells whoever reports it what was freed */
-        return NP_PUSH_TWICE;
-    }
-    if (NP_UNLIKELY(may_free_a_page(slab, &place, before | place.bit)))
-        freed = freed_pages(slab, (uintptr_t)slot, &place, before | place.bit);
+    if (NP_UNLIKELY(may_free_a_page(slab, place, now)))
+        freed = freed_pages(slab, address, place, now);
     /* Sequentially consistent, as are the swaps that open a slab: either who opens it sees our bit when he counts its free
      * pages, or we see here that it is open, or what it is since he closed it again. */
     word = atomic_load_explicit(&slab->word, memory_order_seq_cst);
@@ -452,9 +426,107 @@ NP_INLINE enum np_push push(struct np_slab *slab, void *slot, enum np_push_wish 
     }
 }
 
+static NP_NOINLINE enum np_push count_rare_push(struct np_slab *slab, uintptr_t address, uint64_t now,
+                                                enum np_push_wish wish)
+{
+    struct place place = place_of(slab, address);
+
+    return count_push(slab, address, &place, now, wish, false);
+}
+
+/* The same in the usual case, that there is nothing to do but to count. */
+NP_INLINE enum np_push count_shared_push(struct np_slab *slab, uintptr_t address, uint64_t now,
+                                         enum np_push_wish wish, bool may_free_a_page_now)
+{
+    uint64_t word = atomic_load_explicit(&slab->word, memory_order_seq_cst);
+
+    if (may_free_a_page_now ||
+        ((word & NP_SLAB_CLOSED_BIT) != 0 &&
+         (wish != NP_PUSH_ONLY || np_slab_word_count(word) + 1 >= word_notice(word))) ||
+        NP_UNLIKELY(!atomic_compare_exchange_strong(&slab->word, &word, word + COUNT_ONE)))
+        return count_rare_push(slab, address, now, wish);
+    return NP_PUSH_DONE;
+}
+
+NP_INLINE enum np_push push(struct np_slab *slab, void *slot, enum np_push_wish wish, bool is_alone)
+{
+    struct place place;
+    struct np_slot *marked = NULL;
+    uintptr_t contents = 0;
+    uint64_t before;
+
+    if (NP_UNLIKELY(!find_place(slab, (uintptr_t)slot, &place)))
+        return NP_PUSH_STRAY;
+    if (!is_alone)
+        NP_PREFETCH_TO_WRITE(slab->bits[place.word_at]);
+    /* Only another heap's own free goes by what lies in the slot; in a closed slab the bit says all, and the slot, which
+     * may have left the cache long ago, is not touched. */
+    if (np_slab_is_open(slab)) {
+        if (NP_UNLIKELY(np_slab_looks_free(slab, slot)) && np_slab_is_surely_free(slab, slot))
+            return NP_PUSH_TWICE;
+        marked = slot;
+        contents = marked->encoded_next;
+        marked->encoded_next = (uintptr_t)np_slab_end(slab) ^ slab->key;
+    }
+    /* release: whatever the program wrote to the slot is before what the next one who has it writes (the acquire in
+     * take_bits). Sequentially consistent for freed_pages. */
+    before = np_fetch_or_if(is_alone, &slab->bits[place.word_at], place.bit);
+    if (NP_UNLIKELY((before & place.bit) != 0)) {
+        if (marked != NULL)
+            marked->encoded_next = contents; /* it tells whoever reports it what was freed */
+        return NP_PUSH_TWICE;
+    }
+    before |= place.bit;
+    return is_alone ? count_push(slab, (uintptr_t)slot, &place, before, wish, true)
+                    : count_shared_push(slab, (uintptr_t)slot, before, wish,
+                                        may_free_a_page(slab, &place, before));
+}
+
+static NP_NOINLINE enum np_push push_alone(struct np_slab *slab, void *slot, enum np_push_wish wish)
+{
+    return push(slab, slot, wish, true);
+}
+
+static NP_NOINLINE enum np_push push_shared(struct np_slab *slab, void *slot, enum np_push_wish wish)
+{
+    return push(slab, slot, wish, false);
+}
+
+/* What follows is push_shared's way where slots do not straddle pages and the push is only to be counted, in half of the
+ * instructions. */
 enum np_push np_slab_push(struct np_slab *slab, void *slot, enum np_push_wish wish)
 {
-    return np_is_alone() ? push(slab, slot, wish, true) : push(slab, slot, wish, false);
+    struct np_slot *marked = slot;
+    uintptr_t offset = (uintptr_t)slot - slab->start;
+    uint64_t product = (uint64_t)(offset % NP_GRANULE_BYTES) * slab->inverse;
+    unsigned per_page = slab->slots_per_page;
+    unsigned index = (unsigned)(product >> 32);
+    unsigned behind = per_page - index / 64 * 64; /* of the page's slots, those from this word on */
+    _Atomic uint64_t *bits;
+    uint64_t bit;
+    uint64_t before;
+
+    if (np_is_alone())
+        return push_alone(slab, slot, wish);
+    /* Both lines were written last by another thread, perhaps on another processor: asked for at once, they come together. */
+    NP_PREFETCH_TO_WRITE(slab->word);
+    if (per_page == 0)
+        return push_shared(slab, slot, wish);
+    if (NP_UNLIKELY((uint32_t)product >= slab->inverse || index >= per_page))
+        return NP_PUSH_STRAY;
+    bits = &slab->bits[word_of_page(slab, offset >> NP_GRANULE_SHIFT, index / 64)];
+    bit = UINT64_C(1) << index % 64;
+    if (np_slab_is_open(slab)) {
+        if (NP_UNLIKELY(np_slab_looks_free(slab, slot) ||
+                        (atomic_load_explicit(bits, memory_order_relaxed) & bit) != 0))
+            return push_shared(slab, slot, wish);
+        marked->encoded_next = (uintptr_t)np_slab_end(slab) ^ slab->key;
+    }
+    before = atomic_fetch_or(bits, bit);
+    if (NP_UNLIKELY((before & bit) != 0))
+        return NP_PUSH_TWICE;
+    return count_shared_push(slab, (uintptr_t)slot, before | bit, wish,
+                             (before | bit) == UINT64_MAX >> (64 - np_min(behind, 64)) % 64);
 }
 
 bool np_slab_try_open(struct np_slab *slab, uint64_t *opened_word)
