@@ -6,6 +6,7 @@
 include(CheckLinkerFlag)
 
 set(NEAP_EXPORTS_MAP "${PROJECT_SOURCE_DIR}/cmake/exports.map")
+set(NEAP_SELDOM_SCRIPT "${PROJECT_SOURCE_DIR}/cmake/seldom.ld")
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${NEAP_EXPORTS_MAP}")
 if(CMAKE_SIZEOF_VOID_P EQUAL 4 OR NEAP_COVERAGE)
     file(READ "${NEAP_EXPORTS_MAP}" map)
@@ -42,6 +43,11 @@ function(neap_check_packed_relocations)
     endif()
 endfunction()
 
+# Not every linker can insert a section into the layout that it has by itself.
+function(neap_check_order)
+    check_linker_flag(C "LINKER:--script=${NEAP_SELDOM_SCRIPT}" NEAP_CAN_ORDER)
+endfunction()
+
 function(neap_shared_library)
     add_library(neap SHARED ${ARGN})
     target_link_libraries(neap PRIVATE ${NEAP_ATOMIC_ARCHIVE})
@@ -50,7 +56,7 @@ function(neap_shared_library)
         LINKER_LANGUAGE C
         SOVERSION 0
         EXPORT_NAME shared
-        LINK_DEPENDS "${NEAP_EXPORTS_MAP}")
+        LINK_DEPENDS "${NEAP_EXPORTS_MAP};${NEAP_SELDOM_SCRIPT}")
     target_include_directories(neap INTERFACE
         $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
         $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
@@ -76,6 +82,9 @@ function(neap_shared_library)
     endif()
     if(NEAP_HAS_PACKED_RELOCATIONS)
         target_link_options(neap PRIVATE LINKER:-z,pack-relative-relocs)
+    endif()
+    if(NEAP_CAN_ORDER)
+        target_link_options(neap PRIVATE "LINKER:--script=${NEAP_SELDOM_SCRIPT}")
     endif()
     if(NEAP_LTO AND CMAKE_C_COMPILER_ID STREQUAL "GNU")
         target_link_options(neap PRIVATE -flto=auto -O3)
@@ -117,6 +126,7 @@ function(neap_library)
         return()
     endif()
     neap_check_packed_relocations()
+    neap_check_order()
     foreach(layer IN LISTS layers)
         if(TARGET np_${layer})
             list(APPEND c_objects $<TARGET_OBJECTS:np_${layer}>)
