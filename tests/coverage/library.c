@@ -1,5 +1,5 @@
-/* As exit.c, for libneap.so: it says what it has counted before it ends the process, and when a test
- * asks for it. */
+/* As exit.c, for libneap.so: it says what it has counted before it ends the process, and when a
+ * test asks for it. */
 #include <stdlib.h>
 
 void __gcov_dump(void);
