@@ -59,13 +59,39 @@ static struct np_arena *add_arena(enum need need)
     return arena;
 }
 
+/* What is cut from longer runs leaves rests, which cannot be joined while their neighbours are kept: a third of what is kept
+ * at worst. So it is no more than this beyond the usual, however much may be retained. */
+#define KEPT_MORE_BYTES ((size_t)4 << 20)
+
+/* Half of what may be retained beyond the usual: as much is left that can be joined for what is longer. */
+static size_t most_kept_granules(void)
+{
+    size_t more_bytes = np_arena_allowance_bytes();
+
+    if (NP_UNLIKELY(np_tune_is_set(NP_KNOB_TRIM_THRESHOLD)))
+        more_bytes = (size_t)np_tune_get(NP_KNOB_TRIM_THRESHOLD); /* of -1 as well */
+    return NP_KEPT_USUAL_GRANULES + (np_min(more_bytes / 2, KEPT_MORE_BYTES) >> NP_GRANULE_SHIFT);
+}
+
+/* Files or keeps what others have put aside. */
+static NP_NOINLINE void collect_deferred(struct np_arena *arena)
+{
+    np_run_take_over_deferred(arena, most_kept_granules());
+}
+
+NP_INLINE void collect(struct np_arena *arena)
+{
+    if (NP_UNLIKELY(np_run_has_deferred(arena)))
+        collect_deferred(arena);
+}
+
 /* Carves from an arena whose lock is held; releases it. */
 static struct np_run *carve_and_release(struct np_arena *arena, size_t granule_count,
                                         size_t alignment_bytes, enum np_run_state state)
 {
     struct np_run *run;
 
-    np_run_collect_deferred(arena);
+    collect(arena);
     run = np_run_carve(arena, granule_count, alignment_bytes, state);
     np_lock_release(&arena->lock);
     return run;
@@ -190,16 +216,17 @@ static struct np_run *try_warm_elsewhere(const struct np_arena *home, size_t gra
 static struct np_run *carve_somewhere(struct np_arena *arena, size_t granule_count,
                                       size_t alignment_bytes, enum np_run_state state)
 {
-    /* First, since asking other arenas reads what their users write. */
-    struct np_run *run = np_run_carve_kept(arena, granule_count, alignment_bytes, state);
+    struct np_run *run;
 
+    collect(arena);
+    /* First, since asking other arenas reads what their users write. */
+    run = np_run_carve_kept(arena, granule_count, alignment_bytes, state);
     if (run != NULL) {
         np_lock_release(&arena->lock);
         return run;
     }
     if (NP_LIKELY(!is_any_warm(arena, granule_count)))
         return carve_and_release(arena, granule_count, alignment_bytes, state);
-    np_run_collect_deferred(arena);
     run = np_run_carve_warm(arena, granule_count, alignment_bytes, state);
     np_lock_release(&arena->lock);
     if (run == NULL)
@@ -229,31 +256,21 @@ struct np_run *np_run_take(struct np_arena **home, size_t granule_count, size_t 
                : take_elsewhere(home, granule_count, alignment_bytes, state);
 }
 
-/* What is cut from longer runs leaves rests, which cannot be joined while their neighbours are kept: a third of what is kept
- * at worst. So it is no more than this beyond the usual, however much may be retained. */
-#define KEPT_MORE_BYTES ((size_t)4 << 20)
-
-/* Half of what may be retained beyond the usual: as much is left that can be joined for what is longer. */
-static size_t most_kept_granules(void)
-{
-    size_t more_bytes = np_arena_allowance_bytes();
-
-    if (NP_UNLIKELY(np_tune_is_set(NP_KNOB_TRIM_THRESHOLD)))
-        more_bytes = (size_t)np_tune_get(NP_KNOB_TRIM_THRESHOLD); /* of -1 as well */
-    return NP_KEPT_USUAL_GRANULES + (np_min(more_bytes / 2, KEPT_MORE_BYTES) >> NP_GRANULE_SHIFT);
-}
-
 void np_run_give(struct np_run *run, size_t touched_count)
 {
     struct np_arena *arena = run->arena;
 
     atomic_store_explicit(&run->state, NP_RUN_BUSY, memory_order_relaxed);
     run->is_in_flow = touched_count == 0;
+    if (NP_UNLIKELY(np_lock_is_taken(&arena->lock)) && !is_fork_under_way()) {
+        np_run_post(run, touched_count);
+        return;
+    }
     if (NP_UNLIKELY(!np_lock_acquire(&arena->lock))) {
         np_run_defer(run, touched_count);
         return;
     }
-    np_run_collect_deferred(arena);
+    collect(arena);
     np_run_count_given(run);
     np_run_mark_touched(run, touched_count);
     if (np_kept_try(arena, run, most_kept_granules())) {
@@ -414,6 +431,7 @@ NP_COLD bool np_run_try_extend(struct np_run *run, size_t granule_count)
     for (unsigned try = 0; try < 2 && !is_done && may_grow; try++) {
         if (granule_count > UINT32_MAX >> 4 || !np_lock_acquire(&run->arena->lock))
             return false;
+        collect(run->arena);
         is_done = absorb(run, more);
         may_grow = is_before_end(run);
         np_lock_release(&run->arena->lock);
@@ -500,7 +518,7 @@ bool np_arena_walk(struct np_arena *arena, void (*visit)(const struct np_run *ru
 {
     if (!np_lock_acquire(&arena->lock))
         return false;
-    np_run_collect_deferred(arena); /* they are free, and are to be seen so */
+    collect(arena); /* they are free, and are to be seen so */
     np_kept_file_all(arena);
     for (struct np_stretch *stretch = arena->stretches; stretch != NULL; stretch = stretch->next)
         (void)walk_stretch(stretch, visit, context);

@@ -39,7 +39,10 @@
  *      They are lent, but live nowhere: np_arena_lent_bytes leaves them out.
  *
  * [R13] retained_most is at least retained_granules, and at most retained_slack more. np_run_retained_most is the sum
- *      over all arenas: what every free reads, and few write.
+ *      over all arenas, and all granules of posted runs: what every free reads, and few write.
+ * [R14] A run that was given back while another thread had the lock is *posted*: NP_RUN_BUSY, on the list `deferred`, and
+ *      still counted as lent (R10). Whoever has the lock next, to take or to give, or finds that too much may be
+ *      retained, files it.
  *
  * Leaves out: what a borrower does with a run (heap/, core/), and mappings of single objects (large/).
  */
@@ -80,7 +83,7 @@ struct np_run {
     uint32_t resident_to;
     union {
         uint32_t room_count;    /* lent: R12 */
-        uint32_t touched_count; /* while deferred: the argument of np_run_give */
+        uint32_t touched_count; /* while deferred: the argument of np_run_give, and whether it is posted */
     };
     _Atomic uint8_t state;     /* enum np_run_state */
     bool is_refused;           /* free: the system has refused to take all that is resident */
@@ -121,7 +124,8 @@ struct np_arena {
     _Atomic size_t system_bytes; /* of all stretches */
     _Atomic size_t system_bytes_max;
     _Atomic bool is_growing;
-    _Atomic(struct np_run *) deferred; /* given back while a fork held the lock */
+    _Atomic(struct np_run *) deferred; /* given back while somebody else had the lock */
+    struct np_run *deferred_at_fork;   /* the forking thread's: those that were there before */
     bool has_refused; /* the system has refused to take memory of a run once: nothing is kept any more */
     size_t retained_most;  /* R13 */
     size_t retained_slack;

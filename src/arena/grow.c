@@ -415,7 +415,7 @@ static void sum_retained(void)
     if (np_thread_forks_inside)
         return;
     for (const struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next)
-        most += arena->retained_most;
+        most += arena->retained_most + np_run_posted_granules(arena);
     atomic_store(&np_run_retained_most, most);
 }
 
@@ -428,9 +428,11 @@ static void fork_arena(struct np_arena *arena, enum np_fork_phase phase)
             abandon(arena);
         return;
     }
-    if (phase == NP_FORK_CHILD)
-        atomic_store(&arena->deferred, NULL); /* may have been half pushed: lost to the child */
+    if (phase != NP_FORK_PREPARE)
+        np_run_join_deferred(arena, phase);
     np_lock_fork(&arena->lock, phase);
+    if (phase == NP_FORK_PREPARE)
+        np_run_part_deferred(arena);
 }
 
 NP_COLD void np_arena_fork(enum np_fork_phase phase)

@@ -193,6 +193,7 @@ size_t np_arena_allowance_bytes(void)
 
 void np_arena_limit_allowance(size_t bytes)
 {
+    np_arena_settle_deferred(); /* it may be that nobody frees any more, who would do it */
     np_thrash_limit(&thrash, bytes >> NP_GRANULE_SHIFT);
 }
 
@@ -534,7 +535,8 @@ static bool purge_largest(struct np_arena *arena, size_t want, size_t top_keep_b
 
     if (!np_lock_acquire(&arena->lock))
         return false;
-    np_run_collect_deferred(arena);
+    if (np_run_has_deferred(arena))
+        np_run_take_over_deferred(arena, 0);
     np_kept_file_all(arena);
     count = take_largest(arena, want, top_keep_bytes, runs);
     np_lock_release(&arena->lock);
@@ -757,6 +759,7 @@ bool np_arena_trim(size_t pad_bytes)
     bool is_any = false;
     size_t gone = 0;
 
+    np_arena_settle_deferred();
     (void)is_top_largest(np_arena_main()); /* the top has all that is free before it then */
     if (np_arena_may_move_break() && np_lock_acquire(&np_break_lock)) {
         is_any = lower_break(np_arena_main(), SIZE_MAX, pad_bytes, &gone);

@@ -745,16 +745,35 @@ struct np_run *np_run_carve_warm(struct np_arena *arena, size_t granule_count,
     return run != NULL ? carve_from(arena, run, granule_count, alignment_bytes, state) : NULL;
 }
 
+/* In touched_count, which has 28 bits, of a deferred run that np_run_retained_most has in it. */
+#define POSTED (UINT32_C(1) << 31)
+
+/* From first to last, which are linked. */
+static void push_deferred(struct np_arena *arena, struct np_run *first, struct np_run *last)
+{
+    struct np_run *head = atomic_load_explicit(&arena->deferred, memory_order_relaxed);
+
+    do
+        last->node.left = head != NULL ? &head->node : NULL;
+    while (!atomic_compare_exchange_weak_explicit(&arena->deferred, &head, first,
+                                                  memory_order_release, memory_order_relaxed));
+}
+
+/* Should a fork begin just now, it files what is on the list at its end. */
+void np_run_post(struct np_run *run, size_t touched_count)
+{
+    /* Before anybody can take it off; and before its giver asks whether too much is retained. */
+    atomic_fetch_add_explicit(&np_run_retained_most, run->granule_count, memory_order_relaxed);
+    run->touched_count = (uint32_t)touched_count | POSTED;
+    push_deferred(run->arena, run, run);
+}
+
 void np_run_defer(struct np_run *run, size_t touched_count)
 {
     struct np_arena *arena = run->arena;
-    struct np_run *first = atomic_load_explicit(&arena->deferred, memory_order_relaxed);
 
     run->touched_count = (uint32_t)touched_count;
-    do
-        run->node.left = first != NULL ? &first->node : NULL;
-    while (!atomic_compare_exchange_weak_explicit(&arena->deferred, &first, run,
-                                                  memory_order_release, memory_order_relaxed));
+    push_deferred(arena, run, run);
     /* The fork may have looked at the list just before. The fences here and in np_run_settle_deferred keep each side's
      * look behind its own store: one of the two sees the other's. */
     atomic_thread_fence(memory_order_seq_cst);
@@ -762,34 +781,71 @@ void np_run_defer(struct np_run *run, size_t touched_count)
         np_run_settle_deferred(arena);
 }
 
-/* The list is only pushed to and taken whole, so no push can be fooled by a head that went and came back. */
-void np_run_collect_deferred(struct np_arena *arena)
+NP_COLD void np_run_part_deferred(struct np_arena *arena)
 {
-    struct np_run *run;
+    /* acquire as in np_run_take_over_deferred. */
+    arena->deferred_at_fork = atomic_exchange_explicit(&arena->deferred, NULL, memory_order_acquire);
+}
 
-    if (NP_LIKELY(atomic_load_explicit(&arena->deferred, memory_order_relaxed) == NULL))
+NP_COLD void np_run_join_deferred(struct np_arena *arena, enum np_fork_phase phase)
+{
+    struct np_run *first = arena->deferred_at_fork;
+    struct np_run *last = first;
+
+    if (phase == NP_FORK_CHILD)
+        atomic_store(&arena->deferred, NULL); /* may have been half pushed: lost to the child */
+    if (first == NULL)
         return;
-    /* acquire pairs with the release in np_run_defer. */
-    run = atomic_exchange_explicit(&arena->deferred, NULL, memory_order_acquire);
+    while (last->node.left != NULL)
+        last = (struct np_run *)last->node.left;
+    push_deferred(arena, first, last);
+}
+
+NP_COLD size_t np_run_posted_granules(const struct np_arena *arena)
+{
+    size_t posted = 0;
+
+    for (const struct np_run *run = atomic_load(&arena->deferred); run != NULL;
+         run = (const struct np_run *)run->node.left)
+        posted += (run->touched_count & POSTED) != 0 ? run->granule_count : 0;
+    return posted;
+}
+
+/* The list is only pushed to and taken whole, so no push can be fooled by a head that went and came back. */
+NP_COLD void np_run_take_over_deferred(struct np_arena *arena, size_t most_kept_granules)
+{
+    /* acquire pairs with the release in push_deferred. */
+    struct np_run *run = atomic_exchange_explicit(&arena->deferred, NULL, memory_order_acquire);
+    size_t posted = 0;
+
     while (run != NULL) {
         struct np_run *next = (struct np_run *)run->node.left;
+        size_t touched_count = run->touched_count & ~POSTED;
+        bool was_lent = run->is_counted;
 
-        if (run->is_counted)
-            np_kept_note_freed(run, run->touched_count);
+        if ((run->touched_count & POSTED) != 0)
+            posted += run->granule_count;
         np_run_count_given(run);
-        np_run_mark_touched(run, run->touched_count);
-        np_run_file(arena, run);
+        np_run_mark_touched(run, touched_count);
+        if (!was_lent || !np_kept_try(arena, run, most_kept_granules)) {
+            if (was_lent)
+                np_kept_note_freed(run, touched_count);
+            np_run_file(arena, run);
+        }
         run = next;
     }
+    /* Not before the arena has told what it retains now (R13). */
+    if (posted != 0)
+        atomic_fetch_sub_explicit(&np_run_retained_most, posted, memory_order_relaxed);
 }
 
 void np_run_settle_deferred(struct np_arena *arena)
 {
     atomic_thread_fence(memory_order_seq_cst);
-    if (atomic_load_explicit(&arena->deferred, memory_order_relaxed) == NULL ||
-        !np_lock_acquire(&arena->lock))
+    if (!np_run_has_deferred(arena) || !np_lock_acquire(&arena->lock))
         return;
-    np_run_collect_deferred(arena);
+    if (np_run_has_deferred(arena))
+        np_run_take_over_deferred(arena, 0);
     np_lock_release(&arena->lock);
 }
 

@@ -86,13 +86,30 @@ bool np_run_is_stretch_start(const struct np_arena *arena, uintptr_t address);
 /* Points the map at the run's first and last granule, where R4 asks for it. */
 void np_run_map(struct np_run *run);
 
+/* Puts a run aside whose arena's lock another thread has: whoever has it next files it. Until then all of it counts in
+ * np_run_retained_most. */
+void np_run_post(struct np_run *run, size_t touched_count);
+
 /* Puts a run aside that cannot be filed because a fork holds the lock. The fork files it at its end. */
 void np_run_defer(struct np_run *run, size_t touched_count);
 
-/* Files the runs that were put aside. Under the lock. */
-void np_run_collect_deferred(struct np_arena *arena);
+/* Files the runs that were put aside, or keeps them, as long as no more than so much is kept. Under the lock. */
+void np_run_take_over_deferred(struct np_arena *arena, size_t most_kept_granules);
 
-/* The same without the lock; if there are any, and no fork has it. */
+NP_INLINE bool np_run_has_deferred(const struct np_arena *arena)
+{
+    return atomic_load_explicit(&arena->deferred, memory_order_relaxed) != NULL;
+}
+
+/* For a fork: what has been put aside so far is kept apart while it lasts, since what is pushed meanwhile may be half pushed
+ * in the child, which does without that. */
+void np_run_part_deferred(struct np_arena *arena);
+void np_run_join_deferred(struct np_arena *arena, enum np_fork_phase phase);
+
+/* Of the child of a fork: what was put aside of an arena counts in np_run_retained_most with so much. */
+size_t np_run_posted_granules(const struct np_arena *arena);
+
+/* The same as np_run_take_over_deferred without the lock; if there are any, and no fork has it. */
 void np_run_settle_deferred(struct np_arena *arena);
 
 /* Grows the arena so that a run of that size and alignment fits at its top. Called without locks. */

@@ -38,6 +38,12 @@ bool np_lock_try(struct np_lock *lock);
 
 void np_lock_release(struct np_lock *lock);
 
+/* Whether somebody has it at this moment, perhaps this thread, for a fork. */
+NP_INLINE bool np_lock_is_taken(const struct np_lock *lock)
+{
+    return atomic_load_explicit(&lock->word, memory_order_relaxed) != 0;
+}
+
 /* PREPARE waits for the holder (who never waits for a fork) and keeps the lock for the fork; PARENT
  * and CHILD free it. Call for all locks in rising rank. */
 void np_lock_fork(struct np_lock *lock, enum np_fork_phase phase);

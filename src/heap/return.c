@@ -451,6 +451,7 @@ void np_return_excess(void)
         np_returned_note_retained(retained_bytes);
         return;
     }
+    np_arena_settle_deferred();
     retained_bytes = np_return_retained_bytes();
     np_arena_look_at_allowance(used_bytes(), retained_bytes);
     threshold_bytes = np_return_threshold_bytes();

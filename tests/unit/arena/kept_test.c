@@ -1,5 +1,7 @@
 /* Runs that wait for the next taker of their length. The model's own look at everything files them
  * all, so here it looks rarely. */
+#include <pthread.h>
+
 #include "kept.h"
 #include "os.h"
 #include "returned.h"
@@ -329,6 +331,97 @@ static void what_is_kept_beyond_the_usual_is_noted_by_the_mib(void **state)
     assert_int_equal(np_returned_totals().reused_bytes, noted_bytes);
 }
 
+/* ---- runs given back while another thread has the lock ---- */
+
+static struct posting {
+    struct np_run *run;
+    size_t touched_count;
+} posting;
+
+static void *give_posting(void *unused)
+{
+    (void)unused;
+    np_run_give(posting.run, posting.touched_count);
+    return NULL;
+}
+
+/* By a thread that does not get the lock, and does not wait for it. */
+static void post(struct np_run *run, size_t touched_count)
+{
+    pthread_t other;
+
+    posting = (struct posting){run, touched_count};
+    assert_true(np_lock_acquire(&run->arena->lock));
+    assert_int_equal(pthread_create(&other, NULL, give_posting, NULL), 0);
+    pthread_join(other, NULL);
+    np_lock_release(&run->arena->lock);
+    assert_int_equal(atomic_load(&run->state), NP_RUN_BUSY);
+}
+
+static size_t retained_most(void)
+{
+    return np_arena_retained_most_bytes() >> NP_GRANULE_SHIFT;
+}
+
+static void a_posted_run_counts_and_is_kept_by_the_next_taker(void **state)
+{
+    static const size_t lengths[] = {60, 40, 9};
+    struct np_run *runs[COUNT_OF(lengths)];
+    struct np_arena *arena;
+    size_t before;
+
+    (void)state;
+    make_runs(lengths, runs, COUNT_OF(lengths));
+    arena = runs[0]->arena;
+    before = retained_most();
+    post(runs[0], 60);
+    assert_int_equal(retained_most(), before + 60); /* as nothing has been told of it otherwise */
+    post(runs[1], 40);
+    assert_int_equal(retained_most(), before + 100);
+    np_run_give(runs[2], 9); /* this one has the lock */
+    assert_null(atomic_load(&arena->deferred));
+    assert_int_equal(np_arena_retained_bytes(), granules_bytes(60 + 40 + 9));
+    assert_int_equal(retained_most(), arena->retained_most);
+    assert_int_equal(arena->kept_granules, 60 + 40 + 9);
+    post(take(9), 9);
+    assert_ptr_equal(take(9), runs[2]); /* a taker finds it, too */
+    post(runs[2], 9);
+    np_arena_settle_deferred();
+    assert_int_equal(atomic_load(&runs[2]->state), NP_RUN_FREE);
+    assert_int_equal(np_returned_totals().joined_bytes, granules_bytes(9));
+    assert_int_equal(retained_most(), arena->retained_most);
+    expect_all_in_order();
+}
+
+/* And what is posted while it lasts is the parent's only. */
+static void what_was_posted_before_a_fork_is_the_childs_too(void **state)
+{
+    static const size_t lengths[] = {5, 6, 7, 8};
+    static const enum np_fork_phase phases[] = {NP_FORK_PARENT, NP_FORK_CHILD};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(phases); i++) {
+        struct np_run *runs[COUNT_OF(lengths)];
+        struct np_arena *arena;
+        bool is_child = phases[i] == NP_FORK_CHILD;
+
+        make_runs(lengths, runs, COUNT_OF(lengths));
+        arena = runs[0]->arena;
+        for (size_t run = 0; run < 3; run++)
+            post(runs[run], lengths[run]);
+        np_arena_fork(NP_FORK_PREPARE);
+        posting = (struct posting){runs[3], 8};
+        (void)give_posting(NULL);
+        np_arena_fork(phases[i]);
+        assert_int_equal(retained_most(), arena->retained_most + 5 + 6 + 7 + (is_child ? 0 : 8));
+        np_arena_settle_deferred();
+        assert_int_equal(retained_most(), arena->retained_most);
+        for (size_t run = 0; run < 3; run++)
+            assert_int_equal(atomic_load(&runs[run]->state), NP_RUN_FREE);
+        assert_int_equal(atomic_load(&runs[3]->state), is_child ? NP_RUN_BUSY : NP_RUN_FREE);
+    }
+}
+
 /* ---- a random life ---- */
 
 enum { STEPS = 6000, STEPS_TO_A_LOOK = 40 };
@@ -397,6 +490,8 @@ int main(void)
         cmocka_unit_test(trimming_once_is_enough),
         cmocka_unit_test(the_account_has_only_what_is_filed),
         cmocka_unit_test(what_is_kept_beyond_the_usual_is_noted_by_the_mib),
+        cmocka_unit_test(a_posted_run_counts_and_is_kept_by_the_next_taker),
+        cmocka_unit_test(what_was_posted_before_a_fork_is_the_childs_too),
         cmocka_unit_test(random_life_with_4k_pages),
         cmocka_unit_test(random_life_with_16k_pages),
     };

@@ -685,6 +685,57 @@ static void a_fork_is_not_waited_for(void **state)
     expect_truth();
 }
 
+static void *give_it(void *run)
+{
+    np_run_give(run, ((struct np_run *)run)->granule_count);
+    return NULL;
+}
+
+/* By a thread that finds the arena's lock taken. */
+static void post_run(struct np_run *run)
+{
+    pthread_t other;
+
+    assert_true(np_lock_acquire(&run->arena->lock));
+    pthread_create(&other, NULL, give_it, run);
+    pthread_join(other, NULL);
+    np_lock_release(&run->arena->lock);
+    assert_int_equal(atomic_load(&run->state), NP_RUN_BUSY);
+}
+
+static void who_asks_files_what_others_could_not(void **state)
+{
+    struct np_run *runs[2];
+    uintptr_t break_end;
+    size_t before;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(runs); i++) {
+        runs[i] = take_touched_run(200);
+        (void)take_touched_run(1);
+    }
+    post_run(runs[0]);
+    np_return_excess(); /* 800 KiB: not too much for sure */
+    assert_int_equal(np_return_retained_bytes(), 0);
+    post_run(runs[1]);
+    np_return_excess();
+    assert_in_range(np_return_retained_bytes(), MIB / 2, MIB);
+    expect_truth();
+    runs[0] = take_touched_run(300); /* more than is free in one piece: at the end of the heap */
+    (void)take_touched_run(1);
+    runs[1] = take_touched_run(400);
+    before = np_return_retained_bytes();
+    post_run(runs[0]);
+    np_arena_limit_allowance(0); /* as the helper does */
+    assert_int_equal(np_return_retained_bytes(), before + 300 * PAGE);
+    post_run(runs[1]);
+    break_end = os_fake_break();
+    assert_true(np_return_all(0));
+    assert_in_range(os_fake_break(), PAGE, break_end - 399 * PAGE);
+    assert_int_equal(np_return_retained_bytes(), 0);
+    expect_truth();
+}
+
 /* ---- threads ---- */
 
 enum { THREADS = 4, STEPS = 8000, PLACES = 600 };
@@ -799,6 +850,7 @@ int main(void)
         cmocka_unit_test(random_life_with_little_retained_and_16k_pages),
         cmocka_unit_test(random_life_with_little_retained_and_64k_pages),
         cmocka_unit_test(a_fork_is_not_waited_for),
+        cmocka_unit_test(who_asks_files_what_others_could_not),
         cmocka_unit_test(threads_return_memory_at_once),
         cmocka_unit_test(threads_return_some_memory),
     };
