@@ -74,7 +74,7 @@ static char *no_environment[] = {NULL};
 static struct area areas[AREA_MAX];
 static size_t area_count;
 
-/* Where huge pages are forbidden. */
+/* Where huge pages are forbidden; no two overlap. */
 static struct np_range hugeless[1024];
 static size_t hugeless_count;
 
@@ -164,6 +164,42 @@ static void put_in(uintptr_t start, uintptr_t end, bool is_committed)
 static void put_in_guard(uintptr_t start, uintptr_t end)
 {
     insert_area(area_from(start), (struct area){start, end, false, true});
+}
+
+/* Committed or not, without gaps. */
+static bool is_ours(uintptr_t start, uintptr_t end)
+{
+    uintptr_t at = start;
+
+    for (size_t index = area_from(start); at < end; index++) {
+        if (index == area_count || areas[index].start > at || areas[index].is_guard)
+            return false;
+        at = areas[index].end;
+    }
+    return true;
+}
+
+static void add_hugeless(uintptr_t start, uintptr_t end)
+{
+    require(hugeless_count < sizeof hugeless / sizeof hugeless[0], "too many such ranges");
+    hugeless[hugeless_count++] = (struct np_range){(void *)start, end - start};
+}
+
+/* Of what goes back: whoever has these addresses next begins as all memory does. */
+static void forget_hugeless(uintptr_t start, uintptr_t end)
+{
+    for (size_t i = hugeless_count; i-- > 0;) {
+        uintptr_t from = (uintptr_t)hugeless[i].address;
+        uintptr_t to = from + hugeless[i].bytes;
+
+        if (from >= end || to <= start)
+            continue;
+        hugeless[i] = hugeless[--hugeless_count];
+        if (from < start)
+            add_hugeless(from, start);
+        if (to > end)
+            add_hugeless(end, to);
+    }
 }
 
 static bool is_all(uintptr_t start, uintptr_t end, bool is_committed)
@@ -356,6 +392,7 @@ bool np_os_release(void *address, size_t bytes)
     require_range(address, bytes);
     if (is_done) {
         require(take_out(start, start + bytes), "releasing what is not ours");
+        forget_hugeless(start, start + bytes);
         require(munmap(address, bytes) == 0, "munmap failed");
     } else {
         require(madvise(address, bytes, MADV_DONTNEED) == 0, "madvise failed");
@@ -447,12 +484,10 @@ bool np_os_forbid_huge_pages(void *address, size_t bytes)
     bool is_done = begin(OS_FAKE_FORBID_HUGE);
 
     require_range(address, bytes);
-    for (uintptr_t at = start; at < start + bytes; at += fake.page_bytes)
-        require(is_all(at, at + fake.page_bytes, true) || is_all(at, at + fake.page_bytes, false),
-                "forbidding huge pages of what is not ours");
+    require(is_ours(start, start + bytes), "forbidding huge pages of what is not ours");
     if (is_done) {
-        require(hugeless_count < sizeof hugeless / sizeof hugeless[0], "too many such ranges");
-        hugeless[hugeless_count++] = (struct np_range){address, bytes};
+        forget_hugeless(start, start + bytes);
+        add_hugeless(start, start + bytes);
     }
     finish();
     return is_done;
@@ -464,6 +499,7 @@ static bool remap_in_place(uintptr_t start, size_t old_bytes, size_t new_bytes)
 
     if (new_bytes < old_bytes) {
         (void)take_out(start + new_bytes, end);
+        forget_hugeless(start + new_bytes, end);
         require(munmap((void *)(start + new_bytes), old_bytes - new_bytes) == 0, "munmap failed");
         return true;
     }
@@ -490,6 +526,7 @@ void *np_os_remap(void *address, size_t old_bytes, size_t new_bytes, enum np_os_
             if (memory != NULL) {
                 memcpy(memory, address, np_min(old_bytes, new_bytes));
                 (void)take_out(start, start + old_bytes);
+                forget_hugeless(start, start + old_bytes);
                 require(munmap(address, old_bytes) == 0, "munmap failed");
             }
         }
@@ -514,17 +551,6 @@ static void make_break(void)
 }
 
 /* The kernel backs whole pages below the end, and drops those above. */
-/* Of the break: what it gets anew begins as all memory does. */
-static void forget_hugeless_from(uintptr_t top)
-{
-    for (size_t i = 0; i < hugeless_count; i++) {
-        uintptr_t start = (uintptr_t)hugeless[i].address;
-
-        if (start < fake.break_end && start + hugeless[i].bytes > top)
-            hugeless[i].bytes = top > start ? top - start : 0;
-    }
-}
-
 static bool move_break(intptr_t delta)
 {
     uintptr_t page_mask = fake.page_bytes - 1;
@@ -543,7 +569,7 @@ static bool move_break(intptr_t delta)
         require(take_out(top, old_top), "the break's memory was released by hand");
         require(real_map((void *)top, old_top - top, PROT_NONE, MAP_FIXED) != NULL,
                 "mapping the break anew failed");
-        forget_hugeless_from(top);
+        forget_hugeless(top, old_top);
     }
     fake.break_end = end;
     return true;

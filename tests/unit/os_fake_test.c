@@ -139,6 +139,53 @@ static void a_breach_in_any_range_is_fatal(void **state)
         assert_int_equal(run_in_child(purge_in_breach, breach), DIED);
 }
 
+/* More often than there is room for ranges, of more pages than can be looked at one by one. */
+static void huge_pages_are_forbidden_until_it_goes_back(void **state)
+{
+    const size_t bytes = SIZE_MAX > UINT32_MAX ? SIZE_MAX >> 24 : (size_t)1 << 29;
+    size_t page = np_os_page_bytes();
+    size_t whole = bytes / 3 / page * page;
+    char *range;
+
+    (void)state;
+    for (unsigned i = 0; i < 3000; i++) {
+        range = np_os_reserve(3 * whole, page);
+        assert_non_null(range);
+        assert_true(os_fake_may_have_huge_pages(range));
+        assert_true(np_os_forbid_huge_pages(range, 2 * whole));
+        assert_true(np_os_forbid_huge_pages(range + whole, 2 * whole));
+        assert_false(os_fake_may_have_huge_pages(range));
+        assert_false(os_fake_may_have_huge_pages(range + 3 * whole - 1));
+        assert_true(np_os_commit(range + whole, page));
+        assert_true(np_os_release(range + whole, whole));
+        assert_true(os_fake_may_have_huge_pages(range + whole));
+        assert_true(os_fake_may_have_huge_pages(range + 2 * whole - 1));
+        assert_false(os_fake_may_have_huge_pages(range + whole - 1));
+        assert_false(os_fake_may_have_huge_pages(range + 2 * whole));
+        assert_true(np_os_release(range, whole));
+        assert_true(np_os_release(range + 2 * whole, whole));
+    }
+}
+
+static int forbid_beyond(unsigned breach)
+{
+    size_t page = np_os_page_bytes();
+    char *range = np_os_reserve(3 * page, page);
+
+    if (!np_os_release(range + breach * page, page))
+        return 1;
+    (void)np_os_forbid_huge_pages(range, 2 * page);
+    return 0;
+}
+
+static void huge_pages_are_forbidden_of_what_is_ours(void **state)
+{
+    (void)state;
+    assert_int_equal(run_in_child(forbid_beyond, 0), DIED);
+    assert_int_equal(run_in_child(forbid_beyond, 1), DIED);
+    assert_int_equal(run_in_child(forbid_beyond, 2), 0);
+}
+
 static void time_passes_when_told(void **state)
 {
     uint64_t start = np_os_coarse_ns();
@@ -162,6 +209,8 @@ int main(void)
         cmocka_unit_test(a_refused_call_does_nothing),
         cmocka_unit_test(the_nth_call_stops_half_way),
         cmocka_unit_test(a_breach_in_any_range_is_fatal),
+        cmocka_unit_test(huge_pages_are_forbidden_until_it_goes_back),
+        cmocka_unit_test(huge_pages_are_forbidden_of_what_is_ours),
         cmocka_unit_test(time_passes_when_told),
     };
 
