@@ -262,7 +262,7 @@ void np_run_give(struct np_run *run, size_t touched_count)
 
     atomic_store_explicit(&run->state, NP_RUN_BUSY, memory_order_relaxed);
     run->is_in_flow = touched_count == 0;
-    if (NP_UNLIKELY(np_lock_is_taken(&arena->lock)) && !is_fork_under_way()) {
+    if (NP_UNLIKELY(np_lock_is_taken(&arena->lock))) {
         np_run_post(run, touched_count);
         return;
     }

@@ -38,10 +38,10 @@ bool np_lock_try(struct np_lock *lock);
 
 void np_lock_release(struct np_lock *lock);
 
-/* Whether somebody has it at this moment, perhaps this thread, for a fork. */
+/* Whether a thread is in the critical section at this moment: not for a fork, and it will leave it. */
 NP_INLINE bool np_lock_is_taken(const struct np_lock *lock)
 {
-    return atomic_load_explicit(&lock->word, memory_order_relaxed) != 0;
+    return atomic_load_explicit(&lock->word, memory_order_relaxed) - 1 < 2;
 }
 
 /* PREPARE waits for the holder (who never waits for a fork) and keeps the lock for the fork; PARENT
