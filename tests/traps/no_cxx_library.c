@@ -2,6 +2,7 @@
  * for memory that there is not, nobody can throw bad_alloc: the process ends with a sentence. What
  * does not throw works as ever. */
 #include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "child.h"
@@ -13,13 +14,15 @@
 #define NEW "_Znwj"
 #endif
 
+#define TOO_MUCH ((size_t)PTRDIFF_MAX + 1)
+
 void *operator_new(size_t bytes) __asm__(NEW);
 void *operator_new_nothrow(size_t bytes, const void *nothrow) __asm__(NEW "RKSt9nothrow_t");
 
 static void ask_for_too_much(void *unused)
 {
     (void)unused;
-    (void)operator_new(SIZE_MAX / 2);
+    (void)operator_new(TOO_MUCH);
 }
 
 int main(void)
@@ -31,7 +34,7 @@ int main(void)
 
     REQUIRE(block != NULL);
     free(block);
-    REQUIRE(operator_new_nothrow(SIZE_MAX / 2, "") == NULL);
+    REQUIRE(operator_new_nothrow(TOO_MUCH, "") == NULL);
     REQUIRE(child_status(ask_for_too_much, NULL, said, sizeof said) == SIGABRT);
     REQUIRE(strcmp(said, sentence) == 0);
     return 0;
