@@ -1,6 +1,6 @@
-/* Trap: neap has operator new, and stands in programs without a C++ library. Where one of these asks
- * for memory that there is not, nobody can throw bad_alloc: the process ends with a sentence. What
- * does not throw works as ever. */
+/* Trap: neap has operator new, and stands in programs without a C++ library. Where one of these
+ * asks for memory that there is not, nobody can throw bad_alloc: the process ends with a sentence.
+ * What does not throw works as ever. */
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
