@@ -23,6 +23,7 @@ echo "what is not seldom: $((16#$address)) bytes, at most $piece_bytes"
 # the runs only.
 least=none
 for _ in $(seq 60); do
+    # shellcheck disable=SC2002 # cat is whose memory it is
     kib=$(LD_PRELOAD=$library cat /proc/self/smaps | awk -v library="$library" '
         / r-xp / { is_ours = $6 == library }
         / (r--p|rw-p) / { is_ours = 0 }
