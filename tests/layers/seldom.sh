@@ -1,9 +1,9 @@
 #!/bin/bash
 # What a small program executes and reads of the library lies in its first 64 KiB, as
 # cmake/seldom.ld has it.
-# Usage: seldom.sh LIBRARY READELF
+# Usage: seldom.sh LIBRARY READELF SMALL_PROGRAM
 set -euo pipefail
-library=$(realpath "$1") readelf=$2
+library=$(realpath "$1") readelf=$2 program=$3
 piece_bytes=65536
 
 # "[Nr] Name Type Address Off Size ..."; behind what is not seldom comes .eh_frame_hdr.
@@ -23,8 +23,7 @@ echo "what is not seldom: $((16#$address)) bytes, at most $piece_bytes"
 # the runs only.
 least=none
 for _ in $(seq 60); do
-    # shellcheck disable=SC2002 # cat is whose memory it is
-    kib=$(LD_PRELOAD=$library cat /proc/self/smaps | awk -v library="$library" '
+    kib=$(LD_PRELOAD=$library "$program" | awk -v library="$library" '
         / r-xp / { is_ours = $6 == library }
         / (r--p|rw-p) / { is_ours = 0 }
         $1 == "Rss:" && is_ours { print $2 }')
@@ -32,5 +31,5 @@ for _ in $(seq 60); do
         least=$kib
     fi
 done
-echo "resident of it in cat, at least: $least KiB, at most $((piece_bytes / 1024))"
+echo "resident of it in a small program, at least: $least KiB, at most $((piece_bytes / 1024))"
 [ "$least" -le $((piece_bytes / 1024)) ]
