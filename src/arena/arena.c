@@ -359,6 +359,7 @@ NP_COLD bool np_run_try_shrink(struct np_run *run, size_t granule_count)
     tail->resident_to = (uint32_t)tail_count; /* of room the system may have refused to take what it had */
     tail->is_refused = false;
     tail->is_counted = true;
+    tail->lent.cleared = 0;
     run->granule_count = (uint32_t)granule_count;
     run->resident_count = (uint32_t)np_run_count_resident(run, 0, granule_count);
     np_run_map(run);
@@ -524,6 +525,16 @@ bool np_arena_walk(struct np_arena *arena, void (*visit)(const struct np_run *ru
         (void)walk_stretch(stretch, visit, context);
     np_lock_release(&arena->lock);
     return true;
+}
+
+NP_COLD struct np_run *np_run_find_overwritten(void)
+{
+    for (struct np_arena *arena = np_arena_list(); arena != NULL; arena = arena->next)
+        for (size_t length = 1; length <= NP_KEPT_MAX_GRANULES; length++)
+            for (struct np_run *run = arena->kept[length]; run != NULL; run = (struct np_run *)run->node.left)
+                if (!np_run_is_clear(run))
+                    return run;
+    return NULL;
 }
 
 struct around {

@@ -65,12 +65,17 @@ enum np_run_state {
     NP_RUN_MEDIUM /* one object */
 };
 
+#define NP_RUN_CLEARED_BYTES ((size_t)64)
+
 struct np_run {
     union { /* first member */
         struct np_tree_node node; /* free; node.left links deferred runs */
         struct {
             uintptr_t unused;
-            size_t is_zeroed;       /* a medium object was handed out zero, 0 or 1 */
+            bool is_zeroed;         /* a medium object was handed out zero */
+            uint8_t form;           /* how it was asked for: enum np_form of core/strict.h */
+            uint16_t cleared;       /* of its first bytes, when it was given back: also while it is kept, and when it is lent
+                                       again as it is; by NP_RUN_CLEARED_BYTES */
             size_t requested_bytes; /* its request */
         } lent;
         struct np_run *head; /* NP_RUN_TAIL */
@@ -182,6 +187,12 @@ bool np_run_try_extend(struct np_run *run, size_t granule_count);
 /* Gives the granules behind the first granule_count back; all of the rest may have been written. False: no
  * memory for bookkeeping, the run is as it was. */
 bool np_run_try_shrink(struct np_run *run, size_t granule_count);
+
+/* Whether a run that is kept, or was just lent, has what was cleared when it was given back. */
+bool np_run_is_clear(const struct np_run *run);
+
+/* A kept run that has not, or NULL. For use while no other thread is at work here. */
+struct np_run *np_run_find_overwritten(void);
 
 /* Makes the first byte_count bytes of a run just lent zero, writing only where they may not be. */
 void np_run_clear(struct np_run *run, size_t byte_count);

@@ -2,6 +2,8 @@
  * are those of arena.h. Read next: grow.c, purge.c. */
 #include "run.h"
 
+#include <string.h>
+
 #include "bits.h"
 #include "check.h"
 #include "kept.h"
@@ -639,7 +641,9 @@ static struct np_run *lend(struct np_arena *arena, struct np_run *run, enum np_r
     run->is_counted = true;
     run->lent.requested_bytes = 0;
     run->room_count = 0;
-    run->lent.is_zeroed = 0;
+    run->lent.is_zeroed = false;
+    run->lent.form = 0;
+    run->lent.cleared = 0;
     if (state == NP_RUN_SLAB)
         np_kept_note_freed(run, run->granule_count); /* those who have slabs note in any case */
     if (!run->is_in_flow)
@@ -658,6 +662,7 @@ static void file_rest(struct np_arena *arena, struct np_run *rest, bool was_kept
         return;
     }
     np_run_map(rest);
+    rest->lent.cleared = 0;
     if (!keep(arena, rest, SIZE_MAX)) {
         np_kept_note_freed(rest, rest->granule_count);
         (void)file_counted(arena, rest, retained_count(rest), rest->granule_count);
@@ -719,11 +724,16 @@ struct np_run *np_run_carve_kept(struct np_arena *arena, size_t granule_count,
                                  size_t alignment_bytes, enum np_run_state state)
 {
     struct np_run *run = unkeep(arena, granule_count, alignment_bytes);
+    uint16_t cleared;
 
     if (run == NULL)
         return NULL;
     uncount_free(arena, run);
-    return lend(arena, run, state); /* all of it is resident, and the map has it */
+    cleared = run->lent.cleared;
+    (void)lend(arena, run, state); /* all of it is resident, and the map has it */
+    if (state == NP_RUN_MEDIUM)
+        run->lent.cleared = cleared;
+    return run;
 }
 
 struct np_run *np_run_carve(struct np_arena *arena, size_t granule_count, size_t alignment_bytes,
@@ -873,6 +883,7 @@ static NP_NOINLINE bool keep(struct np_arena *arena, struct np_run *run, size_t 
         arena->kept_granules + run->granule_count > most_granules)
         return false;
     run->node.left = *list != NULL ? &(*list)->node : NULL;
+    atomic_signal_fence(memory_order_seq_cst); /* for np_run_find_overwritten in a handler that ends the process */
     *list = run;
     arena->kept_granules += run->granule_count;
     arena->kept_lengths |= UINT64_C(1) << (run->granule_count - 1);
@@ -902,6 +913,15 @@ static struct np_run *unkeep(struct np_arena *arena, size_t granule_count, size_
         arena->kept_lengths &= ~(UINT64_C(1) << (granule_count - 1));
     arena->kept_granules -= granule_count;
     return run;
+}
+
+bool np_run_is_clear(const struct np_run *run)
+{
+    const char *bytes = (const char *)run->start;
+    size_t count = run->lent.cleared * NP_RUN_CLEARED_BYTES;
+
+    /* Each byte is as the one before it. */
+    return count == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, count - 1) == 0);
 }
 
 void np_kept_file_all(struct np_arena *arena)

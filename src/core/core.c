@@ -94,6 +94,8 @@ static void *take_run_with_room(size_t size_bytes, size_t room_bytes, size_t ali
 
     if (run == NULL)
         return NULL;
+    if (NP_UNLIKELY(!np_run_is_clear(run)))
+        np_die_at(np_written_when_free, run->start);
     if (room_bytes != 0)
         np_run_purge_from(run, granule_count);
     if (zeroing == ZEROED)
@@ -104,7 +106,7 @@ static void *take_run_with_room(size_t size_bytes, size_t room_bytes, size_t ali
         np_return_note_taken(granule_count - run->resident_count);
     if (zeroing == ZEROED) {
         np_run_clear(run, size_bytes);
-        run->lent.is_zeroed = 1;
+        run->lent.is_zeroed = true;
     } else if (run->resident_count == 0) {
         np_ahead_populate((void *)run->start, size_bytes, granule_count << NP_GRANULE_SHIFT);
     }
@@ -373,21 +375,88 @@ static void require_tail(const struct np_run *run)
  * more of them where other threads' processors have to be told: of that it is not asked which pages were. */
 #define CLEARED_MAX_GRANULES 128
 
+bool np_core_are_forms_matched;
+
+static struct np_run *medium_run_of(const void *memory)
+{
+    struct np_run *run = np_run_find((uintptr_t)memory);
+
+    return run != NULL && atomic_load(&run->state) == NP_RUN_MEDIUM ? run : NULL;
+}
+
+/* Of a block that is a run or a mapping; for any address. */
+static NP_NOINLINE void require_form(const void *memory, enum np_form form)
+{
+    const struct np_run *run = medium_run_of(memory);
+    int mark = run != NULL ? run->lent.form : np_large_mark(memory);
+
+    if (NP_UNLIKELY(mark >= 0 && mark != (int)form) && form != NP_FORM_ANY && np_core_are_forms_matched &&
+        np_tune_get(NP_KNOB_HARDENING) >= 1)
+        np_die_of(np_other_form, (uintptr_t)memory, run != NULL ? "block" : "mapping",
+                  run != NULL ? run->lent.requested_bytes : np_large_requested_bytes(memory));
+}
+
+NP_COLD void np_core_set_form(void *memory, enum np_form form)
+{
+    struct np_run *run;
+
+    if (np_slab_find((uintptr_t)memory) != NULL) {
+        if (np_strict_is_on())
+            np_strict_set_form(memory, form);
+        return;
+    }
+    run = np_run_find((uintptr_t)memory);
+    if (run != NULL)
+        run->lent.form = (uint8_t)form;
+    else
+        np_large_set_mark(memory, form);
+}
+
+/* Where runs are kept, what they hold when they are freed goes: of the process's first ones all of it, if it is no more than
+ * 64 KiB; of others as much as costs next to nothing. */
+#define ALL_CLEARED_FIRST 16
+#define ALL_CLEARED_MAX_GRANULES 16
+
+static bool is_to_be_cleared_whole(const struct np_run *run)
+{
+    static _Atomic unsigned count;
+
+    return run->granule_count <= ALL_CLEARED_MAX_GRANULES && !run->lent.is_zeroed &&
+           atomic_load_explicit(&count, memory_order_relaxed) < ALL_CLEARED_FIRST &&
+           atomic_fetch_add(&count, 1) < ALL_CLEARED_FIRST;
+}
+
+static size_t clear_given(const struct np_run *run)
+{
+    size_t bytes = NP_RUN_CLEARED_BYTES;
+
+    if (run->granule_count > NP_KEPT_MAX_GRANULES || np_tune_get(NP_KNOB_HARDENING) < 1 ||
+        np_tune_get(NP_KNOB_PERTURB) != 0)
+        return 0;
+    if (is_to_be_cleared_whole(run))
+        bytes = (size_t)run->granule_count << NP_GRANULE_SHIFT;
+    memset((void *)run->start, 0, bytes);
+    return bytes / NP_RUN_CLEARED_BYTES;
+}
+
 /* A medium object. Whoever moves its state from NP_RUN_MEDIUM frees it: a second free finds it gone. */
-static bool give_run(void *memory)
+static bool give_run(void *memory, enum np_form form)
 {
     struct np_run *run = np_run_find((uintptr_t)memory);
     uint8_t medium = NP_RUN_MEDIUM;
     size_t touched_count;
 
+    if (run != NULL && NP_UNLIKELY(run->lent.form != form))
+        require_form(memory, form);
     if (run == NULL ||
         !atomic_compare_exchange_strong(&run->state, &medium, (uint8_t)NP_RUN_BUSY))
         return false;
     require_tail(run);
     fill_given(memory, run->lent.requested_bytes);
     touched_count = needed_granules(run);
+    run->lent.cleared = (uint16_t)clear_given(run);
     np_run_set_room(run, 0);
-    if (run->lent.is_zeroed != 0 && run->granule_count > CLEARED_MAX_GRANULES)
+    if (run->lent.is_zeroed && run->granule_count > CLEARED_MAX_GRANULES)
         np_run_give_sparse(run);
     else
         np_run_give(run, touched_count);
@@ -433,9 +502,10 @@ void np_core_give_as(void *memory, enum np_form form)
         return;
     slab = slab_of_block(memory, "free of a pointer inside a block, or of none ever handed out");
     if (slab == NULL) {
-        if (np_strict_is_on())
-            np_strict_check_mapping(memory, form);
-        if (!give_run(memory) && !np_none_give(memory) && !np_large_give(memory))
+        if (give_run(memory, form) || np_none_give(memory))
+            return;
+        require_form(memory, form);
+        if (!np_large_give(memory))
             die_of_unknown(memory, "free of a pointer that neap did not allocate, or freed before",
                            "free of a pointer inside a block");
         return;
@@ -456,13 +526,6 @@ void np_core_give(void *memory)
     np_core_give_as(memory, NP_FORM_MALLOC);
 }
 
-static struct np_run *medium_run_of(const void *memory)
-{
-    struct np_run *run = np_run_find((uintptr_t)memory);
-
-    return run != NULL && atomic_load(&run->state) == NP_RUN_MEDIUM ? run : NULL;
-}
-
 static size_t usable_bytes(const void *memory, enum np_form form, const char *crime,
                            const char *interior_crime)
 {
@@ -472,8 +535,6 @@ static size_t usable_bytes(const void *memory, enum np_form form, const char *cr
 
     if (slab != NULL && np_strict_is_on())
         return np_strict_requested_bytes(slab, memory, form, crime);
-    if (np_strict_is_on())
-        np_strict_check_mapping(memory, form);
     if (slab != NULL) {
         if (NP_UNLIKELY(np_heap_has_free(np_thread_heap_if_any(), slab, memory)))
             die_in_slab(slab, crime, memory);
@@ -547,6 +608,9 @@ static void *move(void *memory, size_t old_bytes, size_t size_bytes)
     return memory;
 }
 
+/* What was just read costs little to clear. Pointers to where a block was before realloc are those that are forgotten most. */
+#define CLEARED_SLOT_MAX_BYTES 1024
+
 /* By the ways that malloc and free of small blocks go. */
 static void *move_slot(struct np_slab *slab, void *memory, size_t size_bytes)
 {
@@ -558,6 +622,8 @@ static void *move_slot(struct np_slab *slab, void *memory, size_t size_bytes)
     if (moved == NULL) /* perhaps as the thread has no heap */
         return move(memory, slab->slot_bytes, size_bytes);
     memcpy(moved, memory, np_min(slab->slot_bytes, size_bytes));
+    if (slab->slot_bytes <= CLEARED_SLOT_MAX_BYTES && np_tune_get(NP_KNOB_HARDENING) >= 1)
+        memset(memory, 0, slab->slot_bytes);
     give_live_slot(slab, memory, heap);
     return moved;
 }
@@ -651,8 +717,7 @@ void *np_core_resize(void *memory, size_t size_bytes)
 
     if (slab != NULL)
         return resize_slot(slab, memory, size_bytes);
-    if (np_strict_is_on())
-        np_strict_check_mapping(memory, NP_FORM_MALLOC);
+    require_form(memory, NP_FORM_MALLOC);
     run = medium_run_of(memory);
     return run != NULL ? resize_run(run, memory, size_bytes) : resize_other(memory, size_bytes);
 }
@@ -807,9 +872,16 @@ void np_core_check_sized(const void *memory, size_t size_bytes, size_t alignment
 NP_COLD void np_core_check_at_exit(void)
 {
     struct np_heap *heap = np_thread_heap_if_any();
+    const struct np_run *overwritten = NULL;
 
-    if (heap != NULL && np_tune_get(NP_KNOB_HARDENING) >= 1)
+    if (np_tune_get(NP_KNOB_HARDENING) < 1)
+        return;
+    if (heap != NULL)
         np_heap_check(heap);
+    if (np_is_alone())
+        overwritten = np_run_find_overwritten();
+    if (overwritten != NULL)
+        np_die_at(np_written_when_free, overwritten->start);
     if (np_strict_is_on()) {
         np_strict_check_quarantine();
         if (np_is_alone())

@@ -25,8 +25,14 @@ void *np_core_take_aligned(size_t size_bytes, size_t alignment_bytes);
 /* The slow half of free: any pointer. One that is not a live block of ours ends the process with a sentence. */
 void np_core_give(void *memory);
 
-/* The same for memory that was asked for by this form; only the strictest level knows whether it was. */
+/* The same for memory that was asked for by this form; of small blocks only the strictest level knows whether it was. */
 void np_core_give_as(void *memory, enum np_form form);
+
+/* Whether frees of blocks that are no slots are to be of the form that asked for them. Set before main, or never. */
+extern bool np_core_are_forms_matched;
+
+/* Notes by which form a block was asked for that was just taken: at the strictest level, or if it is no slot. */
+void np_core_set_form(void *memory, enum np_form form);
 
 /* realloc for a live block and a size above zero. NULL: no memory, the block is as it was. */
 void *np_core_resize(void *memory, size_t size_bytes);

@@ -5,7 +5,6 @@
 
 #include "bits.h"
 #include "check.h"
-#include "large.h"
 #include "meta.h"
 #include "tune.h"
 
@@ -22,8 +21,8 @@ _Static_assert(NP_SMALL_MAX_BYTES - NP_STRICT_TRAILER_BYTES < (size_t)1 << REQUE
 static const char freed_already[] = "double free, or free of a block never handed out";
 static const char overflowed[] = "overflow: a block was written beyond its end";
 static const char written_beside[] = "overflow or underflow: the memory beside a block was written to";
-static const char written_when_free[] = "a free block was overwritten";
-static const char other_form[] = "free in another way than the block was asked for";
+const char np_written_when_free[] = "a free block was overwritten";
+const char np_other_form[] = "free in another way than the block was asked for";
 
 _Atomic uint8_t np_strict_state;
 
@@ -120,7 +119,7 @@ void np_strict_dress(void *memory, size_t requested_bytes)
 
     if (atomic_load_explicit(&np_strict_state, memory_order_relaxed) == NP_STRICT_ON &&
         NP_UNLIKELY(!is_clear(slab, slot)))
-        die_in(slab, written_when_free, slot);
+        die_in(slab, np_written_when_free, slot);
     /* First, so that a neighbour who sees anything else of the block sees that it is not free. */
     atomic_store_explicit(trailer_at(slab, slot), coming, memory_order_relaxed);
     atomic_thread_fence(memory_order_release);
@@ -131,27 +130,14 @@ void np_strict_set_form(void *memory, enum np_form form)
 {
     const struct np_slab *slab = np_slab_find((uintptr_t)memory);
     uintptr_t slot = (uintptr_t)memory;
-    size_t requested_bytes;
-
-    if (slab == NULL) {
-        np_large_set_mark(memory, form);
-        return;
-    }
-    requested_bytes =
+    size_t requested_bytes =
         requested_in(atomic_load_explicit(trailer_at(slab, slot), memory_order_relaxed));
+
     atomic_store_explicit(trailer_at(slab, slot),
                           trailer_of(slot, content_of(requested_bytes, NP_FORM_ANY)),
                           memory_order_relaxed);
     atomic_thread_fence(memory_order_release);
     finish(slab, memory, trailer_of(slot, content_of(requested_bytes, form)));
-}
-
-void np_strict_check_mapping(const void *memory, enum np_form form)
-{
-    int mark = np_large_mark(memory);
-
-    if (NP_UNLIKELY(mark >= 0 && form != NP_FORM_ANY && mark != (int)form))
-        np_die_of(other_form, (uintptr_t)memory, "mapping", np_large_requested_bytes(memory));
 }
 
 /* Just being taken, or freed. */
@@ -179,7 +165,7 @@ static uint64_t checked_trailer(const struct np_slab *slab, uintptr_t slot, enum
     if (NP_UNLIKELY(!is_canary_whole(slab, slot, trailer)))
         die_in(slab, overflowed, slot);
     if (NP_UNLIKELY(form != NP_FORM_ANY && form_in(trailer) != form))
-        die_in(slab, other_form, slot);
+        die_in(slab, np_other_form, slot);
     return trailer;
 }
 
@@ -264,7 +250,7 @@ static void *checked_leaver(void *memory)
         return NULL;
     slab = np_slab_find((uintptr_t)memory);
     if (NP_UNLIKELY(!is_filled_with(memory, (const char *)memory + slab->slot_bytes, 0)))
-        die_in(slab, written_when_free, (uintptr_t)memory);
+        die_in(slab, np_written_when_free, (uintptr_t)memory);
     return memory;
 }
 

@@ -49,7 +49,11 @@ enum np_form {
 /* Makes a free slot a live block; dies if somebody has written to it. */
 void np_strict_dress(void *slot, size_t requested_bytes);
 
-/* Notes by which form a live block was asked for, a slot or a mapping. */
+/* What is said of two crimes that are seen at other levels, too. */
+extern const char np_written_when_free[];
+extern const char np_other_form[];
+
+/* Notes by which form a live block of a slot was asked for. */
 void np_strict_set_form(void *memory, enum np_form form);
 
 /* Checks a block that is being freed, and clears it; dies if anything is wrong with it or beside it. */
@@ -59,10 +63,6 @@ void np_strict_undress(const struct np_slab *slab, void *memory, enum np_form fo
  * a form. */
 size_t np_strict_requested_bytes(const struct np_slab *slab, const void *memory,
                                  enum np_form form, const char *crime);
-
-/* Dies if a mapping was not taken by such a form. For any address; slots are looked at by the two
- * above. */
-void np_strict_check_mapping(const void *memory, enum np_form form);
 
 /* Looks at the blocks of the slabs that this thread's heap has open, for when the process ends. */
 void np_strict_check_live(const struct np_heap *heap);

@@ -16,6 +16,7 @@ void np_serve_new_give_aligned_sized(void *memory, std::size_t size_bytes,
                                      std::size_t alignment_bytes, unsigned form) noexcept;
 void np_serve_new_give_aligned(void *memory, std::size_t alignment_bytes,
                                unsigned form) noexcept;
+void np_serve_new_match_forms() noexcept;
 [[noreturn]] void np_die(const char *sentence);
 }
 
@@ -86,9 +87,24 @@ void *take_plain(std::size_t size_bytes, unsigned form)
 } // namespace
 
 #define EXPORT __attribute__((visibility("default")))
+#define ALIAS(name) __attribute__((alias(name)))
 
-EXPORT void *operator new(std::size_t size) { return np_serve_new(size, one, take_plain); }
-EXPORT void *operator new[](std::size_t size) { return np_serve_new(size, array, take_plain); }
+// By these names they are ours, whatever functions of its own the program has.
+extern "C" {
+[[gnu::visibility("hidden")]] void *np_serve_own_new(std::size_t size)
+{
+    return np_serve_new(size, one, take_plain);
+}
+[[gnu::visibility("hidden")]] void *np_serve_own_new_array(std::size_t size)
+{
+    return np_serve_new(size, array, take_plain);
+}
+[[gnu::visibility("hidden")]] void np_serve_own_delete(void *block) noexcept { np_serve_new_give(block, one); }
+[[gnu::visibility("hidden")]] void np_serve_own_delete_array(void *block) noexcept { np_serve_new_give(block, array); }
+}
+
+EXPORT ALIAS("np_serve_own_new") void *operator new(std::size_t size);
+EXPORT ALIAS("np_serve_own_new_array") void *operator new[](std::size_t size);
 EXPORT void *operator new(std::size_t size, std::align_val_t alignment)
 {
     return take(size, static_cast<std::size_t>(alignment), aligned_one);
@@ -116,8 +132,27 @@ EXPORT void *operator new[](std::size_t size, std::align_val_t alignment,
     return take_or_null(size, static_cast<std::size_t>(alignment), aligned_array);
 }
 
-EXPORT void operator delete(void *block) noexcept { np_serve_new_give(block, one); }
-EXPORT void operator delete[](void *block) noexcept { np_serve_new_give(block, array); }
+EXPORT ALIAS("np_serve_own_delete") void operator delete(void *block) noexcept;
+EXPORT ALIAS("np_serve_own_delete_array") void operator delete[](void *block) noexcept;
+
+// A program that has functions of its own for some of the forms may ask by one of those and free by ours, or the other way
+// round. These four are replaced the most; where all are ours, forms must match.
+__attribute__((constructor)) static void compare_forms()
+{
+    using Take = void *(*)(std::size_t);
+    using Give = void (*)(void *);
+    Take take_one = ::operator new;
+    Take take_array = ::operator new[];
+    Give give_one = ::operator delete;
+    Give give_array = ::operator delete[];
+
+    // Clang knows of no two names for one function, and that all four comparisons fail.
+    __asm__("" : "+r"(take_one), "+r"(take_array), "+r"(give_one), "+r"(give_array));
+    if (take_one == np_serve_own_new && take_array == np_serve_own_new_array &&
+        give_one == np_serve_own_delete && give_array == np_serve_own_delete_array)
+        np_serve_new_match_forms();
+}
+
 EXPORT void operator delete(void *block, std::size_t size) noexcept
 {
     np_serve_new_give_sized(block, size, one);

@@ -11,6 +11,9 @@ void *np_serve_new(size_t size_bytes, unsigned form, np_new_slowly *slowly);
 void *np_serve_new_take(size_t size_bytes, size_t alignment_bytes, unsigned form);
 void np_serve_new_give(void *memory, unsigned form);
 
+/* From now on blocks are to be freed by the form that they were asked for by: no operator is the program's own. */
+void np_serve_new_match_forms(void);
+
 /* The forms that name a size, or an alignment, or both. */
 void np_serve_new_give_sized(void *memory, size_t size_bytes, unsigned form);
 void np_serve_new_give_aligned_sized(void *memory, size_t size_bytes, size_t alignment_bytes,

@@ -21,11 +21,13 @@
 #define FIRST_LEVEL_SHIFT 8 /* 256 entries fill one 4 KiB page */
 #define WINDOW_COUNT 16     /* four cache lines */
 
+/* Of an entry's address: an object begins at a granule, and its mark is in the bits below. */
 enum { ENTRY_FREE = 0, ENTRY_BEING_FILLED = 1 };
+#define MARK_MASK ((uintptr_t)NP_LARGE_MARK_MAX)
 
 /* In requested_bytes, which is at most PTRDIFF_MAX: the object lies between guard pages. */
 #define GUARDED_BIT (~(SIZE_MAX >> 1))
-#define GUARDED_FILL 0xD0 /* and the object's mark in the lowest bits, in each byte behind it */
+#define GUARDED_FILL 0xD5 /* each byte behind it */
 
 /* A fault so near to an object is taken for one that was meant for it. */
 #define NEAR_BYTES ((size_t)4 << 20)
@@ -156,7 +158,7 @@ static struct entry *find(uintptr_t address, unsigned *level_index)
             return NULL; /* levels are made in order */
         entry = window_of(entry, index, address);
         for (unsigned i = 0; i < WINDOW_COUNT; i++, entry++) {
-            if (atomic_load_explicit(&entry->address, memory_order_acquire) == address) {
+            if ((atomic_load_explicit(&entry->address, memory_order_acquire) & ~MARK_MASK) == address) {
                 *level_index = index;
                 return entry;
             }
@@ -263,16 +265,9 @@ size_t np_large_requested_bytes(const void *memory)
     return entry == NULL ? 0 : requested_of(entry);
 }
 
-static void fill_behind(char *memory, size_t requested_bytes, unsigned mark)
+static void fill_behind(char *memory, size_t requested_bytes, int byte)
 {
-    memset(memory + requested_bytes, (int)(GUARDED_FILL | mark),
-           mapping_bytes(requested_bytes) - requested_bytes);
-}
-
-/* With its mark. */
-static unsigned char last_byte(const struct entry *entry, const char *memory)
-{
-    return (unsigned char)memory[entry_bytes(entry) - 1];
+    memset(memory + requested_bytes, byte, mapping_bytes(requested_bytes) - requested_bytes);
 }
 
 /* Whether what lies behind the block, as far as its last page goes, is as it was left. */
@@ -282,9 +277,9 @@ static bool is_behind_whole(const struct entry *entry, const char *memory)
         return np_tail_is_whole(memory, requested_of(entry), entry_bytes(entry),
                                 NP_TAIL_OF_MAPPING);
     for (size_t at = requested_of(entry); at < entry_bytes(entry); at++)
-        if ((unsigned char)memory[at] != last_byte(entry, memory))
+        if ((unsigned char)memory[at] != GUARDED_FILL)
             return false;
-    return (last_byte(entry, memory) & ~NP_LARGE_MARK_MAX) == GUARDED_FILL;
+    return true;
 }
 
 static void require_whole_behind(const struct entry *entry, const char *memory)
@@ -299,9 +294,12 @@ void np_large_check(void)
     for (unsigned index = 0; index < LEVEL_COUNT; index++) {
         const struct entry *entry = atomic_load_explicit(&levels[index].entries, memory_order_acquire);
 
-        for (size_t i = 0; entry != NULL && i < (size_t)1 << (FIRST_LEVEL_SHIFT + index); i++)
-            if (atomic_load_explicit(&entry[i].address, memory_order_relaxed) > ENTRY_BEING_FILLED)
-                require_whole_behind(&entry[i], (const char *)atomic_load(&entry[i].address));
+        for (size_t i = 0; entry != NULL && i < (size_t)1 << (FIRST_LEVEL_SHIFT + index); i++) {
+            uintptr_t start = atomic_load(&entry[i].address) & ~MARK_MASK;
+
+            if (start != 0)
+                require_whole_behind(&entry[i], (const char *)start);
+        }
     }
 }
 
@@ -310,8 +308,8 @@ void np_large_set_mark(void *memory, unsigned mark)
     unsigned index;
     struct entry *entry = find((uintptr_t)memory, &index);
 
-    if (entry != NULL && is_guarded(entry))
-        fill_behind(memory, requested_of(entry), mark);
+    if (entry != NULL)
+        atomic_store_explicit(&entry->address, (uintptr_t)memory | mark, memory_order_release);
 }
 
 int np_large_mark(const void *memory)
@@ -319,9 +317,8 @@ int np_large_mark(const void *memory)
     unsigned index;
     struct entry *entry = find((uintptr_t)memory, &index);
 
-    return entry != NULL && is_guarded(entry) && is_behind_whole(entry, memory)
-               ? last_byte(entry, memory) & NP_LARGE_MARK_MAX
-               : -1;
+    return entry != NULL ? (int)(atomic_load_explicit(&entry->address, memory_order_relaxed) & MARK_MASK)
+                         : -1;
 }
 
 void *np_large_take_guarded(size_t size_bytes, size_t alignment_bytes)
@@ -334,7 +331,7 @@ void *np_large_take_guarded(size_t size_bytes, size_t alignment_bytes)
         return NULL;
     memory = np_os_map_guarded(bytes, alignment_bytes);
     if (memory != NULL && insert((uintptr_t)memory, requested_bytes | GUARDED_BIT)) {
-        fill_behind(memory, requested_bytes, 0);
+        fill_behind(memory, requested_bytes, GUARDED_FILL);
         count_bytes(requested_bytes, 0);
         return memory;
     }
@@ -401,27 +398,22 @@ void *np_large_resize(void *memory, size_t size_bytes)
     struct entry *entry = find((uintptr_t)memory, &index);
     size_t requested_bytes = np_max(size_bytes, 1);
     size_t old_requested_bytes;
+    size_t guarded_bit;
     void *moved;
 
     if (entry == NULL || mapping_bytes(requested_bytes) < size_bytes)
         return NULL;
     old_requested_bytes = requested_of(entry);
     require_whole_behind(entry, memory);
-    if (is_guarded(entry)) {
-        unsigned mark = last_byte(entry, memory) & NP_LARGE_MARK_MAX;
-
-        if (mapping_bytes(requested_bytes) != mapping_bytes(old_requested_bytes))
-            return NULL; /* its guard pages lie where they lie */
-        atomic_store_explicit(&entry->requested_bytes, requested_bytes | GUARDED_BIT,
-                              memory_order_relaxed);
-        fill_behind(memory, requested_bytes, mark);
-        count_bytes(requested_bytes, old_requested_bytes);
-        return memory;
-    }
+    guarded_bit = atomic_load_explicit(&entry->requested_bytes, memory_order_relaxed) & GUARDED_BIT;
+    if (guarded_bit != 0 && mapping_bytes(requested_bytes) != mapping_bytes(old_requested_bytes))
+        return NULL; /* its guard pages lie where they lie */
     if (resize_in_place(memory, mapping_bytes(old_requested_bytes),
                         mapping_bytes(requested_bytes))) {
-        atomic_store_explicit(&entry->requested_bytes, requested_bytes, memory_order_relaxed);
-        np_tail_fill(memory, requested_bytes, mapping_bytes(requested_bytes), NP_TAIL_OF_MAPPING);
+        /* Of what is cut off nothing is left to be read; what is new is zero, and is not touched. */
+        if (guarded_bit != 0 || requested_bytes < old_requested_bytes)
+            fill_behind(memory, requested_bytes, guarded_bit != 0 ? GUARDED_FILL : NP_TAIL_OF_MAPPING);
+        atomic_store_explicit(&entry->requested_bytes, requested_bytes | guarded_bit, memory_order_relaxed);
         count_bytes(requested_bytes, old_requested_bytes);
         return memory;
     }
@@ -450,9 +442,9 @@ uintptr_t np_large_around(uintptr_t address)
         struct entry *entry = atomic_load_explicit(&levels[index].entries, memory_order_acquire);
 
         for (size_t i = 0; entry != NULL && i < (size_t)1 << (FIRST_LEVEL_SHIFT + index); i++) {
-            uintptr_t start = atomic_load_explicit(&entry[i].address, memory_order_acquire);
+            uintptr_t start = atomic_load_explicit(&entry[i].address, memory_order_acquire) & ~MARK_MASK;
 
-            if (start > ENTRY_BEING_FILLED && start <= address &&
+            if (start != 0 && start <= address &&
                 address - start < entry_bytes(&entry[i]))
                 return start;
         }

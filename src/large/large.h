@@ -4,7 +4,7 @@
  * WINDOW_COUNT entries in a level; it takes a free entry in the first level that has one there. Entries are
  * claimed and freed with single atomic steps, so no lock is needed, and a fork finds no lock held.
  *
- * [L1] An entry's address is 0 (free), 1 (being filled), or that of a live object whose mapping begins there;
+ * [L1] An entry's address is 0 (free), 1 (being filled), or that of a live object whose mapping begins there and its mark;
  *      requested_bytes is what the program has asked for, and the mapping has that many and a tail (tail.h) in whole
  *      system pages.
  * [L2] A level's live_count is at least the number of its entries that are not free.
@@ -26,8 +26,7 @@ void *np_large_take_guarded(size_t size_bytes, size_t alignment_bytes);
 /* Dies if one of all objects was written beyond. For use while no other thread is at work here. */
 void np_large_check(void);
 
-/* A number that stays with such an object, 0 at first; -1: there is none, or it was overwritten.
- * For any address. */
+/* A number that stays with an object, 0 at first; -1: there is none. For any address. */
 #define NP_LARGE_MARK_MAX 7
 void np_large_set_mark(void *memory, unsigned mark);
 int np_large_mark(const void *memory);

@@ -48,6 +48,73 @@ static void the_last_of_its_length_is_taken_as_it_is(void **state)
     expect_zero((void *)runs[0]->start, granules_bytes(7));
 }
 
+/* Gives a run back with its first bytes cleared, as core does. */
+static void give_cleared(struct np_run *run, size_t byte_count)
+{
+    memset((void *)run->start, 0, byte_count);
+    run->lent.cleared = (uint16_t)(byte_count / NP_RUN_CLEARED_BYTES);
+    np_run_give(run, run->granule_count);
+}
+
+static void what_was_cleared_is_known_when_it_is_taken_as_it_is(void **state)
+{
+    static const size_t lengths[] = {7};
+    static const size_t cleared[] = {NP_RUN_CLEARED_BYTES, 7 * NP_GRANULE_BYTES};
+    struct np_run *run;
+    char *bytes;
+
+    (void)state;
+    make_runs(lengths, &run, 1);
+    bytes = (char *)run->start;
+    for (size_t i = 0; i < COUNT_OF(cleared); i++) {
+        give_cleared(run, cleared[i]);
+        assert_null(np_run_find_overwritten());
+        bytes[cleared[i] - 1] = 1;
+        assert_ptr_equal(np_run_find_overwritten(), run);
+        assert_ptr_equal(take(7), run);
+        assert_false(np_run_is_clear(run));
+        give_cleared(run, cleared[i]);
+        if (i == 0)
+            bytes[cleared[i]] = 1;
+        assert_ptr_equal(take(7), run);
+        assert_true(np_run_is_clear(run));
+    }
+}
+
+/* How many granules of a run lie before the next unit. That one's record is always the same: here
+ * it looks as if its run had been cleared. */
+static size_t granules_before_odd_record(const struct np_run *run)
+{
+    uintptr_t unit = np_align_down(run->start, NP_UNIT_BYTES) + NP_UNIT_BYTES;
+
+    np_run_record_take(unit)->lent.cleared = NP_GRANULE_BYTES / NP_RUN_CLEARED_BYTES;
+    return (unit - run->start) >> NP_GRANULE_SHIFT;
+}
+
+/* What lies there was not cleared, whatever it was before. */
+static void what_was_lent_otherwise_is_not_taken_for_cleared(void **state)
+{
+    static const size_t lengths[] = {NP_UNIT_GRANULES, 30, 30};
+    struct np_run *runs[COUNT_OF(lengths)];
+    struct np_run *run;
+
+    (void)state;
+    make_runs(lengths, runs, COUNT_OF(lengths));
+    give_cleared(runs[0], granules_bytes(NP_UNIT_GRANULES));
+    run = np_run_take(&home, NP_UNIT_GRANULES, NP_GRANULE_BYTES, NP_RUN_SLAB, NP_EXISTING_ONLY);
+    assert_ptr_equal(run, runs[0]);
+    memset((void *)run->start, 1, granules_bytes(NP_UNIT_GRANULES));
+    np_run_give(run, NP_UNIT_GRANULES);
+    assert_null(np_run_find_overwritten());
+    assert_ptr_equal(take(NP_UNIT_GRANULES), runs[0]);
+    /* The rest of one that is cut, and what is cut off. */
+    give_cleared(runs[1], NP_RUN_CLEARED_BYTES);
+    assert_ptr_equal(take(granules_before_odd_record(runs[1])), runs[1]);
+    assert_null(np_run_find_overwritten());
+    assert_true(np_run_try_shrink(runs[2], granules_before_odd_record(runs[2])));
+    assert_null(np_run_find_overwritten());
+}
+
 /* A slab finds its run by its first unit. */
 static void a_kept_run_has_to_be_aligned(void **state)
 {
@@ -490,6 +557,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_last_of_its_length_is_taken_as_it_is),
+        cmocka_unit_test(what_was_cleared_is_known_when_it_is_taken_as_it_is),
+        cmocka_unit_test(what_was_lent_otherwise_is_not_taken_for_cleared),
         cmocka_unit_test(a_kept_run_has_to_be_aligned),
         cmocka_unit_test(what_is_kept_is_joined_where_something_longer_is_wanted),
         cmocka_unit_test(the_shortest_that_is_longer_is_cut),

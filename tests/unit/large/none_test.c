@@ -151,8 +151,8 @@ static void what_a_resized_object_leaves_is_noted(void **state)
     assert_false(np_waiting_holds((uintptr_t)moved, &bytes));
 }
 
-/* A mark stays while the object does; what was written over it is none. */
-static void guarded_objects_have_marks(void **state)
+/* A mark stays while the object does, resized within its pages too, and does not hide it. */
+static void objects_have_marks(void **state)
 {
     char *object = np_large_take_guarded(10000, 16);
     char *plain = np_large_take(10000, 16);
@@ -163,15 +163,32 @@ static void guarded_objects_have_marks(void **state)
     assert_int_equal(np_large_mark(object), NP_LARGE_MARK_MAX);
     assert_ptr_equal(np_large_resize(object, 9000), object);
     assert_int_equal(np_large_mark(object), NP_LARGE_MARK_MAX);
-    object[9000] ^= 1;
-    assert_int_equal(np_large_mark(object), -1);
-    object[9000] ^= 1;
-    np_large_set_mark(plain, 1);
-    assert_int_equal(np_large_mark(plain), -1);
+    assert_int_equal(np_large_mark(plain), 0);
+    np_large_set_mark(plain, NP_LARGE_MARK_MAX);
+    assert_int_equal(np_large_mark(plain), NP_LARGE_MARK_MAX);
+    assert_int_equal(np_large_requested_bytes(plain), 10000);
+    assert_int_equal(np_large_around((uintptr_t)plain + 1), (uintptr_t)plain);
+    assert_int_equal(np_large_mark(plain + NP_LARGE_MARK_MAX), -1);
+    np_large_check();
     np_large_set_mark(&blocks, 1);
     assert_int_equal(np_large_mark(&blocks), -1);
     assert_true(np_large_give(object));
     assert_true(np_large_give(plain));
+    assert_int_equal(np_large_mark(plain), -1);
+}
+
+/* Of what was cut off nothing can be read behind a smaller object. */
+static void shrunk_objects_show_nothing(void **state)
+{
+    char *object = np_large_take(10 * PAGE, 16);
+
+    (void)state;
+    memset(object, 1, 10 * PAGE);
+    assert_ptr_equal(np_large_resize(object, 2 * PAGE + 100), object);
+    for (size_t at = 2 * PAGE + 100; at < np_large_bytes(object); at++)
+        assert_int_equal(object[at], 0);
+    assert_int_equal(object[2 * PAGE + 99], 1);
+    assert_true(np_large_give(object));
 }
 
 static void guarded_objects_are_aligned_and_resized_within_their_pages(void **state)
@@ -200,7 +217,8 @@ int main(void)
         cmocka_unit_test(guarded_objects_keep_their_addresses_for_a_while),
         cmocka_unit_test(freed_objects_are_noted),
         cmocka_unit_test(what_a_resized_object_leaves_is_noted),
-        cmocka_unit_test(guarded_objects_have_marks),
+        cmocka_unit_test(objects_have_marks),
+        cmocka_unit_test(shrunk_objects_show_nothing),
         cmocka_unit_test(guarded_objects_are_aligned_and_resized_within_their_pages),
     };
 
