@@ -384,14 +384,15 @@ static struct np_run *medium_run_of(const void *memory)
     return run != NULL && atomic_load(&run->state) == NP_RUN_MEDIUM ? run : NULL;
 }
 
-/* Of a block that is a run or a mapping; for any address. */
+/* Of a block that is a run or a mapping; for any address. Only at the strictest level: many programs that are otherwise right
+ * free an array by delete, or a string that malloc gave, and with small blocks they would not be stopped either. */
 static NP_NOINLINE void require_form(const void *memory, enum np_form form)
 {
     const struct np_run *run = medium_run_of(memory);
     int mark = run != NULL ? run->lent.form : np_large_mark(memory);
 
-    if (NP_UNLIKELY(mark >= 0 && mark != (int)form) && form != NP_FORM_ANY && np_core_are_forms_matched &&
-        np_tune_get(NP_KNOB_HARDENING) >= 1)
+    if (NP_UNLIKELY(mark >= 0 && mark != (int)form) && form != NP_FORM_ANY && np_strict_is_on() &&
+        np_core_are_forms_matched)
         np_die_of(np_other_form, (uintptr_t)memory, run != NULL ? "block" : "mapping",
                   run != NULL ? run->lent.requested_bytes : np_large_requested_bytes(memory));
 }

@@ -28,7 +28,8 @@ void np_core_give(void *memory);
 /* The same for memory that was asked for by this form; of small blocks only the strictest level knows whether it was. */
 void np_core_give_as(void *memory, enum np_form form);
 
-/* Whether frees of blocks that are no slots are to be of the form that asked for them. Set before main, or never. */
+/* Whether frees of blocks that are no slots are to be of the form that asked for them, at the strictest level. Set before
+ * main, or never. */
 extern bool np_core_are_forms_matched;
 
 /* Notes by which form a block was asked for that was just taken: at the strictest level, or if it is no slot. */
