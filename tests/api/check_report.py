@@ -145,7 +145,7 @@ PIECE = re.compile(rf"(?:Arena (\d+):\n{BYTES}|Total \(incl. mmap\):\n{BYTES}{MO
 
 def check_pieces(text, calls):
     """neap writes the lines of an arena, and those of the total, in one piece: those of other calls
-    may stand between two pieces, none within one. (glibc writes all of it in one.)"""
+    may stand between two pieces, none within one. (In glibc some do now and then.)"""
     arenas, totals, at = [], 0, 0
     while at < len(text):
         piece = PIECE.match(text, at)
