@@ -262,7 +262,8 @@ void np_run_give(struct np_run *run, size_t touched_count)
 
     atomic_store_explicit(&run->state, NP_RUN_BUSY, memory_order_relaxed);
     run->is_in_flow = touched_count == 0;
-    if (NP_UNLIKELY(np_lock_is_taken(&arena->lock))) {
+    /* What comes cold, or in part, may leave bookkeeping behind that has to go with it: np_run_file_and_release. */
+    if (NP_UNLIKELY(np_lock_is_taken(&arena->lock)) && touched_count == run->granule_count) {
         np_run_post(run, touched_count);
         return;
     }

@@ -1,6 +1,7 @@
 /* Runs that wait for the next taker of their length. The model's own look at everything files them
  * all, so here it looks rarely. */
 #include <pthread.h>
+#include <unistd.h>
 
 #include "kept.h"
 #include "os.h"
@@ -489,6 +490,27 @@ static void what_was_posted_before_a_fork_is_the_childs_too(void **state)
     }
 }
 
+/* What was not all touched, and slabs, which know of each page: filing them may give bookkeeping back. */
+static void what_comes_cold_waits_for_the_lock(void **state)
+{
+    static const size_t lengths[] = {20, 16};
+    struct np_run *runs[COUNT_OF(lengths)];
+    pthread_t other;
+
+    (void)state;
+    make_runs(lengths, runs, COUNT_OF(lengths));
+    for (unsigned at = 0; at < 2; at++) {
+        posting = (struct posting){runs[at], at == 0 ? 19 : 0};
+        assert_true(np_lock_acquire(&runs[at]->arena->lock));
+        assert_int_equal(pthread_create(&other, NULL, give_posting, NULL), 0);
+        usleep(50000);
+        assert_null(atomic_load(&runs[at]->arena->deferred));
+        np_lock_release(&runs[at]->arena->lock);
+        pthread_join(other, NULL);
+        assert_int_not_equal(atomic_load(&runs[at]->state), NP_RUN_BUSY);
+    }
+}
+
 /* In the child of a fork, where another thread was at work in it: nobody would file it, ever. */
 static void nothing_is_posted_to_an_abandoned_arena(void **state)
 {
@@ -577,6 +599,7 @@ int main(void)
         cmocka_unit_test(what_is_kept_beyond_the_usual_is_noted_by_the_mib),
         cmocka_unit_test(a_posted_run_counts_and_is_kept_by_the_next_taker),
         cmocka_unit_test(what_was_posted_before_a_fork_is_the_childs_too),
+        cmocka_unit_test(what_comes_cold_waits_for_the_lock),
         cmocka_unit_test(nothing_is_posted_to_an_abandoned_arena),
         cmocka_unit_test(random_life_with_4k_pages),
         cmocka_unit_test(random_life_with_16k_pages),
