@@ -490,8 +490,8 @@ static void what_was_posted_before_a_fork_is_the_childs_too(void **state)
     }
 }
 
-/* What was not all touched, and slabs, which know it of each page: to file them may give bookkeeping
- * back. */
+/* What was not all touched, and slabs, which know it of each page: to file them may give
+ * bookkeeping back. */
 static void what_comes_cold_waits_for_the_lock(void **state)
 {
     static const size_t lengths[] = {20, 16};
