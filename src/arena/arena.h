@@ -130,6 +130,7 @@ struct np_arena {
     _Atomic size_t system_bytes_max;
     _Atomic bool is_growing;
     _Atomic(struct np_run *) deferred; /* given back while somebody else had the lock */
+    _Atomic bool is_filing_deferred;   /* what was on that list is on nobody's, and not counted yet */
     struct np_run *deferred_at_fork;   /* the forking thread's: those that were there before */
     bool has_refused; /* the system has refused to take memory of a run once: nothing is kept any more */
     size_t retained_most;  /* R13 */

@@ -824,9 +824,13 @@ NP_COLD size_t np_run_posted_granules(const struct np_arena *arena)
 /* The list is only pushed to and taken whole, so no push can be fooled by a head that went and came back. */
 NP_COLD void np_run_take_over_deferred(struct np_arena *arena, size_t most_kept_granules)
 {
-    /* acquire pairs with the release in push_deferred. */
-    struct np_run *run = atomic_exchange_explicit(&arena->deferred, NULL, memory_order_acquire);
+    struct np_run *run;
     size_t posted = 0;
+
+    atomic_store_explicit(&arena->is_filing_deferred, true, memory_order_relaxed);
+    /* acquire pairs with the release in push_deferred; release with the acquire in np_run_settle_deferred: who finds the
+     * list empty sees that its runs are being filed, and waits for the lock. */
+    run = atomic_exchange_explicit(&arena->deferred, NULL, memory_order_acq_rel);
 
     while (run != NULL) {
         struct np_run *next = (struct np_run *)run->node.left;
@@ -847,12 +851,15 @@ NP_COLD void np_run_take_over_deferred(struct np_arena *arena, size_t most_kept_
     /* Not before the arena has told what it retains now (R13). */
     if (posted != 0)
         atomic_fetch_sub_explicit(&np_run_retained_most, posted, memory_order_relaxed);
+    atomic_store_explicit(&arena->is_filing_deferred, false, memory_order_release);
 }
 
 void np_run_settle_deferred(struct np_arena *arena)
 {
     atomic_thread_fence(memory_order_seq_cst);
-    if (!np_run_has_deferred(arena) || !np_lock_acquire(&arena->lock))
+    if ((atomic_load_explicit(&arena->deferred, memory_order_acquire) == NULL &&
+         !atomic_load_explicit(&arena->is_filing_deferred, memory_order_acquire)) ||
+        !np_lock_acquire(&arena->lock))
         return;
     if (np_run_has_deferred(arena))
         np_run_take_over_deferred(arena, 0);
