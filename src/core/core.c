@@ -422,7 +422,8 @@ static bool is_to_be_cleared_whole(const struct np_run *run)
 {
     static _Atomic unsigned count;
 
-    return run->granule_count <= ALL_CLEARED_MAX_GRANULES && !run->lent.is_zeroed &&
+    /* Room behind it has no memory, and would have some that nobody counts. */
+    return run->granule_count <= ALL_CLEARED_MAX_GRANULES && !run->lent.is_zeroed && run->room_count == 0 &&
            atomic_load_explicit(&count, memory_order_relaxed) < ALL_CLEARED_FIRST &&
            atomic_fetch_add(&count, 1) < ALL_CLEARED_FIRST;
 }
