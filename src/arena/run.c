@@ -173,15 +173,21 @@ static size_t each_bit(const struct np_run *run, size_t from, size_t to, enum bi
 {
     uintptr_t granule = (run->start >> NP_GRANULE_SHIFT) + from;
     uintptr_t end = (run->start >> NP_GRANULE_SHIFT) + to;
+    struct np_window *window = NULL;
     size_t count = 0;
 
     while (granule < end) {
-        struct np_window *window = np_window_find(granule << NP_GRANULE_SHIFT);
         size_t index = granule % NP_WINDOW_GRANULES;
         size_t length = np_min(64 - index % 64, end - granule);
-        uint64_t mask = (length == 64 ? ~UINT64_C(0) : (UINT64_C(1) << length) - 1) << index % 64;
-        _Atomic uint64_t *word = &window->resident[index / 64];
-        uint64_t bits = atomic_load_explicit(word, memory_order_relaxed);
+        uint64_t mask = ~UINT64_C(0) >> (64 - length) << index % 64;
+        _Atomic uint64_t *word;
+        uint64_t bits;
+
+        /* Once a window: of 64 GiB and more most windows are found by a list. */
+        if (window == NULL || index == 0)
+            window = np_window_find(granule << NP_GRANULE_SHIFT);
+        word = &window->resident[index / 64];
+        bits = atomic_load_explicit(word, memory_order_relaxed);
 
         /* Plain loads and stores under the lock; atomic only for np_run_clear, which reads the bits of a
          * lent run without it. A word may belong to two arenas where windows are shared, so the update
