@@ -229,25 +229,6 @@ static void set_busy(struct np_run *run)
     np_run_map(run); /* it may have been the top, and not be it when it comes back */
 }
 
-/* Gives back the bookkeeping of the shares that overlap [from, to) granules, lie inside the run without
- * its first and last granule, and have nothing resident any more. */
-static void purge_records_around(struct np_run *run, size_t from, size_t to)
-{
-    size_t share = np_window_share_bytes();
-    uintptr_t first = np_align_up(run->start + NP_GRANULE_BYTES, share);
-    uintptr_t last = np_align_down(np_run_end(run) - NP_GRANULE_BYTES, share);
-    /* The share beside it, too, where it begins or ends with one: that was an edge until the runs were joined. */
-    uintptr_t at = np_align_down(run->start + (from << NP_GRANULE_SHIFT) - NP_GRANULE_BYTES, share);
-    uintptr_t stop = np_align_up(run->start + (to << NP_GRANULE_SHIFT) + NP_GRANULE_BYTES, share);
-
-    for (at = np_max(at, first), stop = np_min(stop, last); at < stop; at += share) {
-        size_t granule = (at - run->start) >> NP_GRANULE_SHIFT;
-
-        if (np_run_count_resident(run, granule, granule + (share >> NP_GRANULE_SHIFT)) == 0)
-            np_window_purge_records(at, at + share);
-    }
-}
-
 /* Of the shares of bookkeeping in [from, to), inside a free run, those that come first of whose granules none is
  * resident; empty if there are none. */
 static struct np_range cold_shares(const struct np_run *run, uintptr_t from, uintptr_t to)
@@ -256,19 +237,35 @@ static struct np_range cold_shares(const struct np_run *run, uintptr_t from, uin
     size_t share_granules = share >> NP_GRANULE_SHIFT;
     uintptr_t at;
 
-    for (; from < to; from += share) {
-        size_t granule = (from - run->start) >> NP_GRANULE_SHIFT;
-
-        if (np_run_count_resident(run, granule, granule + share_granules) == 0)
-            break;
-    }
     for (at = from; at < to; at += share) {
         size_t granule = (at - run->start) >> NP_GRANULE_SHIFT;
 
-        if (np_run_count_resident(run, granule, granule + share_granules) != 0)
+        if (np_run_count_resident(run, granule, granule + share_granules) == 0)
+            continue;
+        if (at > from)
             break;
+        from = at + share;
     }
-    return (struct np_range){(void *)from, from < at ? at - from : 0};
+    return (struct np_range){(void *)from, at - from};
+}
+
+/* Gives back the bookkeeping of the shares that overlap [from, to) granules, lie inside the run without
+ * its first and last granule, and have nothing resident any more. */
+static void purge_records_around(const struct np_run *run, size_t from, size_t to)
+{
+    size_t share = np_window_share_bytes();
+    uintptr_t first = np_align_up(run->start + NP_GRANULE_BYTES, share);
+    uintptr_t last = np_align_down(np_run_end(run) - NP_GRANULE_BYTES, share);
+    /* The share beside it, too, where it begins or ends with one: that was an edge until the runs were joined. */
+    uintptr_t at = np_align_down(run->start + (from << NP_GRANULE_SHIFT) - NP_GRANULE_BYTES, share);
+    uintptr_t stop = np_align_up(run->start + (to << NP_GRANULE_SHIFT) + NP_GRANULE_BYTES, share);
+
+    for (at = np_max(at, first), stop = np_min(stop, last); at < stop;) {
+        struct np_range cold = cold_shares(run, at, stop);
+
+        at = (uintptr_t)cold.address + cold.bytes;
+        np_window_purge_records((uintptr_t)cold.address, at);
+    }
 }
 
 /* Of a free run into which [start, end) has just been joined: the shares of bookkeeping at the two ends of that piece
@@ -333,7 +330,7 @@ static size_t skip_cold(const struct np_run *run, size_t floor, size_t to, size_
         }
         at -= np_min(at - floor, index % 64 + 1);
     }
-    return to - (to - at) / page * page;
+    return to - np_align_down(to - at, page);
 }
 
 /* Runs that are purged together: many small ones, such as slabs leave behind, cost one call. */
@@ -421,6 +418,7 @@ static size_t add_resident(struct batch *batch, size_t want)
     while ((to = skip_cold(run, floor, to, page)) > floor) {
         size_t pending = batch->gone + (batch->bytes >> NP_GRANULE_SHIFT);
         size_t from = to - page;
+        size_t lowest;
 
         if (pending >= want) {
             purge_batch(batch);
@@ -428,8 +426,10 @@ static size_t add_resident(struct batch *batch, size_t want)
                 break;
             continue; /* some was refused: more from below */
         }
-        while (from > floor && to - from < want - pending &&
-               np_run_count_resident(run, from - page, from) != 0)
+        lowest = to - np_min(to - floor, want - pending);
+        while (from >= lowest + 64 && np_run_count_resident(run, from - 64, from) == 64)
+            from -= 64;
+        while (from > lowest && np_run_count_resident(run, from - page, from) != 0)
             from -= page;
         add_to_batch(batch, from, to);
         to = from;
