@@ -11,7 +11,7 @@
 /* An empty entry has base 0, which is that of window 0: the first entry gets the base of a window that is not its own. */
 NP_SPARSE_DATA struct np_window_table np_window_table = {.entries = {{.base = NP_WINDOW_BYTES}}};
 
-static _Atomic(struct np_window *) windows_aside;
+static _Atomic(struct np_window *) window_zero; /* that of number 0, which has no place in the table */
 static _Atomic(struct np_window *) newest_window;
 static _Atomic size_t mapped_bytes;
 
@@ -27,23 +27,30 @@ _Static_assert(PLANE_BYTES % NP_UNIT_BYTES == 0 && RECORDS_BYTES % NP_UNIT_BYTES
                "parts can be purged apart");
 _Static_assert(UNIT_BITS_BYTES >= NP_RUN_RECORD_BYTES, "a share's bits fill whole pages");
 
+static struct np_window *of_records(uintptr_t records)
+{
+    return (struct np_window *)(records - NP_WINDOW_HEADER_BYTES);
+}
+
 struct np_window *np_window_find(uintptr_t address)
 {
     uintptr_t number = address >> NP_WINDOW_SHIFT;
-    size_t index = number % NP_WINDOW_TABLE_COUNT;
-    uintptr_t base =
-        atomic_load_explicit(&np_window_table.entries[index].base, memory_order_acquire);
+    const struct np_window_entry *entry = &np_window_table.entries[number % NP_WINDOW_TABLE_COUNT];
+    uintptr_t base = atomic_load_explicit(&entry->base, memory_order_acquire);
+    /* acquire, as below, pairs with the release of who puts the window there. */
+    uintptr_t records = atomic_load_explicit(&entry->records, memory_order_acquire);
+    struct np_window *window = of_records(records);
 
     if (NP_LIKELY(address - base < NP_WINDOW_BYTES))
-        return (struct np_window *)(atomic_load_explicit(&np_window_table.entries[index].records,
-                                                         memory_order_relaxed) -
-                                    NP_WINDOW_HEADER_BYTES);
-    /* acquire pairs with the release of the push in publish(). */
-    for (struct np_window *window = atomic_load_explicit(&windows_aside, memory_order_acquire);
-         window != NULL; window = window->next_aside)
-        if (window->base >> NP_WINDOW_SHIFT == number)
-            return window;
-    return NULL;
+        return window;
+    if (number == 0)
+        return atomic_load_explicit(&window_zero, memory_order_acquire);
+    if (records == 0)
+        return NULL;
+    /* Among those that share the place, the first of which has it. */
+    while (window != NULL && window->base >> NP_WINDOW_SHIFT != number)
+        window = atomic_load_explicit(&window->next_aside, memory_order_acquire);
+    return window;
 }
 
 void *np_window_record(uintptr_t address)
@@ -80,13 +87,14 @@ static struct np_window *make(uintptr_t address)
     return window;
 }
 
-static void put_aside(struct np_window *window)
+/* Behind the window that has its place. */
+static void put_aside(struct np_window *occupant, struct np_window *window)
 {
-    struct np_window *first = atomic_load_explicit(&windows_aside, memory_order_relaxed);
+    struct np_window *next = atomic_load_explicit(&occupant->next_aside, memory_order_relaxed);
 
     do
-        window->next_aside = first;
-    while (!atomic_compare_exchange_weak_explicit(&windows_aside, &first, window,
+        atomic_store_explicit(&window->next_aside, next, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(&occupant->next_aside, &next, window,
                                                   memory_order_release, memory_order_relaxed));
 }
 
@@ -121,20 +129,20 @@ _Atomic uint64_t *np_window_slot_bits(uintptr_t address, unsigned plane_count,
 }
 
 /* The table's two words of an entry are written by one thread: the one that moved `records` from 0.
- * The base is written last, with release, so whoever reads it sees the other one. Until then the
- * window is not found; its maker has not lent any of its memory yet, so nobody asks. */
+ * The base is written last, with release, so whoever reads it sees the other one. Until the window is
+ * found its maker has not lent any of its memory, so nobody asks. */
 static struct np_window *publish(struct np_window *window)
 {
     uintptr_t number = window->base >> NP_WINDOW_SHIFT;
     struct np_window_entry *entry = &np_window_table.entries[number % NP_WINDOW_TABLE_COUNT];
     uintptr_t occupant = 0;
 
-    if (number != 0 && atomic_compare_exchange_strong(&entry->records, &occupant,
-                                                      (uintptr_t)window->records)) {
+    if (number == 0)
+        atomic_store_explicit(&window_zero, window, memory_order_release);
+    else if (atomic_compare_exchange_strong(&entry->records, &occupant, (uintptr_t)window->records))
         atomic_store_explicit(&entry->base, window->base, memory_order_release);
-        return window;
-    }
-    put_aside(window);
+    else
+        put_aside(of_records(occupant), window);
     return window;
 }
 

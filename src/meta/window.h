@@ -11,7 +11,7 @@
  * the header, save the slab records, which the fast path finds by their index.
  *
  * The table is direct-mapped by window number. A window whose place is taken (two windows a multiple of
- * 64 GiB apart) goes to a list that only the slow look-up reads.
+ * 64 GiB apart) goes to a list behind the one that has it, which only the slow look-up reads.
  *
  * Who guards it: entries are published once, with release, and never change or go away: readers need
  * no lock. The bits of resident granules and the run map are guarded by their arena's lock, the
@@ -20,6 +20,8 @@
  *
  * [W1] entries[i].base is that of no window, or the base of a window whose number, base / 64 MiB, is i modulo
  *      NP_WINDOW_TABLE_COUNT; entries[i].records is its records then.
+ * [W2] The windows that found the place of another taken, and no others, are on that one's list by `next_aside`, so that a
+ *      heap of n times 64 GiB in one piece has lists of n - 1. The window of number 0 is in no place and on no list.
  */
 #ifndef NP_META_WINDOW_H
 #define NP_META_WINDOW_H
@@ -50,7 +52,7 @@ struct np_window {
     uintptr_t base;
     size_t mapped_bytes;          /* of this bookkeeping */
     struct np_window *next;       /* of all windows, older; fixed */
-    struct np_window *next_aside; /* the list of windows that found their place taken */
+    _Atomic(struct np_window *) next_aside; /* W2 */
     _Atomic(struct np_run *) *runs; /* by granule; of first and last ones of runs: R4 (arena.h) */
     char *records;                  /* NP_WINDOW_UNITS records of NP_SLAB_RECORD_BYTES, behind the header */
     char *run_records;              /* as many of NP_RUN_RECORD_BYTES */

@@ -76,6 +76,28 @@ static void windows_with_one_place_are_told_apart(void **state)
     assert_null(np_window_find(SOME_WINDOW + COUNT * TABLE_REACH_BYTES));
 }
 
+/* Or a look-up in a large heap would take as long as the heap is large. */
+static void a_list_has_the_windows_of_one_place(void **state)
+{
+    enum { PLACES = 3, COUNT = 4 };
+
+    (void)state;
+    if (!DO_WINDOWS_SHARE_PLACES)
+        return;
+    for (uintptr_t i = 0; i < (uintptr_t)PLACES * COUNT; i++)
+        assert_non_null(np_window_ensure(SOME_WINDOW + i % PLACES * NP_WINDOW_BYTES +
+                                         i / PLACES * TABLE_REACH_BYTES));
+    for (uintptr_t place = 0; place < PLACES; place++) {
+        uintptr_t base = SOME_WINDOW + place * NP_WINDOW_BYTES;
+        size_t count = 0;
+
+        for (struct np_window *window = np_window_find(base); window != NULL;
+             window = atomic_load(&window->next_aside), count++)
+            assert_int_equal((window->base - base) % TABLE_REACH_BYTES, 0);
+        assert_int_equal(count, COUNT);
+    }
+}
+
 /* Number 0 is what an empty entry looks like. */
 static void the_lowest_window_is_found_when_it_is_ours(void **state)
 {
@@ -325,6 +347,7 @@ int main(void)
         cmocka_unit_test(unknown_addresses_are_nobodys),
         cmocka_unit_test(a_window_is_found_from_every_address_in_it),
         cmocka_unit_test(windows_with_one_place_are_told_apart),
+        cmocka_unit_test(a_list_has_the_windows_of_one_place),
         cmocka_unit_test(the_lowest_window_is_found_when_it_is_ours),
         cmocka_unit_test(no_memory_is_null_and_passes),
         cmocka_unit_test(a_window_can_do_without_guards),
