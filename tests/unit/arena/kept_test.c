@@ -1,6 +1,7 @@
 /* Runs that wait for the next taker of their length. The model's own look at everything files them
  * all, so here it looks rarely. */
 #include <pthread.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include "kept.h"
@@ -528,6 +529,61 @@ static void nothing_is_posted_to_an_abandoned_arena(void **state)
     assert_int_equal(retained_most(), before);
 }
 
+/* ---- what is being filed ---- */
+
+static struct {
+    bool is_armed;
+    struct np_arena *arena;
+    pthread_t looker;
+    size_t seen_bytes;
+    _Atomic bool has_looked;
+} filing;
+
+static void *look_at_what_is_retained(void *unused)
+{
+    (void)unused;
+    np_arena_settle_deferred();
+    filing.seen_bytes = np_arena_retained_bytes();
+    atomic_store(&filing.has_looked, true);
+    return NULL;
+}
+
+void __real_np_tree_insert(struct np_tree *tree, struct np_tree_node *node);
+void __wrap_np_tree_insert(struct np_tree *tree, struct np_tree_node *node);
+
+/* The first run that was posted is about to be filed: on no list any more, and counted nowhere. */
+void __wrap_np_tree_insert(struct np_tree *tree, struct np_tree_node *node)
+{
+    if (filing.is_armed) {
+        filing.is_armed = false;
+        assert_null(atomic_load(&filing.arena->deferred));
+        assert_int_equal(
+            pthread_create(&filing.looker, NULL, look_at_what_is_retained, NULL), 0);
+        /* Until the other thread has looked, or sleeps because of our lock. */
+        while (!atomic_load(&filing.has_looked) && atomic_load(&filing.arena->lock.word) != 2)
+            sched_yield();
+    }
+    __real_np_tree_insert(tree, node);
+}
+
+/* It may be the one that has posted them: nobody else might look any more. */
+static void who_looks_waits_for_what_is_being_filed(void **state)
+{
+    static const size_t lengths[] = {60, 40};
+    struct np_run *runs[COUNT_OF(lengths)];
+
+    (void)state;
+    make_runs(lengths, runs, COUNT_OF(lengths));
+    post(runs[0], 60);
+    post(runs[1], 40);
+    filing.arena = runs[0]->arena;
+    filing.is_armed = true;
+    np_arena_settle_deferred();
+    assert_false(filing.is_armed);
+    pthread_join(filing.looker, NULL);
+    assert_int_equal(filing.seen_bytes, granules_bytes(60 + 40));
+}
+
 /* ---- a random life ---- */
 
 enum { STEPS = 6000, STEPS_TO_A_LOOK = 40 };
@@ -602,6 +658,7 @@ int main(void)
         cmocka_unit_test(what_was_posted_before_a_fork_is_the_childs_too),
         cmocka_unit_test(what_comes_cold_waits_for_the_lock),
         cmocka_unit_test(nothing_is_posted_to_an_abandoned_arena),
+        cmocka_unit_test(who_looks_waits_for_what_is_being_filed),
         cmocka_unit_test(random_life_with_4k_pages),
         cmocka_unit_test(random_life_with_16k_pages),
     };
