@@ -384,6 +384,12 @@ static struct np_run *medium_run_of(const void *memory)
     return run != NULL && atomic_load(&run->state) == NP_RUN_MEDIUM ? run : NULL;
 }
 
+/* What a block is held to: nothing where some operators are the program's own, which may ask malloc for what ours free. */
+static enum np_form required(enum np_form form)
+{
+    return np_core_are_forms_matched ? form : NP_FORM_ANY;
+}
+
 /* Of a block that is a run or a mapping; for any address. Only at the strictest level: many programs that are otherwise right
  * free an array by delete, or a string that malloc gave, and with small blocks they would not be stopped either. */
 static NP_NOINLINE void require_form(const void *memory, enum np_form form)
@@ -391,8 +397,7 @@ static NP_NOINLINE void require_form(const void *memory, enum np_form form)
     const struct np_run *run = medium_run_of(memory);
     int mark = run != NULL ? run->lent.form : np_large_mark(memory);
 
-    if (NP_UNLIKELY(mark >= 0 && mark != (int)form) && form != NP_FORM_ANY && np_strict_is_on() &&
-        np_core_are_forms_matched)
+    if (NP_UNLIKELY(mark >= 0 && mark != (int)form) && np_strict_is_on() && required(form) != NP_FORM_ANY)
         np_die_of(np_other_form, (uintptr_t)memory, run != NULL ? "block" : "mapping",
                   run != NULL ? run->lent.requested_bytes : np_large_requested_bytes(memory));
 }
@@ -422,10 +427,17 @@ static bool is_to_be_cleared_whole(const struct np_run *run)
 {
     static _Atomic unsigned count;
 
-    /* Room behind it has no memory, and would have some that nobody counts. */
-    return run->granule_count <= ALL_CLEARED_MAX_GRANULES && !run->lent.is_zeroed && run->room_count == 0 &&
+    return run->granule_count <= ALL_CLEARED_MAX_GRANULES && !run->lent.is_zeroed &&
            atomic_load_explicit(&count, memory_order_relaxed) < ALL_CLEARED_FIRST &&
            atomic_fetch_add(&count, 1) < ALL_CLEARED_FIRST;
+}
+
+/* What is zero is not written: it may be a page that the program never touched, or room that has no memory. */
+static void clear(char *bytes, size_t count)
+{
+    for (; count > 0; bytes += NP_RUN_CLEARED_BYTES, count -= NP_RUN_CLEARED_BYTES)
+        if (bytes[0] != 0 || memcmp(bytes, bytes + 1, NP_RUN_CLEARED_BYTES - 1) != 0)
+            memset(bytes, 0, NP_RUN_CLEARED_BYTES);
 }
 
 static size_t clear_given(const struct np_run *run)
@@ -437,7 +449,7 @@ static size_t clear_given(const struct np_run *run)
         return 0;
     if (is_to_be_cleared_whole(run))
         bytes = (size_t)run->granule_count << NP_GRANULE_SHIFT;
-    memset((void *)run->start, 0, bytes);
+    clear((char *)run->start, bytes);
     return bytes / NP_RUN_CLEARED_BYTES;
 }
 
@@ -517,7 +529,7 @@ void np_core_give_as(void *memory, enum np_form form)
         give_slot(slab, memory);
         return;
     }
-    np_strict_undress(slab, memory, form);
+    np_strict_undress(slab, memory, required(form));
     memory = np_strict_exchange(slab, memory);
     if (memory != NULL)
         give_slot(np_slab_find((uintptr_t)memory), memory);
@@ -536,7 +548,7 @@ static size_t usable_bytes(const void *memory, enum np_form form, const char *cr
     size_t bytes;
 
     if (slab != NULL && np_strict_is_on())
-        return np_strict_requested_bytes(slab, memory, form, crime);
+        return np_strict_requested_bytes(slab, memory, required(form), crime);
     if (slab != NULL) {
         if (NP_UNLIKELY(np_heap_has_free(np_thread_heap_if_any(), slab, memory)))
             die_in_slab(slab, crime, memory);

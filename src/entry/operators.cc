@@ -47,7 +47,7 @@ bool call_handler()
     return true;
 }
 
-[[gnu::noinline]] void *take(std::size_t size_bytes, std::size_t alignment_bytes, unsigned form)
+[[gnu::cold, gnu::noinline]] void *take(std::size_t size_bytes, std::size_t alignment_bytes, unsigned form)
 {
     void *memory;
 
@@ -63,7 +63,7 @@ bool call_handler()
 
 // A handler may throw where the form may not; noexcept alone would end the process, so the exception is
 // swallowed, as the standard library does.
-[[gnu::noinline]] void *take_or_null(std::size_t size_bytes, std::size_t alignment_bytes,
+[[gnu::cold, gnu::noinline]] void *take_or_null(std::size_t size_bytes, std::size_t alignment_bytes,
                                      Form form) noexcept
 {
     try {
@@ -86,72 +86,60 @@ void *take_plain(std::size_t size_bytes, unsigned form)
 
 } // namespace
 
-#define EXPORT __attribute__((visibility("default")))
+// All lie in one section, whose edges the linker names: by those it is known which are ours.
+#define OURS __attribute__((section("neap_operators")))
+#define EXPORT OURS __attribute__((visibility("default")))
+#define COLD __attribute__((cold))
 #define ALIAS(name) __attribute__((alias(name)))
 
 // By these names they are ours, whatever functions of its own the program has.
 extern "C" {
-[[gnu::visibility("hidden")]] void *np_serve_own_new(std::size_t size)
+OURS __attribute__((visibility("hidden"))) void *np_serve_own_new(std::size_t size)
 {
     return np_serve_new(size, one, take_plain);
 }
-[[gnu::visibility("hidden")]] void *np_serve_own_new_array(std::size_t size)
+OURS __attribute__((visibility("hidden"))) void *np_serve_own_new_array(std::size_t size)
 {
     return np_serve_new(size, array, take_plain);
 }
-[[gnu::visibility("hidden")]] void np_serve_own_delete(void *block) noexcept { np_serve_new_give(block, one); }
-[[gnu::visibility("hidden")]] void np_serve_own_delete_array(void *block) noexcept { np_serve_new_give(block, array); }
+OURS __attribute__((visibility("hidden"))) void np_serve_own_delete(void *block) noexcept { np_serve_new_give(block, one); }
+OURS __attribute__((visibility("hidden"))) void np_serve_own_delete_array(void *block) noexcept
+{
+    np_serve_new_give(block, array);
+}
 }
 
-EXPORT ALIAS("np_serve_own_new") void *operator new(std::size_t size);
-EXPORT ALIAS("np_serve_own_new_array") void *operator new[](std::size_t size);
-EXPORT void *operator new(std::size_t size, std::align_val_t alignment)
+__attribute__((visibility("default"))) ALIAS("np_serve_own_new") void *operator new(std::size_t size);
+__attribute__((visibility("default"))) ALIAS("np_serve_own_new_array") void *operator new[](std::size_t size);
+EXPORT COLD void *operator new(std::size_t size, std::align_val_t alignment)
 {
     return take(size, static_cast<std::size_t>(alignment), aligned_one);
 }
-EXPORT void *operator new[](std::size_t size, std::align_val_t alignment)
+EXPORT COLD void *operator new[](std::size_t size, std::align_val_t alignment)
 {
     return take(size, static_cast<std::size_t>(alignment), aligned_array);
 }
-EXPORT void *operator new(std::size_t size, const std::nothrow_t &) noexcept
+EXPORT COLD void *operator new(std::size_t size, const std::nothrow_t &) noexcept
 {
     return take_or_null(size, plain_alignment, one);
 }
-EXPORT void *operator new[](std::size_t size, const std::nothrow_t &) noexcept
+EXPORT COLD void *operator new[](std::size_t size, const std::nothrow_t &) noexcept
 {
     return take_or_null(size, plain_alignment, array);
 }
-EXPORT void *operator new(std::size_t size, std::align_val_t alignment,
+EXPORT COLD void *operator new(std::size_t size, std::align_val_t alignment,
                           const std::nothrow_t &) noexcept
 {
     return take_or_null(size, static_cast<std::size_t>(alignment), aligned_one);
 }
-EXPORT void *operator new[](std::size_t size, std::align_val_t alignment,
+EXPORT COLD void *operator new[](std::size_t size, std::align_val_t alignment,
                             const std::nothrow_t &) noexcept
 {
     return take_or_null(size, static_cast<std::size_t>(alignment), aligned_array);
 }
 
-EXPORT ALIAS("np_serve_own_delete") void operator delete(void *block) noexcept;
-EXPORT ALIAS("np_serve_own_delete_array") void operator delete[](void *block) noexcept;
-
-// A program that has functions of its own for some of the forms may ask by one of those and free by ours, or the other way
-// round. These four are replaced the most; where all are ours, forms must match.
-__attribute__((constructor)) static void compare_forms()
-{
-    using Take = void *(*)(std::size_t);
-    using Give = void (*)(void *);
-    Take take_one = ::operator new;
-    Take take_array = ::operator new[];
-    Give give_one = ::operator delete;
-    Give give_array = ::operator delete[];
-
-    // Clang knows of no two names for one function, and that all four comparisons fail.
-    __asm__("" : "+r"(take_one), "+r"(take_array), "+r"(give_one), "+r"(give_array));
-    if (take_one == np_serve_own_new && take_array == np_serve_own_new_array &&
-        give_one == np_serve_own_delete && give_array == np_serve_own_delete_array)
-        np_serve_new_match_forms();
-}
+__attribute__((visibility("default"))) ALIAS("np_serve_own_delete") void operator delete(void *block) noexcept;
+__attribute__((visibility("default"))) ALIAS("np_serve_own_delete_array") void operator delete[](void *block) noexcept;
 
 EXPORT void operator delete(void *block, std::size_t size) noexcept
 {
@@ -161,37 +149,64 @@ EXPORT void operator delete[](void *block, std::size_t size) noexcept
 {
     np_serve_new_give_sized(block, size, array);
 }
-EXPORT void operator delete(void *block, std::align_val_t alignment) noexcept
+EXPORT COLD void operator delete(void *block, std::align_val_t alignment) noexcept
 {
     np_serve_new_give_aligned(block, static_cast<std::size_t>(alignment), aligned_one);
 }
-EXPORT void operator delete[](void *block, std::align_val_t alignment) noexcept
+EXPORT COLD void operator delete[](void *block, std::align_val_t alignment) noexcept
 {
     np_serve_new_give_aligned(block, static_cast<std::size_t>(alignment), aligned_array);
 }
-EXPORT void operator delete(void *block, std::size_t size, std::align_val_t alignment) noexcept
+EXPORT COLD void operator delete(void *block, std::size_t size, std::align_val_t alignment) noexcept
 {
     np_serve_new_give_aligned_sized(block, size, static_cast<std::size_t>(alignment), aligned_one);
 }
-EXPORT void operator delete[](void *block, std::size_t size, std::align_val_t alignment) noexcept
+EXPORT COLD void operator delete[](void *block, std::size_t size, std::align_val_t alignment) noexcept
 {
     np_serve_new_give_aligned_sized(block, size, static_cast<std::size_t>(alignment), aligned_array);
 }
-EXPORT void operator delete(void *block, const std::nothrow_t &) noexcept
-{
-    np_serve_new_give(block, one);
+// Where nothing is thrown anyway, they are the same functions.
+#ifndef __clang__
+#pragma GCC diagnostic ignored "-Wattribute-alias"
+#pragma GCC diagnostic ignored "-Wmissing-attributes"
+#endif
+__attribute__((visibility("default"))) ALIAS("np_serve_own_delete")
+void operator delete(void *block, const std::nothrow_t &) noexcept;
+__attribute__((visibility("default"))) ALIAS("np_serve_own_delete_array")
+void operator delete[](void *block, const std::nothrow_t &) noexcept;
+__attribute__((visibility("default"))) ALIAS("_ZdlPvSt11align_val_t")
+void operator delete(void *block, std::align_val_t alignment,
+                            const std::nothrow_t &) noexcept;
+__attribute__((visibility("default"))) ALIAS("_ZdaPvSt11align_val_t")
+void operator delete[](void *block, std::align_val_t alignment,
+                              const std::nothrow_t &) noexcept;
+
+extern "C" {
+extern const char __start_neap_operators[] __attribute__((visibility("hidden")));
+extern const char __stop_neap_operators[] __attribute__((visibility("hidden")));
 }
-EXPORT void operator delete[](void *block, const std::nothrow_t &) noexcept
+
+// A program that has functions of its own for some of the forms may ask by one of those and free by ours, or the other way
+// round. Where all are ours, forms must match.
+__attribute__((constructor, cold)) static void compare_forms()
 {
-    np_serve_new_give(block, array);
-}
-EXPORT void operator delete(void *block, std::align_val_t alignment,
-                            const std::nothrow_t &) noexcept
-{
-    np_serve_new_give_aligned(block, static_cast<std::size_t>(alignment), aligned_one);
-}
-EXPORT void operator delete[](void *block, std::align_val_t alignment,
-                              const std::nothrow_t &) noexcept
-{
-    np_serve_new_give_aligned(block, static_cast<std::size_t>(alignment), aligned_array);
+    using Size = std::size_t;
+    using Align = std::align_val_t;
+    using Nothrow = const std::nothrow_t &;
+#define NEW(name, ...) reinterpret_cast<const char *>(static_cast<void *(*)(__VA_ARGS__)>(::operator name))
+#define DELETE(name, ...) reinterpret_cast<const char *>(static_cast<void (*)(__VA_ARGS__)>(::operator name))
+    static const char *const operators[] = {
+        NEW(new, Size), NEW(new, Size, Nothrow), NEW(new, Size, Align), NEW(new, Size, Align, Nothrow),
+        NEW(new[], Size), NEW(new[], Size, Nothrow), NEW(new[], Size, Align), NEW(new[], Size, Align, Nothrow),
+        DELETE(delete, void *), DELETE(delete, void *, Size),
+        DELETE(delete, void *, Align), DELETE(delete, void *, Size, Align),
+        DELETE(delete, void *, Nothrow), DELETE(delete, void *, Align, Nothrow),
+        DELETE(delete[], void *), DELETE(delete[], void *, Size),
+        DELETE(delete[], void *, Align), DELETE(delete[], void *, Size, Align),
+        DELETE(delete[], void *, Nothrow), DELETE(delete[], void *, Align, Nothrow)};
+
+    for (const char *const volatile *at = operators; at != operators + sizeof(operators) / sizeof(*operators); at++)
+        if (*at < __start_neap_operators || *at >= __stop_neap_operators)
+            return;
+    np_serve_new_match_forms();
 }

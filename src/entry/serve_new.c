@@ -39,7 +39,7 @@ void *np_serve_new(size_t size_bytes, unsigned form, np_new_slowly *slowly)
     return memory;
 }
 
-static NP_NOINLINE void give_as(void *memory, unsigned form)
+static NP_COLD void give_as(void *memory, unsigned form)
 {
     int saved_errno = errno;
 
@@ -96,14 +96,14 @@ void np_serve_new_give_sized(void *memory, size_t size_bytes, unsigned form)
         give_sized_slowly(memory, size_bytes, form);
 }
 
-void np_serve_new_give_aligned_sized(void *memory, size_t size_bytes, size_t alignment_bytes,
+NP_COLD void np_serve_new_give_aligned_sized(void *memory, size_t size_bytes, size_t alignment_bytes,
                                      unsigned form)
 {
     np_core_check_sized(memory, size_bytes, np_max(alignment_bytes, NP_ALIGNMENT), NP_SIZED_DELETE);
     np_serve_new_give(memory, form);
 }
 
-void np_serve_new_give_aligned(void *memory, size_t alignment_bytes, unsigned form)
+NP_COLD void np_serve_new_give_aligned(void *memory, size_t alignment_bytes, unsigned form)
 {
     np_core_check_aligned(memory, alignment_bytes);
     np_serve_new_give(memory, form);
