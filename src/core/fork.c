@@ -127,6 +127,9 @@ static void settle_in_child(void)
     np_depot_settle_aside();
     np_return_settle_in_child();
     np_ahead_settle_in_child();
+    /* Whoever has posted runs, and was to look next whether too much is retained, may not be here. */
+    if (!np_is_alone()) /* as above */
+        np_return_excess();
 }
 
 void np_fork_child(void)

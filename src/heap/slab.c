@@ -1217,7 +1217,9 @@ struct np_slab *np_slab_make(struct np_arena **home, unsigned class_index, unsig
     if (run == NULL)
         return NULL;
     slab = np_window_record(run->start);
-    slab->key = (uintptr_t)np_mix(run->start ^ np_secret());
+    /* Another one each time: links that slabs before it have left in its slots are no links here. A program may copy them
+     * without having read them, and they must not look as if the block were free. */
+    slab->key = (uintptr_t)np_mix(slab->key ^ run->start ^ np_secret());
     slab->free_half = (np_half_word)((slab->key ^ run->start) >> NP_HALF_WORD_BITS);
     slab->used_when_passed = 0;
     NP_OWNER_SET(slab->is_refused, false);

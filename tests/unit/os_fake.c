@@ -229,6 +229,23 @@ static size_t bytes_in_state(bool is_committed, bool is_guard)
 
 /* ---- failing ---- */
 
+static void lock(void)
+{
+    pthread_mutex_lock(&fake.mutex);
+}
+
+static void unlock(void)
+{
+    pthread_mutex_unlock(&fake.mutex);
+}
+
+/* As the kernel, it answers the child of a fork, whatever other threads were asking. Registered
+ * before the handlers of neap, whose own in the child ask. */
+__attribute__((constructor(101))) static void get_along_with_forks(void)
+{
+    (void)pthread_atfork(lock, unlock, unlock);
+}
+
 /* Counts a call, locks the fake, and says whether the call is to go through. */
 static bool begin(enum os_fake_call call)
 {

@@ -12,6 +12,7 @@
 #include "large.h"
 #include "os_fake.h"
 #include "return.h"
+#include "run.h"
 #include "thread.h"
 #include "tune.h"
 
@@ -201,6 +202,56 @@ static void a_real_child_has_a_working_heap(void **state)
     expect_all_free();
 }
 
+/* ---- what another thread has posted ---- */
+
+enum { POSTED = 8, POSTED_BYTES = 80000 };
+
+static void *posted[POSTED];
+
+static void *give_posted(void *unused)
+{
+    (void)unused;
+    for (size_t i = 0; i < POSTED; i++)
+        np_core_give(posted[i]);
+    return NULL;
+}
+
+static int retain_nothing_as_child(void)
+{
+    EXPECT(!np_run_has_deferred(np_arena_list()));
+    EXPECT(np_return_retained_bytes() == 0);
+    EXPECT_SOUND(np_core_audit());
+    return 0;
+}
+
+/* A run that is given back while the arena is locked is put aside for whoever has the lock next. */
+static void a_child_returns_what_others_have_posted(void **state)
+{
+    struct np_arena *arena;
+    pthread_t other;
+    pid_t child;
+
+    (void)state;
+    for (size_t i = 0; i < POSTED; i++) {
+        posted[i] = np_core_take(POSTED_BYTES);
+        EXPECT(posted[i] != NULL);
+        memset(posted[i], 1, POSTED_BYTES);
+    }
+    arena = np_run_find((uintptr_t)posted[0])->arena;
+    assert_true(np_lock_acquire(&arena->lock));
+    pthread_create(&other, NULL, give_posted, NULL);
+    pthread_join(other, NULL);
+    np_lock_release(&arena->lock);
+    assert_ptr_equal(arena, np_arena_list());
+    assert_true(np_run_has_deferred(arena));
+    EXPECT(np_tune_set(NP_KNOB_TRIM_THRESHOLD, 0));
+    child = fork();
+    if (child == 0)
+        _exit(retain_nothing_as_child());
+    assert_int_equal(wait_for_child(child), 0);
+    expect_all_free();
+}
+
 /* ---- forks while threads work ---- */
 
 enum { THREADS = 3, FORKS = 60, KEPT = 100 };
@@ -286,6 +337,7 @@ int main(void)
         cmocka_unit_test(the_forking_thread_goes_on),
         cmocka_unit_test(forks_leave_no_heaps_behind),
         cmocka_unit_test(a_real_child_has_a_working_heap),
+        cmocka_unit_test(a_child_returns_what_others_have_posted),
         cmocka_unit_test(forks_and_threads_get_along),
     };
 
