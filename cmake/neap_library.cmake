@@ -35,19 +35,30 @@ endfunction()
 # operators.cc would have libstdc++ linked in; a C program has none.
 set(CMAKE_CXX_IMPLICIT_LINK_LIBRARIES "")
 
+# Asks the linker, and takes a warning for a no: lld warns of what it does not know, and goes on.
+function(neap_check_linker option result)
+    check_linker_flag(C "LINKER:--fatal-warnings,${option}" ${result})
+endfunction()
+
 # The linker may know packed relocations and the libc it links for not: musl 1.2.3, for one, would
 # leave them as they are, and crash. glibc says at load time that it lacks them.
 function(neap_check_packed_relocations)
     if(NEAP_IS_GLIBC)
-        check_linker_flag(C "LINKER:-z,pack-relative-relocs" NEAP_HAS_PACKED_RELOCATIONS)
+        neap_check_linker(-z,pack-relative-relocs NEAP_HAS_PACKED_RELOCATIONS)
     endif()
 endfunction()
 
-# Not every linker can insert a section into the layout that it has by itself, or put code next to
-# constants; without that the library is as good, on a few pages more.
+# Not every linker can insert a section into the layout that it has by itself, or puts it where it
+# is to be, or puts code next to constants; without that the library is as good, on a few pages
+# more.
 function(neap_check_order)
-    check_linker_flag(C "LINKER:--script=${NEAP_SELDOM_SCRIPT}" NEAP_CAN_ORDER)
-    check_linker_flag(C "LINKER:-z,noseparate-code" NEAP_CAN_JOIN)
+    # Only the check asserts the place: GNU's ld cannot where it optimises across files.
+    set(script "${PROJECT_BINARY_DIR}/seldom_is_last.ld")
+    file(READ "${NEAP_SELDOM_SCRIPT}" text)
+    file(WRITE "${script}" "${text}"
+        "ASSERT(ADDR(.text.seldom) > ADDR(.text), \"what is seldom called does not lie last\")\n")
+    neap_check_linker("--script=${script}" NEAP_CAN_ORDER)
+    neap_check_linker(-z,noseparate-code NEAP_CAN_JOIN)
 endfunction()
 
 function(neap_shared_library)
