@@ -423,21 +423,13 @@ NP_COLD void np_core_set_form(void *memory, enum np_form form)
 #define ALL_CLEARED_FIRST 16
 #define ALL_CLEARED_MAX_GRANULES 16
 
-static bool is_to_be_cleared_whole(const struct np_run *run)
+static bool is_one_of_the_first(const struct np_run *run)
 {
     static _Atomic unsigned count;
 
     return run->granule_count <= ALL_CLEARED_MAX_GRANULES && !run->lent.is_zeroed &&
            atomic_load_explicit(&count, memory_order_relaxed) < ALL_CLEARED_FIRST &&
            atomic_fetch_add(&count, 1) < ALL_CLEARED_FIRST;
-}
-
-/* What is zero is not written: it may be a page that the program never touched, or room that has no memory. */
-static void clear(char *bytes, size_t count)
-{
-    for (; count > 0; bytes += NP_RUN_CLEARED_BYTES, count -= NP_RUN_CLEARED_BYTES)
-        if (bytes[0] != 0 || memcmp(bytes, bytes + 1, NP_RUN_CLEARED_BYTES - 1) != 0)
-            memset(bytes, 0, NP_RUN_CLEARED_BYTES);
 }
 
 static size_t clear_given(const struct np_run *run)
@@ -447,9 +439,18 @@ static size_t clear_given(const struct np_run *run)
     if (run->granule_count > NP_KEPT_MAX_GRANULES || np_tune_get(NP_KNOB_HARDENING) < 1 ||
         np_tune_get(NP_KNOB_PERTURB) != 0)
         return 0;
-    if (is_to_be_cleared_whole(run))
-        bytes = (size_t)run->granule_count << NP_GRANULE_SHIFT;
-    clear((char *)run->start, bytes);
+    if (is_one_of_the_first(run)) {
+        size_t page_bytes = np_os_page_bytes();
+        size_t all_bytes = (size_t)run->granule_count << NP_GRANULE_SHIFT;
+        uintptr_t first = np_align_down(run->start, page_bytes);
+        size_t pages_bytes = np_align_up(run->start + all_bytes, page_bytes) - first;
+
+        /* What the program never touched, and room, shall get no memory by this; of later ones the first page may. */
+        if (np_os_resident_bytes((void *)first, pages_bytes) != pages_bytes)
+            return 0;
+        bytes = all_bytes;
+    }
+    memset((void *)run->start, 0, bytes);
     return bytes / NP_RUN_CLEARED_BYTES;
 }
 
