@@ -5,7 +5,7 @@
 #include "run_model.h"
 #include "window.h"
 
-enum { WINDOWS = 8 };
+enum { WINDOWS = UINTPTR_MAX > UINT32_MAX ? 8 : 2 };
 
 /* The linker has put these two in the place of np_window_find; the first one is what was there. */
 struct np_window *__real_np_window_find(uintptr_t address);
