@@ -868,7 +868,7 @@ void np_core_check_aligned(const void *memory, size_t alignment_bytes)
                   (uintptr_t)memory);
 }
 
-void np_core_check_sized(const void *memory, size_t size_bytes, size_t alignment_bytes,
+NP_COLD void np_core_check_sized(const void *memory, size_t size_bytes, size_t alignment_bytes,
                          enum np_sized sized)
 {
     size_t block_bytes;

@@ -112,7 +112,7 @@ static void rebuild_direct_of(struct np_heap *heap, unsigned class_index)
         heap->direct[granule] = shelf;
 }
 
-void np_heap_init(struct np_heap *heap)
+NP_COLD void np_heap_init(struct np_heap *heap)
 {
     static _Atomic unsigned made_count;
 
@@ -416,7 +416,7 @@ static void close_surplus(struct np_heap *heap, const struct np_slab *except)
                             heap->open_bytes > usual_open_bytes(heap);
 }
 
-void np_heap_look_for_company(struct np_heap *heap)
+NP_COLD void np_heap_look_for_company(struct np_heap *heap)
 {
     /* Making a thread asks for memory by calloc, so a heap learns of it before another thread can free anything. */
     bool is_alone = np_is_alone() && np_heap_may_be_alone && heap->open_max_bytes == SIZE_MAX;
@@ -930,7 +930,7 @@ void *np_heap_take_aligned(struct np_heap *heap, size_t size_bytes, size_t align
     return class_index < NP_CLASS_COUNT ? take_of_class(heap, class_index, growth) : NULL;
 }
 
-bool np_heap_may_have_served(const struct np_slab *slab, size_t size_bytes, size_t alignment_bytes)
+NP_COLD bool np_heap_may_have_served(const struct np_slab *slab, size_t size_bytes, size_t alignment_bytes)
 {
     bool is_aligned = alignment_bytes <= NP_ALIGNMENT && size_bytes <= NP_SMALL_MAX_BYTES;
     unsigned most = is_aligned ? np_class_of(size_bytes)
@@ -963,7 +963,7 @@ void np_heap_check(const struct np_heap *heap)
         np_slab_check_links(heap->open[index]);
 }
 
-void np_heap_close_all(struct np_heap *heap)
+NP_COLD void np_heap_close_all(struct np_heap *heap)
 {
     clear_shelves(heap);
     while (heap->open_count > 0)
@@ -971,7 +971,7 @@ void np_heap_close_all(struct np_heap *heap)
     give_reserve_back(heap, heap->reserved_bytes);
 }
 
-void np_heap_close_down_to(struct np_heap *heap, size_t most_bytes)
+NP_COLD void np_heap_close_down_to(struct np_heap *heap, size_t most_bytes)
 {
     /* The largest first: most slabs are small, and each that stays is one less to be opened again. */
     for (size_t bytes = 2 * NP_UNIT_BYTES; heap->open_count > 0 && heap->open_bytes > most_bytes; bytes /= 2)
@@ -980,7 +980,7 @@ void np_heap_close_down_to(struct np_heap *heap, size_t most_bytes)
                 close_slab(heap, heap->open[index]);
 }
 
-void np_heap_prepare_to_park(struct np_heap *heap)
+NP_COLD void np_heap_prepare_to_park(struct np_heap *heap)
 {
     clear_shelves(heap);
     give_reserve_back(heap, heap->reserved_bytes);
@@ -1009,7 +1009,7 @@ NP_COLD void np_heap_close_free(struct np_heap *heap, enum np_close close)
     }
 }
 
-void np_heap_settle(struct np_heap *heap)
+NP_COLD void np_heap_settle(struct np_heap *heap)
 {
     clear_shelves(heap);
     for (unsigned index = 0; index < heap->open_count; index++)

@@ -340,7 +340,7 @@ NP_COLD void np_return_settle_in_child(void)
 /* One round: visits slabs, returns their free pages in as few calls as the system allows, and closes them again. Adds the
  * granules that went to *gone. False: no slab to visit was found. After true there is less to visit, even if nothing
  * went because the system refused to take it. */
-static bool purge_slabs(size_t want_granules, size_t *gone)
+static NP_COLD bool purge_slabs(size_t want_granules, size_t *gone)
 {
     struct round *round = np_pool_take(&round_pool);
     bool is_any;

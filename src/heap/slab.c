@@ -817,7 +817,7 @@ static void discharge_lent(struct np_slab *slab)
         np_returned_note_reused((size_t)(before - free_count) << NP_GRANULE_SHIFT);
 }
 
-unsigned np_slab_lend(struct np_slab *slab, uint64_t *word, struct np_shelf *shelf)
+NP_COLD unsigned np_slab_lend(struct np_slab *slab, uint64_t *word, struct np_shelf *shelf)
 {
     struct chain chain;
     uint64_t before;
@@ -879,7 +879,7 @@ static void warm_up(struct np_slab *slab, uintptr_t offset, size_t bytes)
                  slab->cold_pages & ~(uint32_t)(((UINT64_C(1) << to) - 1) & ~((UINT64_C(1) << from) - 1)));
 }
 
-bool np_slab_extend(struct np_slab *slab, unsigned granule_count)
+NP_COLD bool np_slab_extend(struct np_slab *slab, unsigned granule_count)
 {
     uint32_t pages = extendable_pages(slab);
     unsigned system_page = (unsigned)(np_page_bytes() >> NP_GRANULE_SHIFT);
@@ -993,7 +993,7 @@ static void set_all_bits(struct np_slab *slab)
 }
 
 /* Nobody else has a slot of the slab, and so nobody else changes its bits. */
-void np_slab_publish_all(struct np_slab *slab)
+NP_COLD void np_slab_publish_all(struct np_slab *slab)
 {
     unsigned count = np_slab_private_count(slab);
     uint64_t word;
@@ -1101,7 +1101,7 @@ uint32_t np_slab_free_pages(const struct np_slab *slab)
                                                  : free_several(slab, warm));
 }
 
-uint32_t np_slab_take_charge(struct np_slab *slab, _Atomic uint64_t *word, uint64_t bit)
+NP_COLD uint32_t np_slab_take_charge(struct np_slab *slab, _Atomic uint64_t *word, uint64_t bit)
 {
     uint32_t pages = slab->charged_pages;
 
@@ -1206,7 +1206,7 @@ static void set_shape(struct np_slab *slab, unsigned class_index, unsigned slot_
     slab->offset_mask = (uint16_t)(is_paged(slab) ? NP_GRANULE_BYTES - 1 : NP_UNIT_BYTES - 1);
 }
 
-struct np_slab *np_slab_make(struct np_arena **home, unsigned class_index, unsigned slot_class,
+NP_COLD struct np_slab *np_slab_make(struct np_arena **home, unsigned class_index, unsigned slot_class,
                              enum np_growth growth)
 {
     unsigned unit_count = np_classes[slot_class].unit_count;
@@ -1249,7 +1249,7 @@ struct np_slab *np_slab_make(struct np_arena **home, unsigned class_index, unsig
     return slab;
 }
 
-void np_slab_destroy(struct np_slab *slab)
+NP_COLD void np_slab_destroy(struct np_slab *slab)
 {
     struct np_run *run = np_run_find(slab->start);
     uint32_t warm_pages = all_pages(slab) & ~slab->cold_pages;
@@ -1267,7 +1267,7 @@ void np_slab_destroy(struct np_slab *slab)
     np_run_give_masked(run, warm_pages);
 }
 
-void np_slab_view(const struct np_slab *slab, struct np_slab_view *view)
+NP_COLD void np_slab_view(const struct np_slab *slab, struct np_slab_view *view)
 {
     uint64_t word = atomic_load_explicit(&slab->word, memory_order_acquire);
     int live = slab->slot_count - np_slab_word_count(word);
