@@ -52,8 +52,11 @@ static void print_number(int64_t value)
 }
 
 /* A cell with a name as code, or an empty one. */
-static void print_code_cell(const char *name)
+static void print_code_cell(const struct np_knob_row *row, enum np_knob_name kind)
 {
+    char name[NP_KNOB_NAME_BYTES];
+
+    np_knob_write_name(row, kind, name);
     if (name[0] != '\0')
         printf(" `%s` |", name);
     else
@@ -81,12 +84,15 @@ static void print_range(const struct np_knob_row *row)
 
 static void print_summary_line(const struct np_knob_row *row)
 {
+    char mallopt_name[NP_KNOB_NAME_BYTES];
+
     printf("| [%s](#%s) |", row->name, row->name);
-    print_code_cell(row->neap_variable);
-    print_code_cell(row->variable);
-    print_code_cell(row->tunable);
-    if (row->mallopt_number != 0)
-        printf(" `%s` = %d |", row->mallopt_name, row->mallopt_number);
+    print_code_cell(row, NP_NAME_NEAP);
+    print_code_cell(row, NP_NAME_VARIABLE);
+    print_code_cell(row, NP_NAME_TUNABLE);
+    np_knob_write_name(row, NP_NAME_MALLOPT, mallopt_name);
+    if (mallopt_name[0] != '\0')
+        printf(" `%s` = %d |", mallopt_name, row->mallopt_number);
     else
         printf(" |");
     printf(" %s%s", row->unit, row->unit[0] != '\0' ? " | " : "| ");
@@ -137,8 +143,8 @@ static void print_ineffective(void)
         if (np_knob_has_effect(row))
             continue;
         printf("|");
-        print_code_cell(row->variable);
-        print_code_cell(row->tunable);
+        print_code_cell(row, NP_NAME_VARIABLE);
+        print_code_cell(row, NP_NAME_TUNABLE);
         printf(" %s |\n", helps[knob]);
     }
 }

@@ -30,6 +30,12 @@ static const char TUNABLE_PREFIX[] = "glibc.malloc.";
 /* The weakest first. */
 enum source { SOURCE_NONE, SOURCE_VARIABLE, SOURCE_TUNABLE, SOURCE_NEAP };
 
+static const uint8_t NAMES[] = {
+    [SOURCE_VARIABLE] = NP_NAME_VARIABLE,
+    [SOURCE_TUNABLE] = NP_NAME_TUNABLE,
+    [SOURCE_NEAP] = NP_NAME_NEAP,
+};
+
 /* A piece of the environment; not zero-terminated. */
 struct piece {
     const char *bytes;
@@ -212,24 +218,14 @@ static bool read_number(const struct setting *setting, int64_t *value)
     return at == end;
 }
 
-/* An empty name is none's: in the rows "" stands for "has none". */
-static bool is_named(struct piece name, const char *row_name)
+static bool is_named(struct piece name, const struct np_knob_row *row, enum source source)
 {
+    char row_name[NP_KNOB_NAME_BYTES];
+
+    np_knob_write_name(row, (enum np_knob_name)NAMES[source], row_name);
+    /* An empty name is none's. */
     return name.byte_count > 0 && strlen(row_name) == name.byte_count &&
            memcmp(row_name, name.bytes, name.byte_count) == 0;
-}
-
-/* The name by which the source calls the row's knob; "" if it has none for it. */
-static const char *name_in_source(const struct np_knob_row *row, enum source source)
-{
-    switch (source) {
-    case SOURCE_NEAP:
-        return row->neap_variable;
-    case SOURCE_TUNABLE:
-        return row->tunable;
-    default:
-        return row->variable;
-    }
 }
 
 /* Which knob, and whether there is one: GOOD, NOT_OURS or UNKNOWN. */
@@ -243,7 +239,7 @@ static struct finding find_knob(const struct setting *setting)
     for (unsigned knob = 0; knob < NP_KNOB_COUNT; knob++) {
         const struct np_knob_row *row = &np_knob_rows[knob];
 
-        if (is_named(setting->name, name_in_source(row, setting->source))) {
+        if (is_named(setting->name, row, setting->source)) {
             return (struct finding){.verdict = np_knob_has_effect(row) ? VERDICT_GOOD
                                                                        : VERDICT_NOT_OURS,
                                     .knob = (enum np_knob)knob};

@@ -6,6 +6,26 @@
 const struct np_knob_row np_knob_rows[NP_KNOB_COUNT] = {NP_KNOBS(ROW)};
 #undef ROW
 
+void np_knob_write_name(const struct np_knob_row *row, enum np_knob_name kind,
+                        char name[NP_KNOB_NAME_BYTES])
+{
+    const char *prefix = kind == NP_NAME_NEAP      ? "NEAP_"
+                         : kind == NP_NAME_TUNABLE ? "glibc.malloc."
+                         : kind == NP_NAME_MALLOPT ? "M_"
+                                                   : "MALLOC_";
+    int case_bit = kind == NP_NAME_TUNABLE ? 0 : 'a' - 'A'; /* an underscore has no such bit */
+
+    if ((row->names & (unsigned)kind) != 0) {
+        while (*prefix != '\0')
+            *name++ = *prefix++;
+        for (const char *at = row->name; *at != '\0'; at++)
+            *name++ = (char)(*at & ~case_bit);
+        if (kind == NP_NAME_VARIABLE && (row->names & NP_NAME_BARE) == 0)
+            *name++ = '_';
+    }
+    *name = '\0';
+}
+
 #define VALUE(ID, INITIAL, ...) [NP_KNOB_##ID] = (INITIAL),
 _Atomic int64_t np_tune_values[NP_KNOB_COUNT] = {NP_KNOBS(VALUE)};
 #undef VALUE
@@ -44,10 +64,9 @@ bool np_tune_set(enum np_knob knob, int64_t value)
 
 bool np_tune_mallopt(int param, int value)
 {
-    if (param == 0) /* stands for "none" in the rows */
-        return false;
     for (unsigned knob = 0; knob < NP_KNOB_COUNT; knob++) {
-        if (np_knob_rows[knob].mallopt_number != param)
+        if ((np_knob_rows[knob].names & NP_NAME_MALLOPT) == 0 ||
+            np_knob_rows[knob].mallopt_number != param)
             continue;
         if (knob == NP_KNOB_PERTURB)
             value &= 0xff; /* mallopt(3): the least significant byte counts */

@@ -22,6 +22,8 @@ enum {
     UNTOUCHED_ERRNO = ENOTTY,
 };
 
+/* What each knob is called, by the kinds of enum np_knob_name. */
+static char names[NP_KNOB_COUNT][NP_NAME_VARIABLE + 1][NP_KNOB_NAME_BYTES];
 static const char *words[MOST_WORDS];
 static size_t word_count;
 static regex_t plain_number, suffixed_number;
@@ -40,9 +42,10 @@ static void prepare(void)
     };
 
     for (unsigned knob = 0; knob < NP_KNOB_COUNT; knob++) {
-        add_word(np_knob_rows[knob].neap_variable);
-        add_word(np_knob_rows[knob].tunable);
-        add_word(np_knob_rows[knob].variable);
+        for (unsigned kind = NP_NAME_NEAP; kind <= NP_NAME_VARIABLE; kind *= 2) {
+            np_knob_write_name(&np_knob_rows[knob], (enum np_knob_name)kind, names[knob][kind]);
+            add_word(names[knob][kind]);
+        }
     }
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
         add_word(others[i]);
@@ -158,7 +161,7 @@ static void expect_variables(const struct environment *environment, struct expec
         for (unsigned knob = 0; knob < NP_KNOB_COUNT; knob++) {
             const struct np_knob_row *row = &np_knob_rows[knob];
             const char *text =
-                value_if_named(entry, is_neaps ? row->neap_variable : row->variable);
+                value_if_named(entry, names[knob][is_neaps ? NP_NAME_NEAP : NP_NAME_VARIABLE]);
             int64_t value;
 
             if (text == NULL)
@@ -187,10 +190,11 @@ static void expect_tunable(struct expected *expected, const char *tunable)
 
     for (unsigned knob = 0; knob < NP_KNOB_COUNT; knob++) {
         const struct np_knob_row *row = &np_knob_rows[knob];
+        const char *name = names[knob][NP_NAME_TUNABLE];
         int64_t value;
 
-        if (name_bytes == 0 || strlen(row->tunable) != name_bytes ||
-            memcmp(row->tunable, tunable, name_bytes) != 0)
+        if (name_bytes == 0 || strlen(name) != name_bytes ||
+            memcmp(name, tunable, name_bytes) != 0)
             continue;
         if (!np_knob_has_effect(row))
             return;

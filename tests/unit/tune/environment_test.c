@@ -107,15 +107,21 @@ static int64_t another_value(const struct np_knob_row *row)
     return row->initial == row->least ? row->least + 1 : row->least;
 }
 
-static void assert_sets(enum np_knob knob, const char *prefix, const char *name)
+/* False if the knob has no such name. */
+static bool is_set_by(enum np_knob knob, const char *prefix, enum np_knob_name kind)
 {
     int64_t value = another_value(&np_knob_rows[knob]);
+    char name[NP_KNOB_NAME_BYTES];
     char entry[128];
 
+    np_knob_write_name(&np_knob_rows[knob], kind, name);
+    if (name[0] == '\0')
+        return false;
     snprintf(entry, sizeof entry, "%s%s=%" PRId64, prefix, name, value);
     ASSERT_SILENT(ENVIRONMENT(entry));
     assert_value(knob, value);
     assert_only_set(knob);
+    return true;
 }
 
 static void every_knob_has_its_names(void **state)
@@ -126,19 +132,12 @@ static void every_knob_has_its_names(void **state)
     (void)state;
     for (unsigned index = 0; index < NP_KNOB_COUNT; index++) {
         enum np_knob knob = (enum np_knob)index;
-        const struct np_knob_row *row = &np_knob_rows[knob];
 
-        if (!np_knob_has_effect(row))
+        if (!np_knob_has_effect(&np_knob_rows[knob]))
             continue;
-        assert_sets(knob, "", row->neap_variable);
-        if (row->variable[0] != '\0') {
-            assert_sets(knob, "", row->variable);
-            variable_count++;
-        }
-        if (row->tunable[0] != '\0') {
-            assert_sets(knob, "GLIBC_TUNABLES=", row->tunable);
-            tunable_count++;
-        }
+        assert_true(is_set_by(knob, "", NP_NAME_NEAP));
+        variable_count += is_set_by(knob, "", NP_NAME_VARIABLE);
+        tunable_count += is_set_by(knob, "GLIBC_TUNABLES=", NP_NAME_TUNABLE);
     }
     assert_int_equal(variable_count, 7);
     assert_int_equal(tunable_count, 8);
@@ -601,12 +600,13 @@ static void no_sentence_is_cut_short(void **state)
     (void)state;
     for (unsigned knob = 0; knob < NP_KNOB_COUNT; knob++) {
         const struct np_knob_row *row = &np_knob_rows[knob];
-        bool has_tunable = row->tunable[0] != '\0';
+        bool has_tunable = (row->names & NP_NAME_TUNABLE) != 0;
+        char name[NP_KNOB_NAME_BYTES];
 
         if (!np_knob_has_effect(row))
             continue;
-        snprintf(entry, sizeof entry, "%s%s=%050d!", has_tunable ? "GLIBC_TUNABLES=" : "",
-                 has_tunable ? row->tunable : row->neap_variable, 7);
+        np_knob_write_name(row, has_tunable ? NP_NAME_TUNABLE : NP_NAME_NEAP, name);
+        snprintf(entry, sizeof entry, "%s%s=%050d!", has_tunable ? "GLIBC_TUNABLES=" : "", name, 7);
         said = read_environment(ENVIRONMENT(entry));
         assert_true(strlen(said) > 100);
         assert_string_equal(said + strlen(said) - strlen("the default)\n"), "the default)\n");
