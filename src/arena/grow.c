@@ -39,6 +39,11 @@ static _Atomic bool is_break_shared;
 /* A further arena commits this much at a time: one mprotect for 16 slabs. */
 #define COMMIT_STEP_BYTES ((size_t)1 << 20)
 
+/* So much of the main arena is asked for beyond the need where M_TOP_PAD is not set, if that is more: while the break moves,
+ * all threads wait that change mappings or populate. Addresses only; the memory comes with their use. */
+#define PAD_SHARE 32
+#define PAD_MAX_BYTES ((size_t)2 << 20)
+
 /* The smallest reservation tried where a whole window is refused (RLIMIT_AS). */
 #define RESERVE_MIN_BYTES ((size_t)1 << 20)
 
@@ -214,12 +219,22 @@ static bool move_break(uintptr_t expected_end, size_t bytes, size_t first_bytes,
     return moved_from == old_end;
 }
 
+static size_t pad_bytes_now(void)
+{
+    size_t bytes = (size_t)np_tune_get(NP_KNOB_TOP_PAD);
+
+    if (np_tune_is_set(NP_KNOB_TOP_PAD))
+        return bytes;
+    return np_max(bytes, np_min(atomic_load_explicit(&main_arena.system_bytes, memory_order_relaxed) / PAD_SHARE,
+                                PAD_MAX_BYTES));
+}
+
 static bool grow_by_break(size_t granule_count, size_t alignment_bytes)
 {
     size_t need_bytes = granule_count << NP_GRANULE_SHIFT;
     size_t slack_bytes = alignment_bytes > NP_UNIT_BYTES ? alignment_bytes : NP_UNIT_BYTES;
     uintptr_t expected_end = main_arena.stretches->end;
-    size_t pad_bytes = (size_t)np_tune_get(NP_KNOB_TOP_PAD);
+    size_t pad_bytes = pad_bytes_now();
     uintptr_t start;
     uintptr_t end;
 

@@ -64,7 +64,8 @@ enum { NP_KNOB_NAME_BYTES = 40 }; /* the longest name, and its end */
         .initial_rule = "max(1 MiB, live / 32)")                                                   \
     ROW(TOP_PAD, INT64_C(128) << 10,                                                               \
         "Asked for beyond the need whenever an arena grows, and kept at its top when it is "       \
-        "trimmed. Setting it freezes mmap_threshold.",                                             \
+        "trimmed. Until it is set, the main one asks for a 32nd of itself if that is more, up to " \
+        "2 MiB: addresses only. Setting it freezes mmap_threshold.",                               \
         "glibc sets no upper limit, and a pad near the size of the address space makes every "     \
         "growth fail there.",                                                                      \
         .name = "top_pad", .unit = "bytes", .least = 0, .most = INT64_C(1) << 40,                  \

@@ -83,6 +83,62 @@ static void the_pad_is_done_without_where_there_is_no_room_for_it(void **state)
     expect_all_in_order();
 }
 
+/* Takes so much, and says in how many growths it came. */
+static unsigned take_in_growths(size_t bytes, size_t most_spare_bytes)
+{
+    unsigned growths = 0;
+
+    for (size_t left = bytes; left > 0; left -= MIB) {
+        size_t before = system_bytes();
+
+        assert_non_null(model_take(MIB / NP_GRANULE_BYTES, NP_GRANULE_BYTES, 0, NP_MAY_GROW));
+        growths += system_bytes() != before;
+        assert_true(system_bytes() <= before + MIB + most_spare_bytes);
+    }
+    return growths;
+}
+
+/* By what is needed and a 32nd, 1 to 2 MiB, instead of MiB by MiB. */
+static void a_large_arena_grows_in_larger_steps(void **state)
+{
+    (void)state;
+    assert_non_null(model_take(32 * MIB / NP_GRANULE_BYTES, NP_GRANULE_BYTES, 0, NP_MAY_GROW));
+    assert_in_range(take_in_growths(32 * MIB, 2 * MIB), 12, 17);
+    expect_all_in_order();
+}
+
+static void steps_end_at_2_mib(void **state)
+{
+    (void)state;
+    assert_non_null(model_take(1024 * MIB / NP_GRANULE_BYTES, NP_GRANULE_BYTES, 0, NP_MAY_GROW));
+    assert_int_equal(home->index, 0);
+    assert_in_range(take_in_growths(60 * MIB, 2 * MIB), 19, 21);
+    expect_all_in_order();
+}
+
+static void a_pad_that_is_set_is_the_step(void **state)
+{
+    (void)state;
+    assert_true(np_tune_set(NP_KNOB_TOP_PAD, 0));
+    assert_non_null(model_take(128 * MIB / NP_GRANULE_BYTES, NP_GRANULE_BYTES, 0, NP_MAY_GROW));
+    assert_in_range(take_in_growths(64 * MIB, 0), 63, 64);
+    expect_all_in_order();
+}
+
+static void a_step_is_done_without_where_there_is_no_room_for_it(void **state)
+{
+    uintptr_t start = os_fake_break();
+
+    (void)state;
+    assert_non_null(model_take(128 * MIB / NP_GRANULE_BYTES, NP_GRANULE_BYTES, 0, NP_MAY_GROW));
+    os_fake_limit_break(os_fake_break() - start + 2 * MIB);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_non_null(model_take(MIB / NP_GRANULE_BYTES, NP_GRANULE_BYTES, 0, NP_MAY_GROW));
+        assert_int_equal(home->index, 0);
+    }
+    expect_all_in_order();
+}
+
 /* Nothing of ours may lie in [start, start + bytes). */
 static void expect_never_lent(uintptr_t start, size_t bytes)
 {
@@ -624,6 +680,10 @@ int main(void)
         cmocka_unit_test(the_pad_is_asked_for_beyond_the_need),
         cmocka_unit_test(without_a_pad_growth_is_what_is_missing),
         cmocka_unit_test(the_pad_is_done_without_where_there_is_no_room_for_it),
+        cmocka_unit_test(a_large_arena_grows_in_larger_steps),
+        cmocka_unit_test(steps_end_at_2_mib),
+        cmocka_unit_test(a_pad_that_is_set_is_the_step),
+        cmocka_unit_test(a_step_is_done_without_where_there_is_no_room_for_it),
         cmocka_unit_test(what_others_took_is_never_lent),
         cmocka_unit_test(the_break_of_others_is_left_to_them),
         cmocka_unit_test(our_own_calls_are_not_taken_for_others),
