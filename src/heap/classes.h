@@ -5,8 +5,8 @@
  * many fit and its slots are laid so that none straddles a page (*fitted*): a page then empties sooner. The
  * sizes between such ones are packed.
  *
- * The classes up to 2 KiB come in *groups* of neighbours; a heap uses the largest of a group for all of it until it wants a
- * second page of that, and then halves the group, so that a program that allocates little touches few pages.
+ * Classes come in *groups* of neighbours; a heap uses the largest of a group for all of it until it wants much of that,
+ * and then halves the group, so that a program, or a thread, that allocates little touches few pages.
  *
  * One class more, the *twin*, holds slots of a size that a further class has too: with M_MXFAST = 120 the
  * requests to 120 bytes are kept and those of 121 to 128 are not, and both need 128-byte slots.

@@ -810,14 +810,34 @@ static struct np_slab *make_slab(struct np_heap *heap, unsigned class_index,
     return slab;
 }
 
-/* The class that serves a group wants a second page: from now on it serves the larger half of it, and the largest class of
- * the smaller half that. */
+/* How far the classes of a group share slabs: for one page. With several threads, of slots above 128 bytes for four, which is
+ * more than three full ones; where each slot has pages of its own until the slabs come to 512 KiB. Slabs for all of them keep
+ * the most that they need together, slabs for each what that one needs at most, which is more, and every heap keeps it. */
+#define SHARE_PAGES_FROM_BYTES 128
+#define SHARE_PAGES 3
+#define SHARE_UNITS_FROM_BYTES (NP_GRANULE_BYTES / 2)
+#define SHARE_UNITS 8
+
+/* Asked when all slots that have memory are taken. */
+static bool has_outgrown_group(const struct np_heap *heap, const struct np_slab *slab)
+{
+    unsigned live_bytes = (unsigned)np_slab_live_count(slab) * slab->slot_bytes;
+
+    if (heap->is_alone || slab->slot_bytes <= SHARE_PAGES_FROM_BYTES)
+        return live_bytes > 0;
+    if (slab->slot_bytes > SHARE_UNITS_FROM_BYTES)
+        return heap->made_count[slab->class_index] * slab->unit_count >= SHARE_UNITS;
+    return live_bytes > SHARE_PAGES * NP_GRANULE_BYTES;
+}
+
+/* The class that serves a group wants another page: it may be that from now on it serves the larger half of it, and the
+ * largest class of the smaller half that. */
 static bool split_group(struct np_heap *heap, unsigned class_index, const struct np_slab *slab)
 {
     unsigned first = first_served(heap, class_index);
     unsigned middle = (first + class_index) / 2;
 
-    if (first == class_index || np_slab_live_count(slab) == 0)
+    if (first == class_index || !has_outgrown_group(heap, slab))
         return false;
     memset(&heap->served_by[first], (int)middle, middle - first + 1);
     rebuild_direct(heap);

@@ -83,7 +83,7 @@ static void inside_a_small_block(void **state)
  * its list is next looked through. */
 static void never_handed_out(void **state)
 {
-    char *block = api_malloc(2500); /* alone in its slab, since no group has such slots */
+    char *block = api_aligned_alloc(512, 2500); /* alone in its slab: groups are of malloc */
     size_t slot = api_malloc_usable_size(block);
 
     (void)state;

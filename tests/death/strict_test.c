@@ -14,10 +14,10 @@ static const char size_of_unknown[] =
     "malloc_usable_size of a pointer that neap did not allocate, or freed before";
 static const char wrong_size[] = "free with a size that the block was not asked for with";
 
-/* Requests, and the slots that hold them with their trailers. */
+/* Requests, and the slots that hold them with their trailers, in a process that has few such. */
 static const struct {
     size_t size, slot;
-} rows[] = {{2500, 2560}, {2000, 2048}, {2041, 2304}, {5000, 5120}, {16000, 16384}};
+} rows[] = {{2500, 4096}, {2000, 2048}, {2041, 4096}, {5000, 8192}, {16000, 16384}};
 
 enum { ROW_COUNT = sizeof(rows) / sizeof(rows[0]) };
 
@@ -139,7 +139,7 @@ static void free_write_and_take(void *pointer)
 {
     api_free(pointer);
     for (int i = 0; i < 2000; i++)
-        api_free(unrelated(api_malloc(size_now == 2500 ? 5000 : 2500)));
+        api_free(unrelated(api_malloc(size_now < 5000 ? 5000 : 2500)));
     ((char *)pointer)[700] = 1;
     for (int i = 0; i < 2000; i++)
         (void)unrelated(api_malloc(size_now));

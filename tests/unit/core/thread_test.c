@@ -8,6 +8,7 @@
 #include "core.h"
 #include "isolated.h"
 #include "os_fake.h"
+#include "part_classes.h"
 #include "return.h"
 #include "thread.h"
 #include "tune.h"
@@ -102,6 +103,7 @@ static void *hold_much(void *argument)
 {
     void **mine = argument;
 
+    part_classes(np_thread_heap());
     for (size_t i = 0; i < 40; i++) {
         size_t bytes = 1100 + 300 * (i % 40);
         void *others[3];

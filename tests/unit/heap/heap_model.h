@@ -8,6 +8,7 @@
 #include "depot.h"
 #include "heap.h"
 #include "mxfast.h"
+#include "part_classes.h"
 #include "return.h"
 #include "slab_model.h"
 #include "tune.h"

@@ -333,6 +333,7 @@ static void closing_what_is_free_leaves_what_is_in_use(void **state)
 
     (void)state;
     init_heaps();
+    part_classes(&heaps[0]);
     for (unsigned i = 0; i < 4; i++)
         add_block(&heaps[0], 2048); /* two pages, of which one will be free */
     add_block(&heaps[0], 2560); /* one page, in use */
@@ -510,14 +511,77 @@ static void a_small_program_shares_slabs_by_groups(void **state)
     /* The larger half has its second page, and has been halved for it. */
     assert_int_equal(slot_bytes_for(&heaps[0], 40), 48);
     assert_int_equal(slot_bytes_for(&heaps[0], 10), 32);
-    /* Another group is as it was. */
+    /* Other groups are as they were. */
     assert_int_equal(slot_bytes_for(&heaps[0], 130), 512);
     assert_int_equal(slot_bytes_for(&heaps[0], 1025), 2048);
-    assert_int_equal(slot_bytes_for(&heaps[0], 2049), 2304);
+    assert_int_equal(slot_bytes_for(&heaps[0], 2049), 4096);
+    assert_int_equal(slot_bytes_for(&heaps[0], 9217), 16384);
     expect_sound();
 }
 
-/* Each page of the largest class halves its group once. */
+static void be_alone(void)
+{
+    set_alone(1);
+    np_heap_may_be_alone = true;
+}
+
+/* A heap that is alone keeps nothing from others: the second page halves all groups. */
+static void a_heap_that_is_alone_halves_its_groups_soon(void **state)
+{
+    (void)state;
+    init_heaps();
+    be_alone();
+    for (unsigned i = 0; i < 4096 / 512; i++)
+        assert_int_equal(slot_bytes_for(&heaps[0], 129 + i), 512);
+    assert_int_equal(slot_bytes_for(&heaps[0], 129), 256);
+    assert_int_equal(slot_bytes_for(&heaps[0], 8193), 16384);
+    assert_int_equal(slot_bytes_for(&heaps[0], 8193), 12288);
+}
+
+/* Slots above 128 bytes: the fifth page. */
+static void a_group_of_middle_size_is_halved_at_its_fifth_page(void **state)
+{
+    (void)state;
+    init_heaps();
+    for (unsigned i = 0; i < 4 * 4096 / 512; i++) {
+        assert_int_equal(slot_bytes_for(&heaps[0], 129 + i), 512);
+        assert_ptr_equal(slab_of(i), slab_of(0));
+    }
+    assert_int_equal(slot_bytes_for(&heaps[0], 129), 256);
+    assert_int_equal(slot_bytes_for(&heaps[0], 512), 512);
+    assert_ptr_equal(slab_of(block_count - 1), slab_of(0));
+    assert_int_equal(slot_bytes_for(&heaps[0], 1024), 1024);
+    expect_sound();
+}
+
+/* Slots above 2 KiB: when the slabs that were made and not seen empty have eight units. */
+static void a_group_of_large_slots_is_halved_at_its_eighth_unit(void **state)
+{
+    unsigned count = 0;
+
+    (void)state;
+    init_heaps();
+    while (slot_bytes_for(&heaps[0], 8193) == 16384)
+        count++;
+    assert_int_equal(count, 3 * 8);
+    assert_int_equal(slab_of(block_count - 1)->slot_bytes, 12288);
+    /* The larger half has as many slabs still, and is halved in its turn. */
+    assert_int_equal(slot_bytes_for(&heaps[0], 12289), 14336);
+    assert_int_equal(slot_bytes_for(&heaps[0], 4097), 8192);
+    while (block_count > 0)
+        remove_block(&heaps[0], block_count - 1);
+    /* Slabs that come and go count only while they are there. */
+    for (unsigned round = 0; round < 3; round++) {
+        while (block_count < 2 * 8)
+            assert_int_equal(slot_bytes_for(&heaps[1], 16384 - block_count), 16384);
+        while (block_count > 0)
+            remove_block(&heaps[1], block_count - 1);
+    }
+    assert_int_equal(slot_bytes_for(&heaps[1], 8193), 16384);
+    expect_sound();
+}
+
+/* The largest class may halve its group more than once. */
 static void groups_end_as_single_classes(void **state)
 {
     (void)state;
@@ -820,6 +884,8 @@ static void more_is_open_at_the_price_of_the_threshold(void **state)
 
     (void)state;
     init_heaps();
+    part_classes(&heaps[0]);
+    part_classes(&heaps[1]);
     work_with_classes(&heaps[0], CLASS, LIMIT + RESERVE - 3 * NP_UNIT_BYTES);
     assert_true(heaps[0].open_bytes > LIMIT);
     assert_true(heaps[0].reserved_bytes >= heaps[0].open_bytes - LIMIT);
@@ -844,6 +910,8 @@ static void the_first_heap_leaves_a_part_of_its_limit(void **state)
 
     (void)state;
     init_heaps();
+    part_classes(&heaps[0]);
+    part_classes(&heaps[1]);
     np_heap_be_first(&heaps[0]);
     assert_true(np_return_reserve(RESERVE + NP_LEFT_BYTES));
     assert_false(np_return_reserve(1));
@@ -870,6 +938,7 @@ static void a_limit_that_is_read_late_holds_for_the_first_heap(void **state)
 
     (void)state;
     init_heaps();
+    part_classes(&heaps[0]);
     np_heap_be_first(&heaps[0]);
     assert_true(np_tune_set(NP_KNOB_OPEN_BYTES, LIMIT));
     for (unsigned at = 0; at < 10; at++)
@@ -887,6 +956,7 @@ static void what_was_reserved_before_more_threads_came_stays_until_its_slabs_clo
 
     (void)state;
     init_heaps();
+    part_classes(&heaps[0]);
     work_with_classes(&heaps[0], CLASS, LIMIT + NP_RETURN_SPARE_BYTES + 384 * KIB);
     assert_true(heaps[0].reserved_bytes > NP_RETURN_SPARE_BYTES);
     np_return_note_threads(MORE_THREADS);
@@ -906,6 +976,7 @@ static void a_fork_lifts_the_limit(void **state)
 {
     (void)state;
     init_heaps();
+    part_classes(&heaps[0]);
     atomic_store(&np_is_fork_under_way, true);
     np_depot_fork(NP_FORK_PREPARE);
     work_with_classes(&heaps[0], CLASS, SIZE_MAX);
@@ -927,6 +998,7 @@ static void a_threshold_that_is_set_limits_what_is_reserved(void **state)
 {
     (void)state;
     init_heaps();
+    part_classes(&heaps[0]);
     work_with_classes(&heaps[0], CLASS, 1200 * KIB + NP_RETURN_SPARE_BYTES);
     assert_true(heaps[0].reserved_bytes > NP_RETURN_SPARE_BYTES);
     assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, 0));
@@ -946,6 +1018,7 @@ static void open_all_that_may_be(void)
 {
     /* Whoever sets it gets just that: nothing is reserved of the threshold. */
     assert_true(np_tune_set(NP_KNOB_OPEN_BYTES, 960 * KIB));
+    part_classes(&heaps[0]);
     for (unsigned class_index = CLASS + 1; class_index < NP_CLASS_COUNT; class_index++) {
         for (unsigned i = 0; i < np_classes[class_index].slot_count - 1U; i++)
             add_block(&heaps[0], np_classes[class_index].slot_bytes);
@@ -1131,12 +1204,6 @@ static void free_slots_that_lie_right_are_taken(void **state)
 }
 
 /* ---- the process has one thread ---- */
-
-static void be_alone(void)
-{
-    set_alone(1);
-    np_heap_may_be_alone = true;
-}
 
 /* Bytes of system pages in open slabs on which nothing is live. */
 static size_t retained_in_open_slabs(struct np_heap *heap)
@@ -1328,6 +1395,9 @@ int main(void)
         cmocka_unit_test(the_emptied_slab_is_given_back_unless_current),
         cmocka_unit_test(a_heap_that_has_grown_populates_each_class),
         cmocka_unit_test(a_small_program_shares_slabs_by_groups),
+        cmocka_unit_test(a_heap_that_is_alone_halves_its_groups_soon),
+        cmocka_unit_test(a_group_of_middle_size_is_halved_at_its_fifth_page),
+        cmocka_unit_test(a_group_of_large_slots_is_halved_at_its_eighth_unit),
         cmocka_unit_test(groups_end_as_single_classes),
         cmocka_unit_test(a_small_program_touches_few_pages),
         cmocka_unit_test(every_small_request_is_served_by_the_table),

@@ -11,6 +11,7 @@
 #include "isolated.h"
 #include "large.h"
 #include "os_fake.h"
+#include "part_classes.h"
 #include "return.h"
 #include "returned.h"
 #include "slab.h"
@@ -394,6 +395,7 @@ static void a_free_page_is_seen_in_the_slab_of_a_parked_heap(void **state)
 static void slots_without_memory_are_told_apart(void **state)
 {
     (void)state;
+    part_classes(np_thread_heap());
     add(10240);
     assert_int_equal(sums().free_slot_count, 0);
     assert_int_equal(sums().cold_slot_count, 11); /* of the twelve in 128 KiB */
@@ -601,6 +603,7 @@ static pthread_barrier_t barrier;
 static void *use_all_classes_and_sleep(void *unused)
 {
     (void)unused;
+    part_classes(np_thread_heap());
     for (unsigned step = 0; step < 20000; step++) {
         if (block_count < 400 || (block_count < BLOCK_MAX && random_below(2) == 0))
             add(1 + random_below(16384));
@@ -639,6 +642,7 @@ static void slots_lent_to_a_thread_are_free(void **state)
 static void slots_lent_to_this_thread_are_given_back(void **state)
 {
     (void)state;
+    part_classes(np_thread_heap());
     for (unsigned step = 0; step < 20000; step++) {
         if (block_count < 400 || (block_count < BLOCK_MAX && random_below(2) == 0))
             add(1 + random_below(16384));
