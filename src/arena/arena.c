@@ -259,6 +259,7 @@ struct np_run *np_run_take(struct np_arena **home, size_t granule_count, size_t 
 void np_run_give(struct np_run *run, size_t touched_count)
 {
     struct np_arena *arena = run->arena;
+    size_t most;
 
     atomic_store_explicit(&run->state, NP_RUN_BUSY, memory_order_relaxed);
     run->is_in_flow = touched_count == 0;
@@ -272,9 +273,14 @@ void np_run_give(struct np_run *run, size_t touched_count)
         return;
     }
     collect(arena);
+    most = most_kept_granules();
+    if (touched_count == run->granule_count && NP_LIKELY(np_kept_try_whole(arena, run, most))) {
+        np_lock_release(&arena->lock);
+        return;
+    }
     np_run_count_given(run);
     np_run_mark_touched(run, touched_count);
-    if (np_kept_try(arena, run, most_kept_granules())) {
+    if (np_kept_try(arena, run, most)) {
         np_lock_release(&arena->lock);
         return;
     }
@@ -482,20 +488,6 @@ NP_COLD bool np_run_populate(struct np_run *run, size_t from, size_t granule_cou
         return false;
     np_arena_note_populated(granule_count, since_ns);
     return true;
-}
-
-struct np_run *np_run_find(uintptr_t address)
-{
-    struct np_run *run;
-    uint32_t state;
-
-    if (address % NP_GRANULE_BYTES != 0)
-        return NULL;
-    run = np_run_at_start(address);
-    if (run == NULL)
-        return NULL;
-    state = atomic_load_explicit(&run->state, memory_order_relaxed);
-    return state == NP_RUN_SLAB || state == NP_RUN_MEDIUM ? run : NULL;
 }
 
 /* Calls visit for each run of a stretch, in order, until it answers something or the stretch ends. */

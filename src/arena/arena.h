@@ -137,7 +137,7 @@ struct np_arena {
     size_t retained_slack;
     size_t kept_granules;
     size_t passed_granules; /* kept, taken again, and not noted in the flow yet */
-    uint64_t kept_lengths;  /* bit n: some of n + 1 granules are kept */
+    _Atomic uint64_t kept_lengths; /* bit n: some of n + 1 granules are kept; changed under the lock */
     struct np_run *kept[NP_KEPT_MAX_GRANULES + 1]; /* R11; by length */
     struct np_run *spare; /* records for the next runs that do not start at a unit, linked by node.left */
     size_t spare_count;
@@ -156,6 +156,10 @@ enum np_growth { NP_EXISTING_ONLY, NP_MAY_GROW };
  * flow the taker notes that its memory is used again. */
 struct np_run *np_run_take(struct np_arena **home, size_t granule_count, size_t alignment_bytes,
                            enum np_run_state state, enum np_growth growth);
+
+/* The same for a block that a kept run of this arena, which may be NULL, does for as it is, where nothing else has to be done
+ * before; NULL: np_run_take finds out. */
+struct np_run *np_run_take_kept(struct np_arena *arena, size_t granule_count);
 
 /* Takes a lent run back. touched_count: granules from its start that may have been written; those
  * behind keep what they were when it was lent. Whoever calls looks whether too much is retained now (heap/return.h).

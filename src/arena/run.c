@@ -2,8 +2,6 @@
  * are those of arena.h. Read next: grow.c, purge.c. */
 #include "run.h"
 
-#include <string.h>
-
 #include "bits.h"
 #include "check.h"
 #include "kept.h"
@@ -96,17 +94,6 @@ static bool is_in_use(const struct np_run *run)
 static struct np_run *map_entry(struct np_window *window, uintptr_t address)
 {
     return atomic_load_explicit(np_window_run_entry(window, address), memory_order_acquire);
-}
-
-struct np_run *np_run_at_start(uintptr_t address)
-{
-    struct np_window *window = np_window_find(address);
-    struct np_run *run;
-
-    if (window == NULL)
-        return NULL;
-    run = address % NP_UNIT_BYTES == 0 ? unit_record(window, address) : map_entry(window, address);
-    return run != NULL && is_in_use(run) && run->start == address ? run : NULL;
 }
 
 /* The run whose last unit, or only one, ends with this granule, by that unit's record; or NULL. A record that is the
@@ -274,9 +261,6 @@ void np_run_mark_touched(struct np_run *run, size_t touched_count)
     np_run_recount(run, box_from, np_min(box_to, run->granule_count));
 }
 
-static bool keep(struct np_arena *arena, struct np_run *run, size_t most_granules);
-static struct np_run *unkeep(struct np_arena *arena, size_t granule_count, size_t alignment_bytes);
-
 static bool is_newest_end(const struct np_arena *arena, const struct np_run *run)
 {
     return np_run_end(run) == arena->stretches->end;
@@ -288,49 +272,9 @@ static size_t retained_count(const struct np_run *run)
     return run->is_refused ? 0 : run->resident_count;
 }
 
-/* Of a count that others read and only the holder of the arena's lock changes. */
-static void add(_Atomic size_t *count, size_t delta)
-{
-    atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + delta,
-                          memory_order_relaxed);
-}
-
-/* Relaxed: no memory is reached by it. Whoever gives a run back has told his arena's part, under its lock, before he asks
- * (np_return_excess), so he sees at least his own; what another thread tells after that, that thread asks about itself. */
-_Alignas(NP_CACHE_LINE_BYTES) _Atomic size_t np_run_retained_most;
-
-/* The half of what an arena may be said to retain too much. What all say together comes off what may be retained in quiet
- * (heap/return.c), so the more there are, the less it is. */
-#define STEP_GRANULES ((size_t)16)
-
-static NP_COLD void tell_retained(struct np_arena *arena, size_t retained)
-{
-    size_t step = STEP_GRANULES / (arena->index / 2 + 1);
-    size_t most = retained + step;
-
-    atomic_fetch_add_explicit(&np_run_retained_most, most - arena->retained_most,
-                              memory_order_relaxed);
-    arena->retained_most = most;
-    arena->retained_slack = 2 * step;
-}
-
-static NP_NOINLINE void count_free(struct np_arena *arena, size_t retained_more, size_t free_more)
-{
-    size_t retained;
-
-    add(&arena->free_granules, free_more);
-    if (retained_more == 0)
-        return;
-    retained = atomic_load_explicit(&arena->retained_granules, memory_order_relaxed) + retained_more;
-    atomic_store_explicit(&arena->retained_granules, retained, memory_order_relaxed);
-    /* Also where it is less than nothing: where more is retained than was told. */
-    if (NP_UNLIKELY(arena->retained_most - retained > arena->retained_slack))
-        tell_retained(arena, retained);
-}
-
 static void uncount_free(struct np_arena *arena, const struct np_run *run)
 {
-    count_free(arena, (size_t)0 - retained_count(run), (size_t)0 - run->granule_count);
+    np_run_count_free(arena, (size_t)0 - retained_count(run), (size_t)0 - run->granule_count);
 }
 
 /* Without the counts, which are a matter of the caller's: what is joined or cut changes them by the
@@ -463,30 +407,13 @@ static struct np_run *file_counted(struct np_arena *arena, struct np_run *run, s
         run = join(run, after);
     }
     file(arena, run);
-    count_free(arena, retained_count(run) - retained, run->granule_count - free);
+    np_run_count_free(arena, retained_count(run) - retained, run->granule_count - free);
     return run;
 }
 
 struct np_run *np_run_file(struct np_arena *arena, struct np_run *run)
 {
     return file_counted(arena, run, 0, 0);
-}
-
-void np_run_count_lent(struct np_arena *arena, size_t granule_count)
-{
-    size_t lent;
-
-    add(&arena->lent_granules, granule_count);
-    lent = atomic_load_explicit(&arena->lent_granules, memory_order_relaxed);
-    if (lent > atomic_load_explicit(&arena->lent_granules_max, memory_order_relaxed))
-        atomic_store_explicit(&arena->lent_granules_max, lent, memory_order_relaxed);
-}
-
-void np_run_count_given(struct np_run *run)
-{
-    if (run->is_counted)
-        add(&run->arena->lent_granules, (size_t)0 - run->granule_count);
-    run->is_counted = false;
 }
 
 void np_run_append(struct np_arena *arena, uintptr_t start, uintptr_t end, struct np_run *record)
@@ -542,7 +469,7 @@ static struct np_run *kept_from(const struct np_arena *arena, size_t granule_cou
 
     if (granule_count > NP_KEPT_MAX_GRANULES)
         return NULL;
-    lengths = arena->kept_lengths >> (granule_count - 1);
+    lengths = np_kept_lengths(arena) >> (granule_count - 1);
     return lengths != 0 ? arena->kept[granule_count + (unsigned)__builtin_ctzll(lengths)] : NULL;
 }
 
@@ -560,7 +487,7 @@ static struct np_run *choose_warm(struct np_arena *arena, size_t granule_count, 
     struct np_run *warm = best_fit(&arena->warm, granule_count, alignment_bytes);
     struct np_run *kept;
 
-    if (arena->kept_lengths == 0 || is_near(warm, granule_count))
+    if (np_kept_lengths(arena) == 0 || is_near(warm, granule_count))
         return warm;
     kept = kept_from(arena, granule_count);
     if (kept != NULL && fits(kept, granule_count, alignment_bytes))
@@ -586,7 +513,7 @@ static struct np_run *choose(struct np_arena *arena, size_t granule_count, size_
         return cold;
     if (arena->top != NULL && fits(arena->top, granule_count, alignment_bytes))
         return arena->top;
-    if (arena->kept_lengths == 0)
+    if (np_kept_lengths(arena) == 0)
         return NULL;
     np_kept_file_all(arena); /* few as they are, there is nothing else */
     return choose(arena, granule_count, alignment_bytes);
@@ -623,42 +550,6 @@ static void cut(struct np_run *run, size_t granule_count, struct np_run *tail)
     np_run_recount(tail, 0, total - granule_count);
 }
 
-/* Kept runs that are taken again have not been in the flow, which spares everybody two shared counters. But from the flow
- * the helper tells whether a program is at work (core/helper.c), and where so much is kept as an allowance lets be, it would
- * seem to rest: so then they are noted, by the MiB. */
-#define NOTED_GRANULES 256
-
-static void note_passed(struct np_arena *arena, size_t granule_count)
-{
-    if (NP_LIKELY(arena->kept_granules < NP_KEPT_USUAL_GRANULES))
-        return;
-    arena->passed_granules += granule_count;
-    if (arena->passed_granules < NOTED_GRANULES)
-        return;
-    np_returned_note_freed(arena->passed_granules << NP_GRANULE_SHIFT);
-    np_returned_note_reused(arena->passed_granules << NP_GRANULE_SHIFT);
-    arena->passed_granules = 0;
-}
-
-/* Makes a run that nobody has one that is lent. */
-static struct np_run *lend(struct np_arena *arena, struct np_run *run, enum np_run_state state)
-{
-    run->is_refused = false;
-    run->is_counted = true;
-    run->lent.requested_bytes = 0;
-    run->room_count = 0;
-    run->lent.is_zeroed = false;
-    run->lent.form = 0;
-    run->lent.cleared = 0;
-    if (state == NP_RUN_SLAB)
-        np_kept_note_freed(run, run->granule_count); /* those who have slabs note in any case */
-    if (!run->is_in_flow)
-        note_passed(arena, run->granule_count);
-    atomic_store_explicit(&run->state, (uint8_t)state, memory_order_relaxed);
-    np_run_count_lent(arena, run->granule_count);
-    return run;
-}
-
 /* Files what is left of a free run, or keeps it, if that was kept: it may lie beside another free one.
  * It stays counted. */
 static void file_rest(struct np_arena *arena, struct np_run *rest, bool was_kept)
@@ -669,7 +560,7 @@ static void file_rest(struct np_arena *arena, struct np_run *rest, bool was_kept
     }
     np_run_map(rest);
     rest->lent.cleared = 0;
-    if (!keep(arena, rest, SIZE_MAX)) {
+    if (!np_kept_add(arena, rest, SIZE_MAX)) {
         np_kept_note_freed(rest, rest->granule_count);
         (void)file_counted(arena, rest, retained_count(rest), rest->granule_count);
     }
@@ -697,7 +588,7 @@ static struct np_run *carve_from(struct np_arena *arena, struct np_run *run, siz
             rest = take_record(arena, end);
     }
     if (was_kept)
-        (void)unkeep(arena, run->granule_count, NP_GRANULE_BYTES);
+        (void)np_kept_remove(arena, run->granule_count, NP_GRANULE_BYTES);
     else
         unfile(arena, run);
     is_in_flow = !was_kept || run->is_in_flow;
@@ -715,7 +606,7 @@ static struct np_run *carve_from(struct np_arena *arena, struct np_run *run, siz
         retained -= retained_count(rest);
         file_rest(arena, rest, was_kept);
     }
-    count_free(arena, (size_t)0 - retained, (size_t)0 - granule_count);
+    np_run_count_free(arena, (size_t)0 - retained, (size_t)0 - granule_count);
     /* Lent runs count every resident granule, also on system pages shared with neighbours: this is
      * what tells zero memory from used. */
     if (run->resident_count < granule_count)
@@ -723,22 +614,7 @@ static struct np_run *carve_from(struct np_arena *arena, struct np_run *run, siz
             run, 0, np_os_page_bytes() > NP_GRANULE_BYTES ? granule_count : run->resident_to);
     run->is_in_flow = is_in_flow;
     np_run_map(run);
-    return lend(arena, run, state);
-}
-
-struct np_run *np_run_carve_kept(struct np_arena *arena, size_t granule_count,
-                                 size_t alignment_bytes, enum np_run_state state)
-{
-    struct np_run *run = unkeep(arena, granule_count, alignment_bytes);
-    uint16_t cleared;
-
-    if (run == NULL)
-        return NULL;
-    uncount_free(arena, run);
-    cleared = run->lent.cleared;
-    (void)lend(arena, run, state); /* all of it is resident, and the map has it */
-    if (state == NP_RUN_MEDIUM)
-        run->lent.cleared = cleared;
+    np_run_lend(arena, run, state);
     return run;
 }
 
@@ -872,78 +748,13 @@ void np_run_settle_deferred(struct np_arena *arena)
     np_lock_release(&arena->lock);
 }
 
-/* Kept runs, see kept.h. Here, since filing and keeping need each other. */
-
-/* The list for runs of a length; for lengths that are not kept, one that stays empty. */
-static struct np_run **list_of(struct np_arena *arena, size_t granule_count)
-{
-    return &arena->kept[granule_count <= NP_KEPT_MAX_GRANULES ? granule_count : 0];
-}
-
-void np_kept_note_freed(struct np_run *run, size_t granule_count)
-{
-    if (!run->is_in_flow)
-        np_returned_note_freed(granule_count << NP_GRANULE_SHIFT);
-    run->is_in_flow = true;
-}
-
-static NP_NOINLINE bool keep(struct np_arena *arena, struct np_run *run, size_t most_granules)
-{
-    struct np_run **list = list_of(arena, run->granule_count);
-
-    /* What has little memory is worth more as a part of something larger. */
-    if (list == &arena->kept[0] || run->resident_count < run->granule_count || arena->has_refused ||
-        arena->kept_granules + run->granule_count > most_granules)
-        return false;
-    run->node.left = *list != NULL ? &(*list)->node : NULL;
-    atomic_signal_fence(memory_order_seq_cst); /* for np_run_find_overwritten in a handler that ends the process */
-    *list = run;
-    arena->kept_granules += run->granule_count;
-    arena->kept_lengths |= UINT64_C(1) << (run->granule_count - 1);
-    atomic_store_explicit(&run->state, NP_RUN_KEPT, memory_order_relaxed);
-    return true;
-}
-
-bool np_kept_try(struct np_arena *arena, struct np_run *run, size_t most_granules)
-{
-    if (!keep(arena, run, most_granules))
-        return false;
-    count_free(arena, run->granule_count, run->granule_count); /* all of it is resident */
-    return true;
-}
-
-/* The run of this length that was kept last; it is nobody's now, and still counted as free. NULL: there
- * is none, or it is not aligned. */
-static struct np_run *unkeep(struct np_arena *arena, size_t granule_count, size_t alignment_bytes)
-{
-    struct np_run **list = list_of(arena, granule_count);
-    struct np_run *run = *list;
-
-    if (run == NULL || run->start % alignment_bytes != 0)
-        return NULL;
-    *list = (struct np_run *)run->node.left;
-    if (*list == NULL)
-        arena->kept_lengths &= ~(UINT64_C(1) << (granule_count - 1));
-    arena->kept_granules -= granule_count;
-    return run;
-}
-
-bool np_run_is_clear(const struct np_run *run)
-{
-    const char *bytes = (const char *)run->start;
-    size_t count = run->lent.cleared * NP_RUN_CLEARED_BYTES;
-
-    /* Each byte is as the one before it. */
-    return count == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, count - 1) == 0);
-}
-
 void np_kept_file_all(struct np_arena *arena)
 {
     struct np_run *run;
     size_t noted = 0;
 
     while ((run = kept_from(arena, 1)) != NULL) {
-        (void)unkeep(arena, run->granule_count, NP_GRANULE_BYTES);
+        (void)np_kept_remove(arena, run->granule_count, NP_GRANULE_BYTES);
         noted += run->is_in_flow ? 0 : run->granule_count;
         (void)file_counted(arena, run, run->granule_count, run->granule_count);
     }

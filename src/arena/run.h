@@ -51,6 +51,12 @@ void np_run_mark_touched(struct np_run *run, size_t touched_count);
 /* R13. */
 extern _Atomic size_t np_run_retained_most;
 
+/* So much more is free, and of it retained; less by as much less than nothing. Under the lock. */
+void np_run_count_free(struct np_arena *arena, size_t retained_more, size_t free_more);
+
+/* Makes a run that nobody has one that is lent. Under the lock. */
+void np_run_lend(struct np_arena *arena, struct np_run *run, enum np_run_state state);
+
 /* So many granules more are lent. Under the lock. */
 void np_run_count_lent(struct np_arena *arena, size_t granule_count);
 

@@ -120,6 +120,24 @@ static void *take_run(size_t size_bytes, size_t alignment_bytes, enum np_growth 
     return take_run_with_room(size_bytes, 0, alignment_bytes, growth, zeroing);
 }
 
+/* The same for malloc. Where blocks come and go there is mostly a kept run that does as it is. */
+static void *take_plain_run(size_t size_bytes)
+{
+    size_t granule_count = granules_for(size_bytes);
+    struct np_heap *heap = np_thread_heap_if_any();
+    struct np_run *run = heap != NULL ? np_run_take_kept(heap->home, granule_count) : NULL;
+
+    if (run == NULL)
+        return take_run(size_bytes, NP_ALIGNMENT, NP_MAY_GROW, AS_IT_IS);
+    if (NP_UNLIKELY(!np_run_is_clear(run)))
+        np_die_at(np_written_when_free, run->start);
+    if (run->is_in_flow)
+        np_returned_note_reused((size_t)run->resident_count << NP_GRANULE_SHIFT);
+    NP_OWNER_SET(run->lent.requested_bytes, size_bytes);
+    np_tail_fill((void *)run->start, size_bytes, granule_count << NP_GRANULE_SHIFT, NP_TAIL_OF_RUN);
+    return (void *)run->start;
+}
+
 /* A mapping. That it takes back what was returned is not counted: one that is larger than all before is a mapping, and had
  * all those been retained, there still would be no place for it. */
 static void *take_large(size_t size_bytes, size_t alignment_bytes, enum zeroing zeroing)
@@ -297,7 +315,7 @@ void *np_core_take(size_t size_bytes)
         void *memory;
 
         np_fault_watch();
-        memory = take_run(size_bytes, NP_ALIGNMENT, NP_MAY_GROW, AS_IT_IS);
+        memory = take_plain_run(size_bytes);
         if (NP_LIKELY(memory != NULL))
             return memory;
     }
@@ -362,11 +380,11 @@ static void fill_given(void *memory, size_t bytes)
         memset(memory, (int)(perturb & 0xFF), bytes);
 }
 
-static void require_tail(const struct np_run *run)
+NP_INLINE void require_tail(const struct np_run *run, size_t bytes)
 {
     if (np_tune_get(NP_KNOB_HARDENING) >= 1 &&
-        NP_UNLIKELY(!np_tail_is_whole((void *)run->start, run->lent.requested_bytes,
-                                      needed_bytes(run), NP_TAIL_OF_RUN)))
+        NP_UNLIKELY(!np_tail_is_whole((void *)run->start, run->lent.requested_bytes, bytes,
+                                      NP_TAIL_OF_RUN)))
         np_die_of("overflow: a block was written beyond its end", run->start, "block",
                   run->lent.requested_bytes);
 }
@@ -432,26 +450,30 @@ static bool is_one_of_the_first(const struct np_run *run)
            atomic_fetch_add(&count, 1) < ALL_CLEARED_FIRST;
 }
 
+/* The first ones. NP_COLD: what the system is asked for takes longer. */
+static NP_COLD size_t clear_all(const struct np_run *run)
+{
+    size_t page_bytes = np_os_page_bytes();
+    size_t all_bytes = (size_t)run->granule_count << NP_GRANULE_SHIFT;
+    uintptr_t first = np_align_down(run->start, page_bytes);
+    size_t pages_bytes = np_align_up(run->start + all_bytes, page_bytes) - first;
+
+    /* What the program never touched, and room, shall get no memory by this; of later ones the first page may. */
+    if (np_os_resident_bytes((void *)first, pages_bytes) != pages_bytes)
+        return 0;
+    memset((void *)run->start, 0, all_bytes);
+    return all_bytes / NP_RUN_CLEARED_BYTES;
+}
+
 static size_t clear_given(const struct np_run *run)
 {
-    size_t bytes = NP_RUN_CLEARED_BYTES;
-
     if (run->granule_count > NP_KEPT_MAX_GRANULES || np_tune_get(NP_KNOB_HARDENING) < 1 ||
         np_tune_get(NP_KNOB_PERTURB) != 0)
         return 0;
-    if (is_one_of_the_first(run)) {
-        size_t page_bytes = np_os_page_bytes();
-        size_t all_bytes = (size_t)run->granule_count << NP_GRANULE_SHIFT;
-        uintptr_t first = np_align_down(run->start, page_bytes);
-        size_t pages_bytes = np_align_up(run->start + all_bytes, page_bytes) - first;
-
-        /* What the program never touched, and room, shall get no memory by this; of later ones the first page may. */
-        if (np_os_resident_bytes((void *)first, pages_bytes) != pages_bytes)
-            return 0;
-        bytes = all_bytes;
-    }
-    memset((void *)run->start, 0, bytes);
-    return bytes / NP_RUN_CLEARED_BYTES;
+    if (NP_UNLIKELY(is_one_of_the_first(run)))
+        return clear_all(run);
+    memset((void *)run->start, 0, NP_RUN_CLEARED_BYTES);
+    return 1;
 }
 
 /* A medium object. Whoever moves its state from NP_RUN_MEDIUM frees it: a second free finds it gone. */
@@ -466,11 +488,12 @@ static bool give_run(void *memory, enum np_form form)
     if (run == NULL ||
         !atomic_compare_exchange_strong(&run->state, &medium, (uint8_t)NP_RUN_BUSY))
         return false;
-    require_tail(run);
-    fill_given(memory, run->lent.requested_bytes);
     touched_count = needed_granules(run);
+    require_tail(run, touched_count << NP_GRANULE_SHIFT);
+    fill_given(memory, run->lent.requested_bytes);
     run->lent.cleared = (uint16_t)clear_given(run);
-    np_run_set_room(run, 0);
+    if (NP_UNLIKELY(run->room_count != 0))
+        np_run_set_room(run, 0);
     if (run->lent.is_zeroed && run->granule_count > CLEARED_MAX_GRANULES)
         np_run_give_sparse(run);
     else
@@ -514,6 +537,11 @@ void np_core_give_as(void *memory, enum np_form form)
     struct np_slab *slab;
 
     if (memory == NULL)
+        return;
+    slab = np_window_record_fast((uintptr_t)memory);
+    /* acquire as in np_slab_find, which finds the others. */
+    if (slab != NULL && atomic_load_explicit(&slab->kind, memory_order_acquire) == NP_SLAB_NONE &&
+        give_run(memory, form))
         return;
     slab = slab_of_block(memory, "free of a pointer inside a block, or of none ever handed out");
     if (slab == NULL) {
@@ -686,7 +714,7 @@ static bool try_resize_run(struct np_run *run, size_t size_bytes)
 
     if (size_bytes <= NP_SMALL_MAX_BYTES || size_bytes > NP_REQUEST_MAX_BYTES)
         return false;
-    require_tail(run);
+    require_tail(run, needed_bytes(run));
     if (granule_count < run->granule_count && size_bytes < run->lent.requested_bytes)
         return shrink(run, granule_count);
     if (granule_count > run->granule_count)
