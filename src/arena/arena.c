@@ -573,9 +573,9 @@ static void audit_free_run(const struct np_run *run, struct audit *audit)
         atomic_load_explicit(&previous->state, memory_order_relaxed) == NP_RUN_FREE)
         audit->fault = "R3: two free runs touch";
     if (arena->top != run) {
-        const struct np_tree *tree = run->resident_count > 0 ? &arena->warm : &arena->cold;
+        const struct np_filed *filed = run->resident_count > 0 ? &arena->warm : &arena->cold;
 
-        if (np_tree_first_from(tree, run->node.key) != &run->node)
+        if (np_filed_first_from(filed, run->node.key) != &run->node)
             audit->fault = "R5: a free run is not in its tree";
         audit->tree_count++;
     }
@@ -607,12 +607,12 @@ static void audit_run(const struct np_run *run, void *context)
     audit->previous = run;
 }
 
-static size_t tree_size(const struct np_tree *tree)
+static size_t filed_size(const struct np_filed *filed)
 {
     size_t count = 0;
 
-    for (const struct np_tree_node *node = np_tree_first_from(tree, 0); node != NULL;
-         node = np_tree_first_from(tree, node->key + 1))
+    for (const struct np_tree_node *node = np_filed_first_from(filed, 0); node != NULL;
+         node = np_filed_first_from(filed, node->key + 1))
         count++;
     return count;
 }
@@ -623,10 +623,10 @@ static const char *audit_locked(struct np_arena *arena)
         .arena = arena,
         .counted_lent_granules = atomic_load_explicit(&arena->lent_granules, memory_order_acquire),
     };
-    const char *fault = np_tree_audit(&arena->warm);
+    const char *fault = np_filed_audit(&arena->warm);
 
     if (fault == NULL)
-        fault = np_tree_audit(&arena->cold);
+        fault = np_filed_audit(&arena->cold);
     for (struct np_stretch *stretch = arena->stretches; fault == NULL && stretch != NULL;
          stretch = stretch->next) {
         audit.previous = NULL;
@@ -637,7 +637,7 @@ static const char *audit_locked(struct np_arena *arena)
     }
     if (fault != NULL)
         return fault;
-    if (audit.tree_count != tree_size(&arena->warm) + tree_size(&arena->cold))
+    if (audit.tree_count != filed_size(&arena->warm) + filed_size(&arena->cold))
         return "R5: a tree holds a run that is not free";
     if (audit.retained_granules != atomic_load(&arena->retained_granules))
         return "R7: retained granules are miscounted";

@@ -50,10 +50,10 @@
 #define NP_ARENA_ARENA_H
 
 #include "attr.h"
+#include "filed.h"
 #include "limits.h"
 #include "lock.h"
 #include "range.h"
-#include "tree.h"
 
 enum np_run_state {
     NP_RUN_NONE, /* a record that is not in use */
@@ -117,8 +117,8 @@ struct np_arena {
     unsigned index; /* 0: the main arena */
     bool is_for_forks; /* serves while a fork holds the others; a child has to do without it */
     struct np_arena *next; /* older; fixed */
-    struct np_tree warm;
-    struct np_tree cold;
+    struct np_filed warm;
+    struct np_filed cold;
     struct np_run *top; /* or NULL */
     struct np_stretch *stretches; /* newest first */
     bool has_odd_stretches;       /* some begin elsewhere than at a window */

@@ -462,13 +462,13 @@ static void purge_busy_runs(struct batch *batch, struct np_run **runs, unsigned 
 /* The largest run with memory that the system has not refused to take. */
 static struct np_run *largest_warm(const struct np_arena *arena)
 {
-    struct np_tree_node *node = np_tree_last(&arena->warm);
+    struct np_tree_node *node = np_filed_last(&arena->warm);
     struct np_run *largest = NULL;
 
     if (NP_LIKELY(node == NULL || !((struct np_run *)node)->is_refused))
         return (struct np_run *)node;
-    for (node = np_tree_first_from(&arena->warm, 0); node != NULL;
-         node = np_tree_first_from(&arena->warm, node->key + 1))
+    for (node = np_filed_first_from(&arena->warm, 0); node != NULL;
+         node = np_filed_first_from(&arena->warm, node->key + 1))
         if (!((struct np_run *)node)->is_refused)
             largest = (struct np_run *)node;
     return largest;
@@ -564,11 +564,11 @@ static unsigned take_small(struct np_arena *arena, struct np_run **runs, unsigne
         atomic_load_explicit(&arena->retained_granules, memory_order_relaxed) == 0 ||
         !np_lock_acquire(&arena->lock))
         return 0;
-    next = np_tree_first_from(&arena->warm, 0);
+    next = np_filed_first_from(&arena->warm, 0);
     for (unsigned looked_at = 0; next != NULL && count < most && looked_at < LOOKED_AT_MAX; looked_at++) {
         struct np_run *run = (struct np_run *)next;
 
-        next = np_tree_first_from(&arena->warm, next->key + 1);
+        next = np_filed_first_from(&arena->warm, next->key + 1);
         if (run->is_refused || run->resident_count > np_min(SMALL_RUN_GRANULES, *granules))
             continue;
         *granules -= run->resident_count;

@@ -11,10 +11,6 @@
 
 struct np_pool np_run_pool = NP_POOL_INIT(struct np_run);
 
-/* A key orders by size, then by address: 28 bits of granules (1 TiB), 36 of granule number (48-bit
- * addresses, which is what Linux gives unasked). */
-#define KEY_ADDRESS_BITS 36
-
 /* How many free runs of nearly the size are looked at for one that is aligned by luck, before one that is
  * large enough in any case is cut. */
 #define ALIGNED_TRIES 8
@@ -72,11 +68,6 @@ static void give_record(struct np_arena *arena, struct np_run *record)
     record->node.left = arena->spare != NULL ? &arena->spare->node : NULL;
     arena->spare = record;
     arena->spare_count++;
-}
-
-static uint64_t size_key(size_t granule_count)
-{
-    return (uint64_t)granule_count << KEY_ADDRESS_BITS;
 }
 
 _Atomic(struct np_run *) *np_run_map_entry(uintptr_t address)
@@ -281,7 +272,7 @@ static void uncount_free(struct np_arena *arena, const struct np_run *run)
  * difference only. */
 static void file(struct np_arena *arena, struct np_run *run)
 {
-    run->node.key = size_key(run->granule_count) | (run->start >> NP_GRANULE_SHIFT);
+    run->node.key = np_filed_key(run->granule_count) | (run->start >> NP_GRANULE_SHIFT);
     atomic_store_explicit(&run->state, NP_RUN_FREE, memory_order_relaxed);
     if (is_newest_end(arena, run)) {
         /* Its end moves with every growth: entries there would touch every page of the map. */
@@ -289,7 +280,7 @@ static void file(struct np_arena *arena, struct np_run *run)
         arena->top = run;
     } else {
         np_run_map(run);
-        np_tree_insert(run->resident_count > 0 ? &arena->warm : &arena->cold, &run->node);
+        np_filed_insert(run->resident_count > 0 ? &arena->warm : &arena->cold, &run->node);
     }
 }
 
@@ -298,7 +289,7 @@ static void unfile(struct np_arena *arena, struct np_run *run)
     if (arena->top == run)
         arena->top = NULL;
     else
-        np_tree_remove(run->resident_count > 0 ? &arena->warm : &arena->cold, &run->node);
+        np_filed_remove(run->resident_count > 0 ? &arena->warm : &arena->cold, &run->node);
 }
 
 void np_run_unfile(struct np_arena *arena, struct np_run *run)
@@ -441,20 +432,20 @@ static bool fits(const struct np_run *run, size_t granule_count, size_t alignmen
     return lead + granule_count <= run->granule_count;
 }
 
-static struct np_run *best_fit(const struct np_tree *tree, size_t granule_count,
+static struct np_run *best_fit(const struct np_filed *filed, size_t granule_count,
                                size_t alignment_bytes)
 {
-    struct np_tree_node *node = np_tree_first_from(tree, size_key(granule_count));
+    struct np_tree_node *node = np_filed_first_from(filed, np_filed_key(granule_count));
 
     for (unsigned tries = 0; node != NULL && tries < ALIGNED_TRIES; tries++) {
         if (fits((struct np_run *)node, granule_count, alignment_bytes))
             return (struct np_run *)node;
-        node = np_tree_first_from(tree, node->key + 1);
+        node = np_filed_first_from(filed, node->key + 1);
     }
     if (node == NULL)
         return NULL;
     granule_count += (alignment_bytes >> NP_GRANULE_SHIFT) - 1;
-    return (struct np_run *)np_tree_first_from(tree, size_key(granule_count));
+    return (struct np_run *)np_filed_first_from(filed, np_filed_key(granule_count));
 }
 
 static bool is_kept(const struct np_run *run)

@@ -169,7 +169,7 @@ static void r5_is_seen(void **state)
     struct np_run *run = hole();
 
     (void)state;
-    np_tree_remove(&run->arena->warm, &run->node);
+    np_filed_remove(&run->arena->warm, &run->node);
     expect_fault("R5");
 }
 

@@ -427,6 +427,33 @@ static void post(struct np_run *run, size_t touched_count)
     assert_int_equal(atomic_load(&run->state), NP_RUN_BUSY);
 }
 
+static void a_plain_block_takes_one_of_its_length_or_none(void **state)
+{
+    static const size_t lengths[] = {7, 8, 7};
+    struct np_run *runs[COUNT_OF(lengths)];
+    struct np_arena *arena;
+
+    (void)state;
+    make_runs(lengths, runs, COUNT_OF(lengths));
+    give_all(runs, 2);
+    arena = runs[0]->arena;
+    assert_null(np_run_take_kept(NULL, 7)); /* of a thread that has no arena yet */
+    assert_null(np_run_take_kept(arena, 6)); /* nobody cuts */
+    assert_null(np_run_take_kept(arena, 9));
+    assert_null(np_run_take_kept(arena, NP_KEPT_MAX_GRANULES + 1));
+    assert_ptr_equal(np_run_take_kept(arena, 7), runs[0]);
+    assert_int_equal(atomic_load(&runs[0]->state), NP_RUN_MEDIUM);
+    assert_int_equal(runs[0]->resident_count, 7);
+    assert_int_equal(np_arena_retained_bytes(), granules_bytes(8));
+    assert_null(np_run_take_kept(arena, 7));
+    /* What others have put aside comes first. */
+    give_all(runs, 1);
+    post(runs[2], 7);
+    assert_null(np_run_take_kept(arena, 7));
+    np_arena_settle_deferred();
+    assert_null(np_arena_audit(arena));
+}
+
 static size_t retained_most(void)
 {
     return np_arena_retained_most_bytes() >> NP_GRANULE_SHIFT;
@@ -548,11 +575,11 @@ static void *look_at_what_is_retained(void *unused)
     return NULL;
 }
 
-void __real_np_tree_insert(struct np_tree *tree, struct np_tree_node *node);
-void __wrap_np_tree_insert(struct np_tree *tree, struct np_tree_node *node);
+void __real_np_filed_insert(struct np_filed *filed, struct np_tree_node *node);
+void __wrap_np_filed_insert(struct np_filed *filed, struct np_tree_node *node);
 
 /* The first run that was posted is about to be filed: on no list any more, and counted nowhere. */
-void __wrap_np_tree_insert(struct np_tree *tree, struct np_tree_node *node)
+void __wrap_np_filed_insert(struct np_filed *filed, struct np_tree_node *node)
 {
     if (filing.is_armed) {
         filing.is_armed = false;
@@ -563,7 +590,7 @@ void __wrap_np_tree_insert(struct np_tree *tree, struct np_tree_node *node)
         while (!atomic_load(&filing.has_looked) && atomic_load(&filing.arena->lock.word) != 2)
             sched_yield();
     }
-    __real_np_tree_insert(tree, node);
+    __real_np_filed_insert(filed, node);
 }
 
 /* It may be the one that has posted them: nobody else might look any more. */
@@ -639,6 +666,7 @@ int main(void)
         cmocka_unit_test(what_was_cleared_is_known_when_it_is_taken_as_it_is),
         cmocka_unit_test(what_was_lent_otherwise_is_not_taken_for_cleared),
         cmocka_unit_test(a_kept_run_has_to_be_aligned),
+        cmocka_unit_test(a_plain_block_takes_one_of_its_length_or_none),
         cmocka_unit_test(what_is_kept_is_joined_where_something_longer_is_wanted),
         cmocka_unit_test(the_shortest_that_is_longer_is_cut),
         cmocka_unit_test(what_is_told_is_at_least_what_is_retained),
