@@ -21,10 +21,10 @@ struct np_run *np_run_at_start(uintptr_t address)
     run = address % NP_UNIT_BYTES == 0
               ? np_window_run_record(window, address)
               : atomic_load_explicit(np_window_run_entry(window, address), memory_order_acquire);
-    if (run == NULL || run->start != address)
+    if (run == NULL)
         return NULL;
     state = atomic_load_explicit(&run->state, memory_order_relaxed);
-    return state != NP_RUN_NONE && state != NP_RUN_TAIL ? run : NULL;
+    return state != NP_RUN_NONE && state != NP_RUN_TAIL && run->start == address ? run : NULL;
 }
 
 struct np_run *np_run_find(uintptr_t address)
