@@ -110,7 +110,7 @@ static void a_large_arena_grows_in_larger_steps(void **state)
 static void steps_end_at_2_mib(void **state)
 {
     (void)state;
-    assert_non_null(model_take(1024 * MIB / NP_GRANULE_BYTES, NP_GRANULE_BYTES, 0, NP_MAY_GROW));
+    assert_non_null(model_take(256 * MIB / NP_GRANULE_BYTES, NP_GRANULE_BYTES, 0, NP_MAY_GROW));
     assert_int_equal(home->index, 0);
     assert_in_range(take_in_growths(60 * MIB, 2 * MIB), 19, 21);
     expect_all_in_order();
