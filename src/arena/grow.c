@@ -78,12 +78,27 @@ static void forbid_if_others_are(uintptr_t start, uintptr_t end)
         (void)np_os_forbid_huge_pages((void *)start, end - start);
 }
 
-static void forbid_in_arena(const struct np_arena *arena)
+/* Who began to grow while a fork had the break's lock may be at it still, but appends under the arena's. Where a fork has that,
+ * too, nobody does. */
+static NP_COLD void forbid_in_arena(struct np_arena *arena)
 {
-    for (const struct np_stretch *stretch = arena->stretches; stretch != NULL;
-         stretch = stretch->next)
-        if (stretch->end != 0)
-            forbid_if_others_are(stretch->start, np_max(stretch->end, stretch->limit));
+    const struct np_stretch *stretch = NULL;
+
+    do {
+        bool is_locked = np_lock_acquire(&arena->lock);
+        uintptr_t start = 0;
+        uintptr_t end = 0;
+
+        stretch = stretch == NULL ? arena->stretches : stretch->next;
+        if (stretch != NULL && stretch->end != 0) {
+            start = stretch->start;
+            end = np_max(stretch->end, stretch->limit);
+        }
+        if (is_locked)
+            np_lock_release(&arena->lock);
+        if (end != 0)
+            forbid_if_others_are(start, end);
+    } while (stretch != NULL);
 }
 
 /* All arenas: where blocks are of all sizes, none is without holes for long. Without asking whether the kernel would make
