@@ -60,6 +60,7 @@ typedef uint16_t np_half_word;
  * because the writer is alone. Under the thread sanitizer all three are atomic accesses so that it
  * sees what is meant. */
 #define NP_OWNER_GET(word) __atomic_load_n(&(word), __ATOMIC_RELAXED)
+#define NP_OWNER_RELEASE(word, value) __atomic_store_n(&(word), (value), __ATOMIC_RELEASE)
 #define NP_OWNER_SET(word, value) __atomic_store_n(&(word), (value), __ATOMIC_RELAXED)
 #if NP_THREAD_SANITIZER
 #define NP_OWNER_ADD(word, delta) \

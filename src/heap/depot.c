@@ -112,28 +112,6 @@ struct np_slab *np_depot_take(unsigned class_index, unsigned side)
     return slab;
 }
 
-/* Slabs that others hold, or whose free slots are all cold, are passed over; a few, then another way is cheaper. */
-#define VISIT_TRIES 8
-
-struct np_slab *np_depot_visit(unsigned class_index, unsigned side, uint64_t *word)
-{
-    struct depot *depot = &depots[class_index];
-    struct np_slab *found = NULL;
-    struct np_tree_node *node;
-
-    if (atomic_load_explicit(&depot->count, memory_order_relaxed) == 0 ||
-        !np_lock_acquire(&depot->lock))
-        return NULL;
-    node = first_of(depot, side);
-    for (unsigned tries = 0; tries < VISIT_TRIES && node != NULL && found == NULL; tries++) {
-        if (np_slab_may_have_warm_slots(slab_of(node)) && np_slab_try_open(slab_of(node), word))
-            found = slab_of(node);
-        node = np_tree_first_from(&depot->slabs, node->key + 1);
-    }
-    np_lock_release(&depot->lock);
-    return found;
-}
-
 /* Slabs whose holders could not have the lock because a fork had it. They stay open, so nobody else touches
  * them; the forking thread settles them when it has freed the locks. */
 static _Atomic(struct np_slab *) slabs_aside;

@@ -23,10 +23,6 @@
  * the lock. */
 struct np_slab *np_depot_take(unsigned class_index, unsigned side);
 
-/* Opens a slab of the class that is listed, and stays so, for as long as it takes to lend slots of it (np_slab_lend);
- * *word is its word. NULL as above. */
-struct np_slab *np_depot_visit(unsigned class_index, unsigned side, uint64_t *word);
-
 /* Holder, owner cleared: charges the slab with the pages that are free, lists it if it has room, and closes it; or gives it
  * back if no slot of it is live and it is not to stay for other threads. The caller does not touch it afterwards, and
  * looks whether too much is retained now (return.h). */

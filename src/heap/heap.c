@@ -169,20 +169,34 @@ static void give_surplus_reserve_back(struct np_heap *heap)
 
 
 /* What an open slab may retain before its owner looks at it (H3): all that the slots leave that are live until then. Live
- * slots lie on as many granules at least as their bytes fill. */
-static size_t retainable_bytes(const struct np_slab *slab)
+ * slots lie on as many granules at least as their bytes fill. Of one that rests others may free some before it is charged. */
+static unsigned retainable_granules(const struct np_slab *slab)
 {
     size_t resident_bytes = np_slab_resident_bytes(slab);
-    size_t live_bytes = slab->notice_at > 1 ? (size_t)slab->notice_at * slab->slot_bytes : 0;
+    int live_count = slab->notice_at - (np_slab_is_held(slab) ? 0 : (int)np_slab_slack(slab));
+    size_t live_bytes = slab->notice_at > 1 && live_count > 0 ? (size_t)live_count * slab->slot_bytes : 0;
+    size_t bytes = resident_bytes - np_min(resident_bytes, np_align_up(live_bytes, NP_GRANULE_BYTES));
 
-    return resident_bytes - np_min(resident_bytes, np_align_up(live_bytes, NP_GRANULE_BYTES));
+    return (unsigned)(bytes >> NP_GRANULE_SHIFT);
+}
+
+static size_t counted_bytes(const struct np_slab *slab)
+{
+    return (size_t)slab->counted_granules << NP_GRANULE_SHIFT;
+}
+
+/* Counts what an open slab may retain now. */
+static void recount(struct np_heap *heap, struct np_slab *slab)
+{
+    heap->open_bytes -= counted_bytes(slab);
+    slab->counted_granules = (uint8_t)retainable_granules(slab);
+    heap->open_bytes += counted_bytes(slab);
 }
 
 static void set_notice(struct np_heap *heap, struct np_slab *slab, int notice_at)
 {
-    heap->open_bytes -= retainable_bytes(slab);
     np_slab_set_notice(slab, notice_at);
-    heap->open_bytes += retainable_bytes(slab);
+    recount(heap, slab);
 }
 
 /* The place in open[] that is searched before this one, in the ring of its class. */
@@ -211,7 +225,7 @@ static void close_gap(struct np_heap *heap, unsigned index)
     heap->open_after[before] = (uint8_t)index;
     heap->open_after[index] = heap->open_after[last];
     heap->open[index] = heap->open[last];
-    heap->open[index]->open_index = (uint8_t)index;
+    NP_OWNER_SET(heap->open[index]->open_index, (uint8_t)index);
     searched = &heap->searched[heap->open[index]->class_index];
     if (*searched == last)
         *searched = (uint8_t)index;
@@ -221,7 +235,8 @@ static void close_gap(struct np_heap *heap, unsigned index)
 static void disown(struct np_heap *heap, struct np_slab *slab)
 {
     close_gap(heap, slab->open_index);
-    heap->open_bytes -= retainable_bytes(slab);
+    heap->open_bytes -= counted_bytes(slab);
+    slab->counted_granules = 0;
     give_surplus_reserve_back(heap);
     if (heap->current[slab->class_index] == slab)
         set_current(heap, slab->class_index, &np_empty_slab);
@@ -246,7 +261,8 @@ static void settle(const struct np_heap *heap, struct np_slab *slab)
 static void close_slab(struct np_heap *heap, struct np_slab *slab)
 {
     disown(heap, slab);
-    settle(heap, slab);
+    if (np_slab_leave(slab))
+        settle(heap, slab);
 }
 
 static void count_lent(struct np_heap *heap, unsigned class_index, unsigned granule_count)
@@ -282,10 +298,16 @@ static void clear_shelf(struct np_heap *heap, unsigned class_index)
     return_excess(heap);
 }
 
-static void clear_shelves(struct np_heap *heap)
+static void clear_other_shelves(struct np_heap *heap, unsigned except)
 {
     for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++)
-        clear_shelf(heap, class_index);
+        if (class_index != except)
+            clear_shelf(heap, class_index);
+}
+
+static void clear_shelves(struct np_heap *heap)
+{
+    clear_other_shelves(heap, NP_CLASS_TABLE_COUNT);
 }
 
 static NP_COLD void apply_knobs(struct np_heap *heap, size_t held_bytes)
@@ -364,13 +386,36 @@ static void give_excess_reserve_back(struct np_heap *heap)
 
 /* How few slots of a slab in a heap that is alone may be live before its owner looks: as few as lie on no fewer granules at
  * least than those that are live now, so that the slab counts as little as it can. */
-static int tight_notice(const struct np_slab *slab)
+static int tight_notice(const struct np_slab *slab, unsigned slack)
 {
     int live_count = np_slab_live_count(slab);
-    size_t bytes = np_align_up((size_t)live_count * slab->slot_bytes, NP_GRANULE_BYTES);
-    int notice_at = bytes == 0 ? 1 : (int)((bytes - NP_GRANULE_BYTES) / slab->slot_bytes) + 1;
+    int sure_count = live_count - (int)slack;
+    size_t bytes = sure_count > 0 ? np_align_up((size_t)sure_count * slab->slot_bytes, NP_GRANULE_BYTES) : 0;
+    int notice_at = bytes == 0 ? 1 : (int)((bytes - NP_GRANULE_BYTES) / slab->slot_bytes) + 1 + (int)slack;
 
     return notice_at < live_count ? notice_at : live_count;
+}
+
+/* Whether slabs that the heap holds open and does not take from may rest. */
+static bool may_rest(const struct np_heap *heap, const struct np_slab *slab)
+{
+    return !heap->is_alone && heap->open_max_bytes == SIZE_MAX && !np_mxfast_is_held(slab->class_index);
+}
+
+/* The slab is not taken from until it wakes. */
+static void rest(struct np_heap *heap, struct np_slab *slab)
+{
+    unsigned slack = 0;
+    int notice_at;
+
+    if (may_rest(heap, slab)) {
+        np_slab_rest(slab);
+        slack = np_slab_slack(slab);
+    } else if (!heap->is_alone) {
+        return;
+    }
+    notice_at = tight_notice(slab, slack);
+    set_notice(heap, slab, notice_at > 1 ? notice_at : 1);
 }
 
 /* Has a slab's owner look sooner, so that the slab may retain less. False: it would not be much less. */
@@ -378,14 +423,21 @@ static bool tighten(struct np_heap *heap, struct np_slab *slab)
 {
     int notice_at;
     int before = slab->notice_at > 1 ? slab->notice_at : 1;
+    bool is_to_rest = may_rest(heap, slab) && np_slab_is_held(slab);
 
-    if (!heap->is_alone || np_mxfast_is_held(slab->class_index))
+    if (np_mxfast_is_held(slab->class_index) || !(heap->is_alone || may_rest(heap, slab)))
         return false;
-    notice_at = tight_notice(slab);
+    notice_at = tight_notice(slab, heap->is_alone ? 0 : np_slab_slack(slab));
     if (notice_at <= before ||
-        (size_t)(notice_at - before) * slab->slot_bytes < retainable_bytes(slab) / 4)
+        (size_t)(notice_at - before) * slab->slot_bytes < counted_bytes(slab) / 4)
         return false;
-    set_notice(heap, slab, notice_at);
+    if (is_to_rest) {
+        if (heap->current[slab->class_index] == slab)
+            set_current(heap, slab->class_index, &np_empty_slab);
+        rest(heap, slab);
+    } else {
+        set_notice(heap, slab, notice_at);
+    }
     return true;
 }
 
@@ -424,13 +476,22 @@ NP_COLD void np_heap_look_for_company(struct np_heap *heap)
     if (NP_LIKELY(heap->is_alone == is_alone))
         return;
     heap->is_alone = is_alone;
-    if (is_alone)
+    if (is_alone) {
+        for (unsigned index = 0; index < heap->open_count; index++)
+            if (np_slab_wake(heap->open[index], heap))
+                recount(heap, heap->open[index]);
         return;
+    }
     /* What it needs of it still it reserves again; if its thread waits now, others may. */
     give_reserve_back(heap, heap->reserved_bytes);
-    for (unsigned index = 0; index < heap->open_count; index++)
-        if (heap->open[index]->notice_at > 1)
-            set_notice(heap, heap->open[index], 1);
+    for (unsigned index = 0; index < heap->open_count; index++) {
+        struct np_slab *slab = heap->open[index];
+
+        if (heap->current[slab->class_index] != slab && may_rest(heap, slab))
+            rest(heap, slab);
+        else if (slab->notice_at > 1)
+            set_notice(heap, slab, 1);
+    }
     close_surplus(heap, NULL);
 }
 
@@ -457,25 +518,34 @@ static void take_back_lent(struct np_heap *heap, struct np_slab *slab)
 }
 
 /* Makes the heap the owner of a slab that its thread holds. */
-static void own(struct np_heap *heap, struct np_slab *slab)
+enum use { TO_USE, TO_REST, TO_LEND };
+
+static void own(struct np_heap *heap, struct np_slab *slab, enum use use)
 {
     unsigned index = heap->open_count++;
     uint8_t *searched = &heap->searched[slab->class_index];
 
+    NP_ASSERT(index < NP_OPEN_MAX);
     heap->open[index] = slab;
     heap->open_after[index] = *searched != NP_OPEN_MAX ? heap->open_after[*searched] : (uint8_t)index;
     if (*searched != NP_OPEN_MAX)
         heap->open_after[*searched] = (uint8_t)index;
     *searched = (uint8_t)index;
-    heap->open_bytes += retainable_bytes(slab);
-    slab->open_index = (uint8_t)index;
+    slab->counted_granules = (uint8_t)retainable_granules(slab);
+    heap->open_bytes += counted_bytes(slab);
+    NP_OWNER_SET(slab->open_index, (uint8_t)index);
     slab->used_when_passed = UINT16_MAX;
     take_back_lent(heap, slab);
     NP_OWNER_SET(slab->is_refused, false);
     /* What is open is bounded by open_bytes. */
     np_returned_note_reused((size_t)np_slab_charge(slab, 0) << NP_GRANULE_SHIFT);
     np_slab_count_settled(slab, 0);
+    slab->moved_count = 0;
     atomic_store_explicit(&slab->owner, heap, memory_order_relaxed);
+    if (use == TO_LEND)
+        return;
+    if (use == TO_REST)
+        rest(heap, slab);
     make_room_for(heap, slab);
 }
 
@@ -521,9 +591,12 @@ static void count_emptied(struct np_heap *heap, unsigned class_index)
  * level always. */
 static void close_empty(struct np_heap *heap, struct np_slab *slab)
 {
+    disown(heap, slab);
+    if (!np_slab_leave(slab))
+        return;
     if (np_tune_get(NP_KNOB_HARDENING) != 2 && !is_time_to_check(heap))
         np_slab_publish_all(slab);
-    close_slab(heap, slab);
+    settle(heap, slab);
 }
 
 /* Whether another entirely free slab may stay open; closes idle ones for it if there are too many. */
@@ -550,7 +623,7 @@ static void count_less_live(struct np_heap *heap, struct np_slab *slab)
     /* Where much was freed, what is retained elsewhere needs the threshold more. */
     if (heap->reserved_bytes > 0 && 2 * np_slab_live_count(slab) < slab->slot_count)
         give_reserve_back(heap, NP_UNIT_BYTES);
-    set_notice(heap, slab, tight_notice(slab));
+    set_notice(heap, slab, tight_notice(slab, np_slab_is_held(slab) ? 0 : np_slab_slack(slab)));
     if (NP_LIKELY(heap->open_bytes <= usual_open_bytes(heap)))
         return;
     make_room_for(heap, slab);
@@ -588,6 +661,25 @@ static bool has_slots_of_class(const struct np_heap *heap, const struct np_slab 
             slab->slot_bytes == np_classes[slot_class_of(heap, NP_TWIN_CLASS)].slot_bytes);
 }
 
+static bool is_open_here(const struct np_heap *heap, const struct np_slab *slab)
+{
+    unsigned index = NP_OWNER_GET(slab->open_index);
+
+    return index < heap->open_count && heap->open[index] == slab;
+}
+
+/* A visitor has taken a slab of ours for others' frees, and we free into it again. */
+static void take_back(struct np_heap *heap, struct np_slab *slab)
+{
+    if (heap == NULL || !is_open_here(heap, slab) || np_slab_is_held(slab) || !np_slab_wake(slab, heap))
+        return;
+    rest(heap, slab);
+    if (np_slab_live_count(slab) == 0)
+        np_heap_notice(heap, slab);
+    else
+        close_surplus(heap, slab); /* less of it is live than its owner knew */
+}
+
 bool np_heap_finish_push(struct np_heap *heap, struct np_slab *slab, enum np_push push,
                          enum np_push_wish wish)
 {
@@ -595,15 +687,26 @@ bool np_heap_finish_push(struct np_heap *heap, struct np_slab *slab, enum np_pus
         return false;
     if (push == NP_PUSH_CLAIMED && wish == NP_PUSH_AND_OPEN && np_slab_live_count(slab) != 0 &&
         has_slots_of_class(heap, slab)) {
-        own(heap, slab);
-        if (slab->until_notice < 0) /* only slots that it had lent to us were live */
+        own(heap, slab, TO_REST);
+        if (is_open_here(heap, slab) && slab->until_notice < 0) /* only slots that it had lent to us were live */
             np_heap_notice(heap, slab);
         return true;
     }
     if (push == NP_PUSH_CLAIMED)
         np_depot_settle(slab);
+    else
+        take_back(heap, slab);
     return_excess(heap);
     return true;
+}
+
+#define ROOM_TO_REST_BYTES NP_UNIT_BYTES
+#define RESTING_MAX 240
+
+bool np_heap_has_room_to_rest(const struct np_heap *heap)
+{
+    return !heap->is_alone && heap->open_max_bytes == SIZE_MAX && heap->open_count < RESTING_MAX &&
+           heap->open_bytes + ROOM_TO_REST_BYTES <= usual_open_bytes(heap);
 }
 
 bool np_heap_push(struct np_heap *heap, struct np_slab *slab, void *memory)
@@ -622,8 +725,12 @@ static void retire_current(struct np_heap *heap, unsigned class_index)
     /* Exhausted, and no slot of it can be free before others free it; or entirely free, and not to be looked at again
      * by a free. */
     if (np_slab_live_count(slab) == 0 ||
-        (np_slab_live_count(slab) == slab->slot_count && !heap->is_alone)) {
+        (np_slab_live_count(slab) == slab->slot_count && !heap->is_alone && !may_rest(heap, slab))) {
         close_slab(heap, slab);
+        return;
+    }
+    if (may_rest(heap, slab)) {
+        rest(heap, slab);
         return;
     }
     if (np_slab_live_count(slab) == slab->slot_count)
@@ -638,6 +745,51 @@ static void make_current(struct np_heap *heap, unsigned class_index, struct np_s
         return;
     retire_current(heap, class_index);
     set_current(heap, class_index, slab);
+    if (!heap->is_alone && (slab->notice_at > 1 || slab->counted_granules == 0))
+        set_notice(heap, slab, 1);
+    else
+        recount(heap, slab);
+    if (!heap->is_alone)
+        close_surplus(heap, slab);
+}
+
+/* So many granules next to each other lie on system pages of at most so many granules. */
+static unsigned in_system_pages(unsigned granules)
+{
+    unsigned page = (unsigned)(np_page_bytes() >> NP_GRANULE_SHIFT);
+
+    return granules == 0 ? 0 : ((granules + page - 2) / page + 1) * page;
+}
+
+/* Whether the heap has room for all that is behind a slab that it holds. */
+static bool has_room_for_all_of(struct np_heap *heap, const struct np_slab *slab)
+{
+    size_t bytes = heap->open_bytes - counted_bytes(slab) + np_slab_resident_bytes(slab);
+
+    return heap->is_alone || heap->open_max_bytes != SIZE_MAX || bytes <= most_open_bytes(heap) ||
+           !may_rest(heap, slab);
+}
+
+/* Takes some slots of an open slab onto the heap's own shelf, for a class that has none. */
+static void lend_own(struct np_heap *heap, unsigned class_index, struct np_slab *slab)
+{
+    struct np_shelf *shelf = &heap->shelves[class_index];
+
+    if (heap->current[class_index] != &np_empty_slab) {
+        retire_current(heap, class_index);
+        set_current(heap, class_index, &np_empty_slab);
+    }
+    if (heap->lender[class_index] != slab || NP_OWNER_GET(shelf->lent_from) == 0) {
+        NP_OWNER_SET(shelf->lent_from, np_run_find(slab->start)->arena->index << 16 | slab->slot_bytes);
+        heap->lender[class_index] = slab;
+    }
+    count_lent(heap, class_index, in_system_pages(np_slab_lend_own(slab, shelf)));
+    rest(heap, slab);
+    if (NP_UNLIKELY(heap->open_bytes > usual_open_bytes(heap) || heap->open_count == NP_OPEN_MAX))
+        close_surplus(heap, slab);
+    /* Where system pages are large, a few slots withhold much. */
+    if (NP_UNLIKELY(heap->lent_bytes > most_open_bytes(heap) / 2))
+        clear_other_shelves(heap, class_index);
 }
 
 /* Free slots in a slab that is open here: its private list, or what others have pushed. */
@@ -646,9 +798,25 @@ static bool has_free_slots(struct np_slab *slab)
     return !np_shelf_is_empty(&slab->shelf) || np_slab_refill(slab);
 }
 
-enum search { SEARCH_FREE, SEARCH_COLD };
+/* The same of one that may rest: it is held then. A resting one without free slots rests on. */
+static bool wakes_with_free_slots(struct np_heap *heap, struct np_slab *slab)
+{
+    bool is_held = np_slab_is_held(slab);
 
-/* So many slabs are looked at; if all are full, most others are. */
+    if (!is_held && np_shelf_is_empty(&slab->shelf) && !np_slab_may_have_warm_slots(slab))
+        return false;
+    if (!np_slab_wake(slab, heap))
+        return false;
+    if (has_free_slots(slab))
+        return true;
+    if (!is_held)
+        rest(heap, slab);
+    return false;
+}
+
+enum search { SEARCH_FREE, SEARCH_COLD, SEARCH_ALL };
+
+/* So many slabs are looked at; if all are full, most others are. All are where there is no memory for another. */
 #define FIND_TRIES 16
 
 static struct np_slab *find_open(struct np_heap *heap, unsigned class_index, enum search search)
@@ -660,13 +828,14 @@ static struct np_slab *find_open(struct np_heap *heap, unsigned class_index, enu
     /* It has no free slot, or it would not have come to this. */
     if (current != &np_empty_slab && search == SEARCH_COLD && np_slab_is_extendable(current))
         return current;
-    for (unsigned tries = 0; tries < FIND_TRIES && last != NP_OPEN_MAX; tries++) {
+    for (unsigned tries = 0; (tries < FIND_TRIES || search == SEARCH_ALL) && last != NP_OPEN_MAX; tries++) {
         struct np_slab *slab;
 
         *searched = heap->open_after[*searched];
         slab = heap->open[*searched];
         if (slab != current &&
-            (search == SEARCH_FREE ? has_free_slots(slab) : np_slab_is_extendable(slab)))
+            (search == SEARCH_COLD ? np_slab_is_extendable(slab) && np_slab_wake(slab, heap)
+                                   : wakes_with_free_slots(heap, slab)))
             return slab;
         if (*searched == last)
             break;
@@ -690,16 +859,15 @@ static void extend(struct np_heap *heap, struct np_slab *slab)
 {
     size_t before = np_slab_resident_bytes(slab);
 
-    heap->open_bytes -= retainable_bytes(slab);
     (void)np_slab_extend(slab, granules_to_extend(heap, slab));
     if (slab->notice_at == 0)
         np_slab_set_notice(slab, 1); /* it was emptied before, and held less then */
-    heap->open_bytes += retainable_bytes(slab);
+    recount(heap, slab);
     np_return_note_taken((np_slab_resident_bytes(slab) - before) >> NP_GRANULE_SHIFT);
     close_surplus(heap, slab);
 }
 
-/* A slab that others have closed, with room. */
+/* A slab that others have closed, with room; nobody owns it yet. */
 static struct np_slab *take_listed(struct np_heap *heap, unsigned class_index)
 {
     unsigned slot_bytes = np_classes[slot_class_of(heap, class_index)].slot_bytes;
@@ -709,8 +877,7 @@ static struct np_slab *take_listed(struct np_heap *heap, unsigned class_index)
         if (slab->slot_bytes != slot_bytes)
             np_depot_stop_being_twin(slab); /* of another limit; settled below as what it is now */
         else if (np_slab_refill(slab) || np_slab_is_extendable(slab)) {
-            slab->side = heap->side;
-            own(heap, slab);
+            NP_OWNER_SET(slab->side, heap->side);
             return slab;
         }
         settle(heap, slab);
@@ -742,57 +909,22 @@ static bool has_room_to_open(struct np_heap *heap)
     return heap->open_bytes + NP_UNIT_BYTES <= most_open_bytes(heap);
 }
 
-/* A slab to be lent from, open and with this word; NULL: none. */
-static struct np_slab *find_lender(struct np_heap *heap, unsigned class_index, uint64_t *word)
+/* Has slots of a slab that others have closed lent, onto the heap's own shelf, which is empty: it is open from then on, but
+ * counts with little. */
+static struct np_shelf *borrow(struct np_heap *heap, unsigned class_index)
 {
-    struct np_slab *slab = heap->lender[class_index];
+    struct np_slab *slab = take_listed(heap, class_index);
 
-    /* Perhaps it is another slab by now, or none: then it cannot be opened, or is told by its shape. */
-    if (slab != NULL && np_slab_try_open(slab, word)) {
-        if (slab->class_index == class_index)
-            return slab;
-        settle(heap, slab);
+    if (slab == NULL)
+        return NULL;
+    if (np_shelf_is_empty(&slab->shelf)) { /* all that is free is cold */
+        own(heap, slab, TO_USE);
+        make_current(heap, class_index, slab);
+        return &slab->shelf;
     }
-    return heap->lender[class_index] = np_depot_visit(class_index, heap->side, word);
-}
-
-/* So many granules next to each other lie on system pages of at most so many granules. */
-static unsigned in_system_pages(unsigned granules)
-{
-    unsigned page = (unsigned)(np_page_bytes() >> NP_GRANULE_SHIFT);
-
-    return granules == 0 ? 0 : ((granules + page - 2) / page + 1) * page;
-}
-
-/* Has slots of the class lent, onto the heap's own shelf, which is empty. */
-static bool borrow(struct np_heap *heap, unsigned class_index)
-{
-    struct np_shelf *shelf = &heap->shelves[class_index];
-    unsigned slot_bytes = np_classes[slot_class_of(heap, class_index)].slot_bytes;
-
-    /* Where system pages are large, a few slots withhold much. */
-    if (heap->lent_bytes > most_open_bytes(heap) / 2)
-        clear_shelves(heap);
-    for (unsigned tries = 0; tries < 2; tries++) {
-        uint64_t word;
-        struct np_slab *slab = find_lender(heap, class_index, &word);
-        unsigned granules;
-
-        if (slab == NULL)
-            return false;
-        NP_OWNER_SET(shelf->lent_from, np_run_find(slab->start)->arena->index << 16 | slot_bytes);
-        granules = slab->slot_bytes == slot_bytes ? np_slab_lend(slab, &word, shelf) : 0;
-        if (granules == 0 || word == 0)
-            settle(heap, slab);
-        granules = in_system_pages(granules);
-        if (granules > 0) {
-            count_lent(heap, class_index, granules);
-            close_surplus(heap, NULL);
-            return true;
-        }
-        heap->lender[class_index] = NULL;
-    }
-    return false;
+    own(heap, slab, TO_LEND);
+    lend_own(heap, class_index, slab);
+    return &heap->shelves[class_index];
 }
 
 static struct np_slab *make_slab(struct np_heap *heap, unsigned class_index,
@@ -804,9 +936,9 @@ static struct np_slab *make_slab(struct np_heap *heap, unsigned class_index,
     if (slab == NULL)
         return NULL;
     count_made(heap, class_index);
-    slab->side = heap->side;
+    NP_OWNER_SET(slab->side, heap->side);
     (void)np_slab_refill(slab); /* from pages that are warm already */
-    own(heap, slab);
+    own(heap, slab, TO_USE);
     return slab;
 }
 
@@ -851,10 +983,14 @@ static struct np_slab *refill_by_slab(struct np_heap *heap, unsigned class_index
 {
     struct np_slab *slab = take_listed(heap, class_index);
 
-    if (slab == NULL)
+    if (slab != NULL)
+        own(heap, slab, TO_USE);
+    else
         slab = find_open(heap, class_index, SEARCH_COLD);
     if (slab == NULL)
         slab = make_slab(heap, class_index, growth);
+    if (slab == NULL)
+        slab = find_open(heap, class_index, SEARCH_ALL);
     if (slab == NULL)
         return NULL;
     clear_shelf(heap, class_index);
@@ -870,14 +1006,21 @@ static struct np_shelf *refill(struct np_heap *heap, unsigned class_index, enum 
     if (slab != &np_empty_slab && has_free_slots(slab))
         return &slab->shelf;
     slab = find_open(heap, class_index, SEARCH_FREE);
+    if (slab != NULL && !has_room_for_all_of(heap, slab)) {
+        lend_own(heap, class_index, slab);
+        return &heap->shelves[class_index];
+    }
     if (slab != NULL) {
         clear_shelf(heap, class_index);
         make_current(heap, class_index, slab);
         return &slab->shelf;
     }
-    if (heap->current[class_index] == &np_empty_slab && !has_room_to_open(heap) &&
-        borrow(heap, class_index))
-        return &heap->shelves[class_index];
+    if (heap->current[class_index] == &np_empty_slab && !has_room_to_open(heap)) {
+        struct np_shelf *shelf = borrow(heap, class_index);
+
+        if (shelf != NULL)
+            return shelf;
+    }
     slab = refill_by_slab(heap, class_index, growth);
     return slab != NULL ? &slab->shelf : NULL;
 }
@@ -996,7 +1139,7 @@ NP_COLD void np_heap_close_down_to(struct np_heap *heap, size_t most_bytes)
     /* The largest first: most slabs are small, and each that stays is one less to be opened again. */
     for (size_t bytes = 2 * NP_UNIT_BYTES; heap->open_count > 0 && heap->open_bytes > most_bytes; bytes /= 2)
         for (unsigned index = heap->open_count; index-- > 0 && heap->open_bytes > most_bytes;)
-            if (retainable_bytes(heap->open[index]) >= bytes)
+            if (counted_bytes(heap->open[index]) >= bytes)
                 close_slab(heap, heap->open[index]);
 }
 
@@ -1017,23 +1160,37 @@ NP_COLD void np_heap_close_free(struct np_heap *heap, enum np_close close)
     for (unsigned index = heap->open_count; index-- > 0;) {
         struct np_slab *slab = heap->open[index];
         bool is_wanted = is_empty(slab);
+        bool is_resting = !np_slab_is_held(slab);
 
-        if (!is_wanted && close == NP_CLOSE_SPARSE) {
+        if (!is_wanted && close == NP_CLOSE_SPARSE && np_slab_wake(slab, heap)) {
             (void)np_slab_publish(slab);
             is_wanted = np_slab_free_pages(slab) != 0;
+            if (is_resting && !is_wanted)
+                rest(heap, slab);
         }
         if (is_wanted) {
             disown(heap, slab);
-            np_depot_settle(slab);
+            if (np_slab_leave(slab))
+                np_depot_settle(slab);
         }
     }
+    close_surplus(heap, NULL);
 }
 
 NP_COLD void np_heap_settle(struct np_heap *heap)
 {
     clear_shelves(heap);
-    for (unsigned index = 0; index < heap->open_count; index++)
-        (void)np_slab_publish(heap->open[index]);
+    for (unsigned index = 0; index < heap->open_count; index++) {
+        struct np_slab *slab = heap->open[index];
+        bool is_resting = !np_slab_is_held(slab);
+
+        if (!np_slab_wake(slab, heap))
+            continue;
+        (void)np_slab_publish(slab);
+        if (is_resting)
+            rest(heap, slab);
+    }
+    close_surplus(heap, NULL);
 }
 
 static const char *audit_shelf(const struct np_heap *heap, unsigned class_index)
@@ -1089,17 +1246,18 @@ const char *np_heap_audit(const struct np_heap *heap)
     size_t open_bytes = 0;
 
     for (unsigned index = 0; index < heap->open_count; index++) {
-        const struct np_slab *slab = heap->open[index];
+        struct np_slab *slab = heap->open[index];
+        bool is_resting = !np_slab_is_held(slab);
         const char *fault = np_slab_audit(slab);
 
         if (fault != NULL)
             return fault;
         if (slab->open_index != index ||
-            atomic_load(&slab->owner) != heap || !np_slab_is_open(slab))
+            (atomic_load(&slab->owner) != heap && !np_slab_is_taken(slab)) || !np_slab_is_open(slab))
             return "H3: a heap's list of open slabs has one that is not its own";
-        if (!heap->is_alone && slab->notice_at > 1)
+        if (!heap->is_alone && slab->notice_at > 1 && !is_resting)
             return "H3: a heap that is not alone counts on live slots";
-        open_bytes += retainable_bytes(slab);
+        open_bytes += counted_bytes(slab);
     }
     for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++)
         open_bytes += (size_t)heap->shelf_granules[class_index] << NP_GRANULE_SHIFT;

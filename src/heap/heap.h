@@ -6,19 +6,21 @@
  * and, if it is not set, what the heap has reserved: of what the first thread's heap leaves, and of the threshold, of which
  * all heaps together may have three quarters.
  *
- * A slab may retain all the memory behind it, if its owner sleeps and others free what is live there. While the process has
- * one thread there are no others, and the heap is *alone*: then a slab retains no more than what the slots leave of it that
- * are live at least, and those are counted: the slab's notice comes when fewer are. So slabs that are full cost little, and
- * many can be open.
+ * Slots are handed out of current slabs, one a class, and of the heap's own shelves. A current slab may retain all the memory
+ * behind it, if its owner sleeps and others free what is live there. The others *rest* (slab.h): what others free of them is
+ * charged, and visitors return it. They count with what their slots leave that are live at least, and the slab's notice
+ * comes when fewer are. So slabs that are full cost nothing, and many can be open. While the process has one thread the heap is
+ * *alone*, and all its slabs count so.
  *
- * Where that is not enough for the classes in use, the heap does not close a slab that is at work for one that is needed
- * now, but has slots lent: those that are free on one page of a slab that nobody holds. They are live, to the slab.
+ * Where there is no room for a current slab, the heap has slots lent: some of those on the list of a slab that rests, on few
+ * pages. They are live, to the slab, and the pages count.
  *
  * [H1] direct[g] is the shelf that serves requests of granule g: that of the current slab of the class, or if it has none
  *      the heap's own of the class.
  * [H2] current[c] is an open slab of class c in this heap, or the empty slab.
  * [H3] open[0..open_count) are the slabs whose owner is this heap; open_bytes is the sum of what they may retain before
- *      their owner looks again, and of the bytes of shelf_granules. In a heap that is not alone notices are at most 1.
+ *      their owner looks again (counted_granules), and of the bytes of shelf_granules. In a heap that is not alone notices
+ *      of slabs that do not rest are at most 1.
  *      The rings of open_after have each open slab once, by class.
  * [H4] The slots on shelves[c] are of class c and lie on at most shelf_granules[c] granules of lender[c]; there are
  *      -until_notice of them, and none while the class has a current slab.
@@ -149,6 +151,9 @@ NP_INLINE bool np_heap_note_pushed(struct np_heap *heap, const struct np_slab *s
     return *last - record == NP_CLAIM_COUNT;
 }
 
+/* Whether there is room for a slab to be opened, to rest, by the first free into it. */
+bool np_heap_has_room_to_rest(const struct np_heap *heap);
+
 /* Frees a slot of a slab that this heap does not hold; heap is NULL in a thread that has none. Any address in the slab may be
  * asked for: false, and nothing was done, if no slot begins there, or one that is free already. */
 bool np_heap_push(struct np_heap *heap, struct np_slab *slab, void *memory);
@@ -160,7 +165,9 @@ NP_INLINE bool np_heap_push_fast(struct np_heap *heap, struct np_slab *slab, voi
     enum np_push push;
 
     /* Not while a fork lifts the limit of what may be open: nothing would close it if this thread sleeps afterwards. */
-    if (heap != NULL && np_heap_note_pushed(heap, slab) &&
+    if (heap != NULL &&
+        (np_heap_note_pushed(heap, slab) ||
+         (NP_OWNER_GET(slab->side) == heap->side && np_heap_has_room_to_rest(heap))) &&
         !atomic_load_explicit(&np_is_fork_under_way, memory_order_relaxed))
         wish = NP_PUSH_AND_OPEN;
     push = np_slab_push(slab, memory, wish);

@@ -171,7 +171,7 @@ struct round {
     unsigned range_count;
     struct np_slab *slabs[VISIT_SLABS];
     uint32_t pages[VISIT_SLABS]; /* of each, that are to be cold afterwards */
-    uint64_t words[VISIT_SLABS]; /* of each, as it was when we opened it */
+    uint64_t words[VISIT_SLABS]; /* of each, as it was when we opened it, or 0: it rests */
     struct np_range ranges[VISIT_RANGES];
 };
 
@@ -215,10 +215,14 @@ static void visit_slab(struct round *round, struct np_window *window, unsigned u
         np_slab_hide_from_visitors(slab, word, bit);
         return;
     }
-    if (!np_slab_try_open(slab, &round->words[round->slab_count]))
-        return;
     /* Discharged at once, so that nobody else returns other memory in its place meanwhile. */
-    round->pages[round->slab_count] = np_slab_take_charge(slab, word, bit);
+    if (np_slab_try_open(slab, &round->words[round->slab_count])) {
+        round->pages[round->slab_count] = np_slab_take_charge(slab, word, bit);
+    } else {
+        round->words[round->slab_count] = 0;
+        if (!np_slab_try_visit(slab, word, bit, &round->pages[round->slab_count]))
+            return;
+    }
     add_ranges(round, slab, round->pages[round->slab_count]);
     round->slabs[round->slab_count++] = slab;
 }
@@ -306,6 +310,13 @@ static NP_COLD void note_refused(struct round *round, uintptr_t start)
     NP_OWNER_SET(round->slabs[at]->is_refused, true);
 }
 
+/* Whoever held a slab that rests goes on holding it, if he has not left it. */
+static void end_visit(struct np_slab *slab, uint64_t word)
+{
+    if (word != 0 || !np_slab_end_visit(slab))
+        np_depot_settle(slab);
+}
+
 static _Atomic(struct round *) newest_round;
 
 /* All rounds are on a list for the child of a fork. */
@@ -332,7 +343,7 @@ NP_COLD void np_return_settle_in_child(void)
             continue;
         for (unsigned at = 0; at < round->slab_count; at++)
             if (round->slabs[at] != NULL)
-                np_depot_settle(round->slabs[at]);
+                end_visit(round->slabs[at], round->words[at]);
         round->slab_count = 0;
     }
 }
@@ -365,6 +376,10 @@ static NP_COLD bool purge_slabs(size_t want_granules, size_t *gone)
         /* From here on the child of a fork does not find it. */
         round->slabs[at] = NULL;
         NP_OWNER_SET(slab->cold_pages, slab->cold_pages | round->pages[at]);
+        if (round->words[at] == 0) {
+            end_visit(slab, 0);
+            continue;
+        }
         /* Unless somebody has pushed, all free pages are cold now, or refused. */
         np_slab_charge(slab, 0);
         /* One without live slots is given back. */
@@ -387,7 +402,7 @@ static size_t top_pad_bytes(void)
     return (size_t)np_tune_get(NP_KNOB_TOP_PAD);
 }
 
-size_t np_return_down_to(size_t retained_bytes, size_t most_bytes)
+NP_COLD size_t np_return_down_to(size_t retained_bytes, size_t most_bytes)
 {
     size_t gone_bytes = 0;
     bool may_have_runs = true;

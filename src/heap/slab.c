@@ -27,6 +27,7 @@
  * and subtracted from without a carry into the rest. */
 #define COUNT_ONE (UINT64_C(1) << 48)
 #define NOTICE_SHIFT 32
+#define NOTICE_NEVER 0x7FFF
 #define NOTICE_MASK (UINT64_C(0xFFFF) << NOTICE_SHIFT)
 
 /* A refill takes at least so many slots if it can: few enough that they are used before they leave the cache, enough
@@ -131,7 +132,7 @@ static uint64_t word_mask(unsigned slot_count, unsigned number)
 }
 
 /* Slots first to last of a loose slab, as masks. Mostly there are no more than the first word has. */
-static NP_NOINLINE void mask_long_range(unsigned first, unsigned last, uint64_t mask[LOOSE_WORDS])
+static NP_COLD NP_NOINLINE void mask_long_range(unsigned first, unsigned last, uint64_t mask[LOOSE_WORDS])
 {
     for (unsigned number = 0; number < LOOSE_WORDS; number++)
         mask[number] = word_mask(last + 1, number) & ~word_mask(first, number);
@@ -167,17 +168,6 @@ static uint64_t load_bits(const struct np_slab *slab, size_t word_at)
 static uint64_t load_loose(const struct np_slab *slab, unsigned number)
 {
     return number * 64 < slab->slot_count ? load_bits(slab, number) : 0;
-}
-
-/* The first bit set, from one on, of two words; none: at least 2 * 64. */
-static unsigned next_set(uint64_t low, uint64_t high, unsigned from)
-{
-    if (from < 64 && low >> from != 0)
-        return from + (unsigned)__builtin_ctzll(low >> from);
-    from = from < 64 ? 0 : from - 64;
-    if (from < 64 && high >> from != 0)
-        return 64 + from + (unsigned)__builtin_ctzll(high >> from);
-    return 128;
 }
 
 /* Whether all slots on a page have their bits set. */
@@ -254,6 +244,19 @@ static NP_NOINLINE uint32_t freed_pages(const struct np_slab *slab, uintptr_t ad
     return pages;
 }
 
+/* So many slots, or more, are free where others have freed a page more of a resting slab. */
+static unsigned step_slots(const struct np_slab *slab)
+{
+    return slab->slots_per_page != 0 ? slab->slots_per_page
+                                     : (unsigned)np_max(NP_GRANULE_BYTES / slab->slot_bytes, 1);
+}
+
+/* The pages that so many may free, as a mask that says how many. */
+static uint32_t step_pages(const struct np_slab *slab)
+{
+    return (2U << ((slab->slot_bytes - 1U) / NP_GRANULE_BYTES)) - 1;
+}
+
 /* The word as it was when we became the holder says how many slots are free; none is on the private list. */
 static void adopt(struct np_slab *slab, uint64_t word)
 {
@@ -300,7 +303,7 @@ void np_slab_hide_from_visitors(struct np_slab *slab, _Atomic uint64_t *word, ui
 
 /* Pages of a closed slab, neighbours, have become free. The sum first: it must not sink below the parts that others
  * take off. */
-static void charge_more(struct np_slab *slab, uint32_t pages)
+static NP_NOINLINE void charge_more(struct np_slab *slab, uint32_t pages)
 {
     unsigned granule_count = run_of_bits(pages);
     unsigned before;
@@ -325,7 +328,7 @@ static void charge_more(struct np_slab *slab, uint32_t pages)
 }
 
 /* Takes the charge off; returns what it was. */
-static unsigned discharge(struct np_slab *slab, _Atomic uint64_t *word, uint64_t bit)
+static NP_NOINLINE unsigned discharge(struct np_slab *slab, _Atomic uint64_t *word, uint64_t bit)
 {
     unsigned before = atomic_load_explicit(&slab->charged_count, memory_order_relaxed);
 
@@ -339,7 +342,7 @@ static unsigned discharge(struct np_slab *slab, _Atomic uint64_t *word, uint64_t
     return before;
 }
 
-unsigned np_slab_charge(struct np_slab *slab, unsigned granule_count)
+NP_COLD unsigned np_slab_charge(struct np_slab *slab, unsigned granule_count)
 {
     unsigned before = atomic_load_explicit(&slab->charged_count, memory_order_relaxed);
     uint64_t bit;
@@ -391,6 +394,7 @@ NP_INLINE enum np_push count_push(struct np_slab *slab, uintptr_t address, const
 {
     enum np_push done = NP_PUSH_DONE;
     uint32_t freed = 0; /* pages, to be charged */
+    bool is_charged = false; /* with a step */
     uint64_t word;
 
     if (NP_UNLIKELY(may_free_a_page(slab, place, now)))
@@ -401,23 +405,39 @@ NP_INLINE enum np_push count_push(struct np_slab *slab, uintptr_t address, const
     for (;;) {
         uint64_t next_word = word + COUNT_ONE;
         bool is_closed = (word & NP_SLAB_CLOSED_BIT) != 0;
+        bool is_exact = (word & NP_SLAB_EXACT_BITS) != 0;
+        /* Also while its owner looks at its list, as a visitor would: of those the notice never comes. */
+        bool is_step = !is_alone && (word & (NP_SLAB_RESTING_BIT | NP_SLAB_VISITED_BIT)) != 0 &&
+                       (word & NP_SLAB_TAKEN_BIT) == 0 &&
+                       np_slab_word_count(next_word) >= word_notice(word);
         bool is_claim = is_closed && (wish == NP_PUSH_AND_OPEN ||
                                       np_slab_word_count(next_word) >= word_notice(word));
 
         /* An open slab's pages are counted when it is closed. If it is closed before our swap, the swap fails, and
          * we see it. If it is opened, the charge is one too high until it is closed again. */
-        if (NP_UNLIKELY(freed != 0) && is_closed) {
+        if (NP_UNLIKELY(freed != 0) && is_exact) {
             charge_more(slab, freed);
             freed = 0;
             done = NP_PUSH_CHARGED;
         }
         if (is_claim)
             next_word &= ~NP_SLAB_CLOSED_BIT;
+        if (is_step) {
+            next_word += (uint64_t)step_slots(slab) << NOTICE_SHIFT;
+            /* Before it counts: afterwards the slab may be gone. If the swap fails, the charge may be too high until the slab
+             * is visited or wakes. */
+            if (!is_charged)
+                charge_more(slab, step_pages(slab));
+            is_charged = true;
+            done = NP_PUSH_CHARGED;
+        }
         /* release: our bit is seen by who reads this count. acquire: a claimant sees what the last holder left in the
          * private line (the release in np_slab_try_close). */
         if (!np_compare_and_swap_if(is_alone, &slab->word, &word, next_word))
             continue;
         if (is_alone && NP_UNLIKELY(settle_one(slab)))
+            done = NP_PUSH_CHARGED;
+        if (!is_alone && wish == NP_PUSH_AND_OPEN && (word & NP_SLAB_TAKEN_BIT) != 0)
             done = NP_PUSH_CHARGED;
         if (!is_claim)
             return done;
@@ -441,7 +461,7 @@ NP_INLINE enum np_push count_shared_push(struct np_slab *slab, uintptr_t address
     uint64_t word = atomic_load_explicit(&slab->word, memory_order_seq_cst);
 
     if (may_free_a_page_now ||
-        ((word & NP_SLAB_CLOSED_BIT) != 0 &&
+        ((word & (NP_SLAB_CLOSED_BIT | NP_SLAB_RESTING_BIT | NP_SLAB_VISITED_BIT)) != 0 &&
          (wish != NP_PUSH_ONLY || np_slab_word_count(word) + 1 >= word_notice(word))) ||
         NP_UNLIKELY(!atomic_compare_exchange_strong(&slab->word, &word, word + COUNT_ONE)))
         return count_rare_push(slab, address, now, wish);
@@ -576,6 +596,41 @@ static void learn(struct np_slab *slab, int count, int taken)
     NP_OWNER_SET(slab->shared_count, (int16_t)count);
 }
 
+unsigned np_slab_slack(const struct np_slab *slab)
+{
+    return step_slots(slab) / 4;
+}
+
+static uint64_t with_notice(uint64_t word, unsigned notice)
+{
+    return (word & ~NOTICE_MASK) | (uint64_t)notice << NOTICE_SHIFT;
+}
+
+/* Where there are several threads, mostly: a step of a slab that rests. acquire: who holds the slab then sees what others
+ * did to it; release: they see the private line as he leaves it. */
+static NP_NOINLINE bool change(struct np_slab *slab, uint64_t *word, uint64_t next_word)
+{
+    uint64_t seen = *word;
+    bool is_changed = atomic_compare_exchange_strong(&slab->word, &seen, next_word);
+
+    *word = seen;
+    return is_changed;
+}
+
+NP_COLD void np_slab_rest(struct np_slab *slab)
+{
+    uint64_t word = atomic_load_explicit(&slab->word, memory_order_relaxed);
+    unsigned notice;
+
+    slab->moved_count = 0;
+    slab->tail_offset = NP_NO_TAIL;
+    do
+        notice = (unsigned)(np_slab_word_count(word) > 0 ? np_slab_word_count(word) : 0) + np_slab_slack(slab) + 1;
+    /* release: a visitor sees the private line as we leave it. */
+    while (!change(slab, &word, with_notice(word, notice) | NP_SLAB_RESTING_BIT));
+    learn(slab, np_slab_word_count(word), 0);
+}
+
 void np_slab_look(struct np_slab *slab)
 {
     learn(slab, np_slab_word_count(atomic_load_explicit(&slab->word, memory_order_acquire)), 0);
@@ -599,6 +654,65 @@ static struct np_slot *checked(const struct np_slab *slab, struct np_slot *slot,
     if (NP_UNLIKELY(np_slab_slot_index(slab, (uintptr_t)slot) < 0))
         die_of_link(slab, of);
     return slot;
+}
+
+/* Where visitors have left the list's end: what is behind they have taken off. */
+static struct np_slot *tail_of(const struct np_slab *slab)
+{
+    return slab->tail_offset != NP_NO_TAIL ? (struct np_slot *)(slab->start + slab->tail_offset)
+                                           : np_slab_end(slab);
+}
+
+/* Nobody visits any more: the list ends as usual again, and what was taken off it counts as free. */
+static NP_COLD void collect(struct np_slab *slab)
+{
+    const struct np_slot *tail = tail_of(slab);
+    struct np_slot *last = NULL;
+    struct np_slot *slot = slab->free_slots;
+    uint64_t count = slab->moved_count;
+
+    while (slot != tail && slot != np_slab_end(slab)) {
+        last = slot;
+        if ((slot = np_slot_next(slab, slot)) != tail && checked(slab, slot, last) == NULL)
+            break;
+    }
+    if (last == NULL)
+        slab->free_slots = np_slab_end(slab);
+    else
+        last->encoded_next = (uintptr_t)np_slab_end(slab) ^ slab->key;
+    slab->moved_count = 0;
+    (void)atomic_fetch_add(&slab->word, count * COUNT_ONE);
+    NP_OWNER_SET(slab->shared_count, (int16_t)(slab->shared_count + (int16_t)count));
+}
+
+NP_COLD bool np_slab_wake(struct np_slab *slab, struct np_heap *owner)
+{
+    uint64_t word = atomic_load_explicit(&slab->word, memory_order_relaxed);
+
+    while ((word & NP_SLAB_RESTING_BIT) != 0)
+        /* acquire: we see what visitors did. */
+        if (change(slab, &word, word & ~(NP_SLAB_RESTING_BIT | NP_SLAB_TAKEN_BIT))) {
+            if ((word & NP_SLAB_TAKEN_BIT) != 0) {
+                collect(slab);
+                atomic_store_explicit(&slab->owner, owner, memory_order_relaxed);
+            }
+            np_returned_note_reused((size_t)np_slab_charge(slab, 0) << NP_GRANULE_SHIFT);
+            return true;
+        }
+    return (word & NP_SLAB_VISITED_BIT) == 0;
+}
+
+NP_COLD bool np_slab_leave(struct np_slab *slab)
+{
+    while (!np_slab_wake(slab, NULL)) {
+        uint64_t word = atomic_load_explicit(&slab->word, memory_order_relaxed);
+
+        /* release: the visitor sees our counts. */
+        while ((word & NP_SLAB_VISITED_BIT) != 0)
+            if (change(slab, &word, word | NP_SLAB_LEFT_BIT))
+                return false;
+    }
+    return true;
 }
 
 /* A chain of slots on its way to the private list. */
@@ -762,103 +876,15 @@ bool np_slab_refill(struct np_slab *slab)
     return false;
 }
 
-/* A warm page of a paged slab with free slots; of several, the first that has a few. Or none: page_count. */
-static unsigned page_to_lend(const struct np_slab *slab)
-{
-    unsigned best = page_count(slab);
-    unsigned most = 0;
-
-    for (uint32_t warm = all_pages(slab) & ~slab->cold_pages; warm != 0 && most < 4; warm &= warm - 1) {
-        unsigned page = (unsigned)__builtin_ctz(warm);
-        unsigned count = 0;
-
-        for (unsigned number = 0; number < words_per_page(slab); number++)
-            count += np_bit_count(atomic_load_explicit(
-                &slab->bits[word_of_page(slab, page, number)],
-                memory_order_relaxed));
-        if (count > most) {
-            most = count;
-            best = page;
-        }
-    }
-    return best;
-}
-
-/* The free slots of a loose slab that lie on one page, the first that has some and is warm with all that they reach. */
-static void lend_loose(struct np_slab *slab, struct chain *chain)
-{
-    uint64_t cold[LOOSE_WORDS];
-    uint64_t wanted[LOOSE_WORDS];
-    unsigned slot;
-
-    mask_cold(slab, cold);
-    slot = next_set(load_loose(slab, 0) & ~cold[0], load_loose(slab, 1) & ~cold[1], 0);
-    if (slot >= slab->slot_count)
-        return;
-    mask_page(slab, slot * (unsigned)slab->slot_bytes / (unsigned)NP_GRANULE_BYTES, wanted);
-    wanted[0] &= ~cold[0];
-    wanted[1] &= ~cold[1];
-    take_loose(slab, wanted, chain);
-}
-
-/* A charged page has been lent: it would be charged once more when its slots come back. Counted anew, by bits as they are
- * since the slab was opened: a pusher that saw it closed before may raise the charge at any moment, and what it adds must not
- * be taken off. If it adds later, the charge is one too high for a while. */
-static void discharge_lent(struct np_slab *slab)
-{
-    unsigned free_count;
-    unsigned before;
-
-    if (atomic_load_explicit(&slab->charged_count, memory_order_relaxed) == 0)
-        return;
-    free_count = np_bit_count(np_slab_free_pages(slab));
-    before = np_slab_charge(slab, free_count);
-    if (before > free_count)
-        np_returned_note_reused((size_t)(before - free_count) << NP_GRANULE_SHIFT);
-}
-
-NP_COLD unsigned np_slab_lend(struct np_slab *slab, uint64_t *word, struct np_shelf *shelf)
-{
-    struct chain chain;
-    uint64_t before;
-    uint64_t closed;
-
-    begin_chain(&chain, shelf->key);
-    if (is_paged(slab)) {
-        unsigned page = page_to_lend(slab);
-
-        if (page < page_count(slab))
-            take_from_page(slab, page, words_per_page(slab), &chain);
-    } else {
-        lend_loose(slab, &chain);
-    }
-    if (chain.count == 0)
-        return 0;
-    chain.last->encoded_next = (uintptr_t)NP_NO_SLOT ^ shelf->key;
-    shelf->free_slots = first_of(&chain);
-    NP_OWNER_SET(shelf->until_notice, -(int32_t)chain.count);
-    discharge_lent(slab);
-    before = *word;
-    closed = (before - chain.count * COUNT_ONE) | NP_SLAB_CLOSED_BIT;
-    if (!np_compare_and_swap(&slab->word, &before, closed)) {
-        /* Somebody has pushed, perhaps the last slot of a page, and saw the slab open: it is to be settled. */
-        (void)np_fetch_add(&slab->word, 0 - chain.count * COUNT_ONE);
-        *word = 0;
-    }
-    return (unsigned)(((uintptr_t)chain.last + slab->slot_bytes - 1 - slab->start) / NP_GRANULE_BYTES -
-                      ((uintptr_t)first_of(&chain) - slab->start) / NP_GRANULE_BYTES) +
-           1;
-}
-
 /* Cold granules that slots overlap. */
 static uint32_t extendable_pages(const struct np_slab *slab)
 {
     size_t bytes;
 
     if (is_paged(slab))
-        return slab->cold_pages;
+        return NP_OWNER_GET(slab->cold_pages);
     bytes = (size_t)slab->slot_count * slab->slot_bytes;
-    return slab->cold_pages &
+    return NP_OWNER_GET(slab->cold_pages) &
            (UINT32_MAX >> (32 - (bytes + NP_GRANULE_BYTES - 1) / NP_GRANULE_BYTES));
 }
 
@@ -923,7 +949,8 @@ static void set_bits(struct np_slab *slab, size_t page, unsigned number, uint64_
 
 /* Frees the slots of a list by their bits; returns how many. The slab's size bounds the walk. A list is in any order, so the
  * bits of a page are gathered first, and each word is changed once. */
-static unsigned publish_list(struct np_slab *slab, struct np_slot *first, unsigned most)
+static unsigned publish_list(struct np_slab *slab, struct np_slot *first, const struct np_slot *end,
+                             unsigned most)
 {
     const uintptr_t bytes = (uintptr_t)slab->unit_count * NP_UNIT_BYTES;
     uint64_t gathered[NP_SLOT_BITS_PLANES * NP_UNIT_GRANULES]; /* by number, and of those by page */
@@ -933,7 +960,7 @@ static unsigned publish_list(struct np_slab *slab, struct np_slot *first, unsign
     unsigned count = 0;
 
     memset(gathered, 0, gathered_count * sizeof gathered[0]);
-    for (; slot != np_slab_end(slab) && count < most; count++) {
+    for (; slot != end && slot != np_slab_end(slab) && count < most; count++) {
         size_t page;
         unsigned index;
         uint64_t *word;
@@ -950,7 +977,7 @@ static unsigned publish_list(struct np_slab *slab, struct np_slot *first, unsign
             die_of_two_lists(slab, (uintptr_t)before);
         *word |= bit;
     }
-    if (NP_UNLIKELY(slot != np_slab_end(slab))) /* there are no more than so many */
+    if (NP_UNLIKELY(slot != end && slot != np_slab_end(slab))) /* there are no more than so many */
         die_of_link(slab, before);
     for (size_t at = 0; at < gathered_count; at++)
         if (gathered[at] != 0)
@@ -958,7 +985,7 @@ static unsigned publish_list(struct np_slab *slab, struct np_slot *first, unsign
     return count;
 }
 
-uint64_t np_slab_publish(struct np_slab *slab)
+NP_COLD uint64_t np_slab_publish(struct np_slab *slab)
 {
     unsigned count = np_slab_private_count(slab);
     uint64_t word;
@@ -968,7 +995,7 @@ uint64_t np_slab_publish(struct np_slab *slab)
         learn(slab, np_slab_word_count(word), 0);
         return word;
     }
-    if (publish_list(slab, slab->free_slots, count) != count)
+    if (publish_list(slab, slab->free_slots, np_slab_end(slab), count) != count)
         die_of_link(slab, NULL);
     slab->free_slots = np_slab_end(slab);
     word = np_fetch_add(&slab->word, count * COUNT_ONE) + count * COUNT_ONE;
@@ -990,6 +1017,110 @@ static void set_all_bits(struct np_slab *slab)
             atomic_store_explicit(
                 &slab->bits[word_of_page(slab, page, number)],
                 word_mask(slab->slots_per_page, number), memory_order_relaxed);
+}
+
+/* Nobody takes slots from the list, and its owner no longer puts any there, but for one that it is about to: that may lead to
+ * what is the first now, which is remembered as the list's end. False: there is nothing. */
+static bool move_list(struct np_slab *slab)
+{
+    struct np_slot *first = __atomic_load_n(&slab->free_slots, __ATOMIC_ACQUIRE);
+    const struct np_slot *tail = tail_of(slab);
+
+    if (first == np_slab_end(slab) || first == tail)
+        return false;
+    slab->moved_count = (uint16_t)(slab->moved_count + publish_list(slab, first, tail, slab->slot_count));
+    slab->tail_offset = (uint32_t)((uintptr_t)first - slab->start);
+    return true;
+}
+
+NP_COLD bool np_slab_try_visit(struct np_slab *slab, _Atomic uint64_t *map_word, uint64_t bit, uint32_t *pages)
+{
+    uint64_t word = atomic_load_explicit(&slab->word, memory_order_relaxed);
+
+    while ((word & NP_SLAB_RESTING_BIT) != 0)
+        if (change(slab, &word,
+                                (with_notice(word, NOTICE_NEVER) & ~(NP_SLAB_RESTING_BIT | NP_SLAB_TAKEN_BIT)) |
+                                    NP_SLAB_VISITED_BIT)) {
+            atomic_store(&slab->owner, NULL);
+            (void)discharge(slab, map_word, bit);
+            (void)move_list(slab);
+            *pages = np_slab_free_pages(slab);
+            return true;
+        }
+    return false;
+}
+
+NP_COLD bool np_slab_end_visit(struct np_slab *slab)
+{
+    uint32_t before = np_slab_free_pages(slab);
+    uint32_t freed;
+    uint64_t word;
+
+    /* Its owner was about to free a slot when we came. What others have charged stays; a page may be charged twice. */
+    if (move_list(slab))
+        for (freed = np_slab_free_pages(slab) & ~before; freed != 0; freed &= freed + (freed & -freed))
+            charge_more(slab, freed);
+    word = atomic_load_explicit(&slab->word, memory_order_relaxed);
+    for (;;) {
+        bool is_left = (word & NP_SLAB_LEFT_BIT) != 0;
+        uint64_t next_word = word & ~(NP_SLAB_VISITED_BIT | NP_SLAB_LEFT_BIT);
+
+        if (!is_left)
+            next_word |= NP_SLAB_RESTING_BIT | NP_SLAB_TAKEN_BIT;
+        if (!change(slab, &word, next_word))
+            continue;
+        if (is_left)
+            collect(slab);
+        return !is_left;
+    }
+}
+
+/* So many slots at most are lent at once, of so many pages. */
+#define LEND_OWN_SLOTS 16
+#define LEND_OWN_PAGES 4
+
+unsigned np_slab_lend_own(struct np_slab *slab, struct np_shelf *shelf)
+{
+    const uintptr_t bytes = (uintptr_t)slab->unit_count * NP_UNIT_BYTES;
+    struct np_slot *slot = slab->free_slots;
+    struct np_slot *last = NULL;
+    uint32_t pages = 0;
+    unsigned lent_pages = 0;
+    int32_t count = 0;
+
+    for (; slot != np_slab_end(slab) && count < LEND_OWN_SLOTS; count++) {
+        uintptr_t offset = (uintptr_t)slot - slab->start;
+        unsigned from = (unsigned)(offset >> NP_GRANULE_SHIFT);
+        unsigned to = (unsigned)((offset + slab->slot_bytes - 1) >> NP_GRANULE_SHIFT);
+        uint32_t more = ((2U << (to - from)) - 1) << from & ~pages;
+        struct np_slot *next;
+
+        if (more != 0) {
+            unsigned more_pages = np_bit_count(more);
+
+            if (count > 0 && lent_pages + more_pages > LEND_OWN_PAGES)
+                break;
+            lent_pages += more_pages;
+        }
+        next = np_slot_next(slab, slot);
+        /* No more than that it leads into the slab, or to the list's end: publishing looks closer. */
+        if (NP_UNLIKELY((uintptr_t)next - slab->start >= bytes))
+            die_of_link(slab, slot);
+        pages |= more;
+        if (last == NULL)
+            shelf->free_slots = slot;
+        else
+            last->encoded_next = (uintptr_t)slot ^ shelf->key;
+        last = slot;
+        slot = next;
+    }
+    if (last == NULL)
+        return 0;
+    last->encoded_next = (uintptr_t)NP_NO_SLOT ^ shelf->key;
+    slab->free_slots = slot;
+    NP_OWNER_SET(shelf->until_notice, -count);
+    NP_OWNER_ADD(slab->until_notice, count); /* they are live to the slab */
+    return lent_pages;
 }
 
 /* Nobody else has a slot of the slab, and so nobody else changes its bits. */
@@ -1297,38 +1428,71 @@ static const char *audit_bits(const struct np_slab *slab)
     return NULL;
 }
 
-/* Whether the slot is on this list; dies at a damaged link. */
-static bool is_on_list(const struct np_slab *slab, struct np_slot *first, const void *wanted)
+/* Keeps visitors away from a slab that rests, to look at its list; false: one is there. */
+static NP_COLD bool try_hold(const struct np_slab *looked_at, uint64_t *word)
 {
-    struct np_slot *slot = checked(slab, first, NULL);
+    struct np_slab *slab = (struct np_slab *)looked_at; /* its word changes, and changes back */
 
-    for (unsigned count = 0; slot != NULL && count < slab->slot_count; count++) {
+    *word = atomic_load_explicit(&slab->word, memory_order_relaxed);
+    while ((*word & NP_SLAB_RESTING_BIT) != 0)
+        if (change(slab, word, *word ^ (NP_SLAB_RESTING_BIT | NP_SLAB_VISITED_BIT)))
+            return true;
+    return (*word & NP_SLAB_VISITED_BIT) == 0;
+}
+
+/* word: as try_hold has found it. */
+static NP_COLD void end_hold(const struct np_slab *looked_at, uint64_t word)
+{
+    struct np_slab *slab = (struct np_slab *)looked_at;
+
+    if ((word & NP_SLAB_RESTING_BIT) != 0)
+        (void)atomic_fetch_xor(&slab->word, NP_SLAB_RESTING_BIT | NP_SLAB_VISITED_BIT);
+}
+
+/* Where the list of a slab ends whose word is this one. */
+static const struct np_slot *end_of_list(const struct np_slab *slab, uint64_t word)
+{
+    return (word & NP_SLAB_TAKEN_BIT) != 0 ? tail_of(slab) : np_slab_end(slab);
+}
+
+/* Follows the list up to a slot, or to its end, which is this one or the usual one; dies at a damaged link. Whether the slot is
+ * there. */
+static NP_COLD bool follow_list(const struct np_slab *slab, const struct np_slot *end, const void *wanted)
+{
+    struct np_slot *slot = checked(slab, slab->free_slots, NULL);
+    unsigned count = 0;
+
+    for (; slot != NULL && slot != end && count < slab->slot_count; count++) {
         if (slot == wanted)
             return true;
         slot = checked(slab, np_slot_next(slab, slot), slot);
     }
+    if (NP_UNLIKELY(slot != NULL && slot != end)) /* it goes round in a circle */
+        np_die_of(FREED_TWICE, (uintptr_t)slot, "slot", slab->slot_bytes);
     return false;
 }
 
 NP_COLD bool np_slab_is_free(const struct np_slab *slab, const void *memory)
 {
-    return np_slab_is_free_bit(slab, (uintptr_t)memory) ||
-           is_on_list(slab, slab->free_slots, memory);
+    uint64_t word;
+    bool is_free;
+
+    if (!try_hold(slab, &word))
+        return np_slab_is_surely_free(slab, memory);
+    is_free = np_slab_is_free_bit(slab, (uintptr_t)memory) ||
+              follow_list(slab, end_of_list(slab, word), memory);
+    end_hold(slab, word);
+    return is_free;
 }
 
-static NP_COLD void check_links(const struct np_slab *slab, struct np_slot *first)
+NP_COLD void np_slab_check_links(const struct np_slab *slab)
 {
-    struct np_slot *slot = checked(slab, first, NULL);
+    uint64_t word;
 
-    for (unsigned count = 0; slot != NULL && count < slab->slot_count; count++)
-        slot = checked(slab, np_slot_next(slab, slot), slot);
-    if (NP_UNLIKELY(slot != NULL)) /* it goes round in a circle */
-        np_die_of(FREED_TWICE, (uintptr_t)slot, "slot", slab->slot_bytes);
-}
-
-void np_slab_check_links(const struct np_slab *slab)
-{
-    check_links(slab, slab->free_slots);
+    if (!try_hold(slab, &word))
+        return;
+    (void)follow_list(slab, end_of_list(slab, word), NULL);
+    end_hold(slab, word);
 }
 
 /* Of a list whose links are sound. */
@@ -1359,7 +1523,7 @@ static const char *audit_list(const struct np_slab *slab, const struct np_slot *
     return NULL;
 }
 
-const char *np_slab_audit(const struct np_slab *slab)
+static const char *audit_held(const struct np_slab *slab)
 {
     unsigned count = 0;
     const char *fault = audit_list(slab, slab->free_slots, &count);
@@ -1369,4 +1533,16 @@ const char *np_slab_audit(const struct np_slab *slab)
     if (count != np_slab_private_count(slab))
         return "S2: the private list's length and the counts differ";
     return audit_bits(slab);
+}
+
+const char *np_slab_audit(const struct np_slab *slab)
+{
+    uint64_t word;
+    const char *fault;
+
+    if (!try_hold(slab, &word))
+        return NULL;
+    fault = (word & NP_SLAB_TAKEN_BIT) != 0 ? audit_bits(slab) : audit_held(slab);
+    end_hold(slab, word);
+    return fault;
 }

@@ -9,10 +9,14 @@
  * stay set until it is made warm again.
  * The whole protocol, its argument and the model that checks it: docs/slab_protocol.md.
  *
- * The word: {count, notice, listed, closed}. count: free slots by their bits, less those whose bits are set but whose
- * frees have not counted yet. notice: the count at which whoever pushes into the closed slab must open it, to see
- * whether it is to be listed, or given back. listed: it is in the depot's tree. Everything that decides who holds a
- * slab is in this one word, so that one compare-and-swap decides it; a zero word is of no slab, and cannot be opened.
+ * *Resting*: an open slab from whose list its owner takes nothing until it wakes it, but frees into it as ever. A visitor
+ * may hold it meanwhile, to return its free pages; from then on it is *taken*: its owner's frees go the long way, too.
+ *
+ * The word: {count, notice, left, taken, visited, resting, listed, closed}. count: free slots by their bits, less those
+ * whose bits are set but whose frees have not counted yet. notice: the count at which whoever pushes into the closed slab
+ * must open it, to see whether it is to be listed, or given back; and into one that rests, charge it. listed: it is in the
+ * depot's tree. Everything that decides who holds a slab is in this one word, so that one compare-and-swap decides it; a
+ * zero word is of no slab, and cannot be opened.
  *
  * [S1] A cold page's slots all have their bits set.
  * [S2] Open: the private list has slot_count - live - shared_count slots, where shared_count is the word's count when
@@ -20,15 +24,18 @@
  *      being freed, and those that have been freed since.
  * [S3] Closed: the private list is empty, and the bits count the free slots once no free is under way.
  * [S4] listed is set and cleared under the depot lock of the class, only by the holder or, cleared, by a taker.
- * [S5] owner is NULL unless a heap holds the slab; only that heap's thread stores it.
+ * [S5] owner is NULL unless a heap holds the slab; only that heap's thread stores it, and NULL a visitor.
  * [S6] charged_count of a closed slab is the number of granules in warm system pages without a live slot, or more, where
- *      threads met; or less while a thread is inside a free. It is 0 while a heap owns the slab, of slabs that M_MXFAST
- *      holds, and where the system has refused to take the memory.
+ *      threads met; or less while a thread is inside a free. So is that of a taken one, but for a page of its list. It is 0
+ *      of slabs that M_MXFAST holds, and where the system has refused to take the memory. Of a slab that rests and is not
+ *      taken it is as much at least as others have freed beyond np_slab_slack; of others that a heap owns it is 0.
  * [S7] settled_count of a closed slab is the number of its live slots when it was closed: at most twice what they are
  *      now, since its notice comes before. It is 0 while a heap owns the slab. While the process has one thread, each slot
  *      that is freed is taken off, and it is at most what they are now.
  * [S8] While the process has one thread, charged_pages of a closed slab is 0, or a mask of the granules that it is charged
  *      with.
+ * [S9] Of a slab that rests, and was taken, the private list ends at tail_offset, whose slot is free by its bit, as are
+ *      moved_count slots that word's count does not count yet.
  */
 #ifndef NP_HEAP_SLAB_H
 #define NP_HEAP_SLAB_H
@@ -87,8 +94,15 @@ struct np_slab {
     int16_t shared_count;      /* the word's count when the holder looked last */
     int16_t notice_at;         /* look when fewer slots are live; 0: never */
     uint8_t open_index;        /* in the owner's list of open slabs */
+    uint8_t counted_granules;  /* the owner's: what it counts the slab with */
     struct np_tree_node node;  /* in the depot's tree */
-    struct np_slab *next_aside; /* in the depot's list of slabs that wait for a fork */
+    union {
+        struct np_slab *next_aside; /* in the depot's list of slabs that wait for a fork */
+        struct {                    /* of one that rests, S9: */
+            uint16_t moved_count;   /* slots that visitors took off the list and whose bits do not count yet */
+            uint32_t tail_offset;   /* where such a slot begins at which the list ends, or NP_NO_TAIL */
+        };
+    };
 
     /* Everybody's line. */
     _Alignas(NP_CACHE_LINE_BYTES) _Atomic uint64_t word;
@@ -203,7 +217,8 @@ NP_INLINE bool np_slab_give(struct np_slab *slab, void *memory)
     struct np_slot *slot = memory;
 
     slot->encoded_next = (uintptr_t)slab->free_slots ^ slab->key;
-    slab->free_slots = slot;
+    /* release: a visitor that finds the slot at the list's head follows its link. */
+    NP_OWNER_RELEASE(slab->free_slots, slot);
     NP_OWNER_ADD(slab->until_notice, -1);
     return slab->until_notice < 0;
 }
@@ -228,6 +243,16 @@ NP_INLINE void np_slab_set_notice(struct np_slab *slab, int notice_at)
     NP_OWNER_SET(slab->notice_at, (int16_t)notice_at);
 }
 
+#define NP_SLAB_CLOSED_BIT UINT64_C(1)
+#define NP_SLAB_LISTED_BIT UINT64_C(2)
+#define NP_SLAB_RESTING_BIT UINT64_C(4)
+#define NP_SLAB_VISITED_BIT UINT64_C(8)
+#define NP_SLAB_LEFT_BIT UINT64_C(16)
+#define NP_SLAB_TAKEN_BIT UINT64_C(32)
+/* Others' frees charge whole pages that they see free by their bits. */
+#define NP_SLAB_EXACT_BITS (NP_SLAB_CLOSED_BIT | NP_SLAB_VISITED_BIT | NP_SLAB_TAKEN_BIT)
+#define NP_NO_TAIL UINT32_MAX
+
 /* What a push did. */
 enum np_push {
     NP_PUSH_DONE,    /* the slab is not ours to touch any more */
@@ -247,6 +272,42 @@ enum np_push np_slab_push(struct np_slab *slab, void *slot, enum np_push_wish wi
 /* Tries to open a closed slab; for any record, also one of no slab or of another than the caller believes. True: *word is
  * the word as it is now. */
 bool np_slab_try_open(struct np_slab *slab, uint64_t *word);
+
+/* Owner: lets the slab rest. */
+void np_slab_rest(struct np_slab *slab);
+
+/* Owner: wakes the slab if it rests; whether it is held by its owner now. False: a visitor has it. */
+bool np_slab_wake(struct np_slab *slab, struct np_heap *owner);
+
+/* Who was its owner: as np_slab_wake, but a visitor who has it is told to settle it. */
+bool np_slab_leave(struct np_slab *slab);
+
+/* A visitor takes a slab that rests, and its charge off, and gets the pages to return, as np_slab_take_charge does; false: it
+ * does not rest. */
+bool np_slab_try_visit(struct np_slab *slab, _Atomic uint64_t *word, uint64_t bit, uint32_t *pages);
+
+/* The visitor goes; false: its owner has left it meanwhile, and it is the visitor's to settle. */
+bool np_slab_end_visit(struct np_slab *slab);
+
+/* So many slots others may free of a slab that rests before it is charged. */
+unsigned np_slab_slack(const struct np_slab *slab);
+
+/* Holder: takes some slots on few pages from the private list to a shelf that has none, as live ones; returns the granules
+ * that they lie on. */
+unsigned np_slab_lend_own(struct np_slab *slab, struct np_shelf *shelf);
+
+/* Of a slab that a heap owns: whether it does not rest; whether a visitor has it, or has had it since it rests. */
+NP_INLINE bool np_slab_is_held(const struct np_slab *slab)
+{
+    return (atomic_load_explicit(&slab->word, memory_order_relaxed) &
+            (NP_SLAB_RESTING_BIT | NP_SLAB_VISITED_BIT)) == 0;
+}
+
+NP_INLINE bool np_slab_is_taken(const struct np_slab *slab)
+{
+    return (atomic_load_explicit(&slab->word, memory_order_relaxed) &
+            (NP_SLAB_TAKEN_BIT | NP_SLAB_VISITED_BIT)) != 0;
+}
 
 /* Holder: learns what others have freed; live and private counts are exact then, but for frees under way. */
 void np_slab_look(struct np_slab *slab);
@@ -268,10 +329,6 @@ bool np_slab_is_free(const struct np_slab *slab, const void *memory);
 /* The same for others, of a slot that looks free: it is free by its bit, or its whole first word is that of a slot on a list
  * of an open slab. A live one has such a word by chance once in 2^50 blocks whose first word the program makes up. */
 bool np_slab_is_surely_free(const struct np_slab *slab, const void *memory);
-
-/* Holder of a published slab, whose word is this one: puts free slots of one warm page on a shelf that has none, as live ones,
- * and closes the slab again. Returns the granules that they lie on; 0: there are none, and the slab is not closed. */
-unsigned np_slab_lend(struct np_slab *slab, uint64_t *word, struct np_shelf *shelf);
 
 /* Whether more slots are free than lie on cold pages. Anybody may ask; a hint, since others change both. */
 bool np_slab_may_have_warm_slots(const struct np_slab *slab);
@@ -352,8 +409,6 @@ NP_INLINE int np_slab_word_count(uint64_t word)
     return (int16_t)(uint16_t)(word >> 48);
 }
 
-#define NP_SLAB_CLOSED_BIT UINT64_C(1)
-#define NP_SLAB_LISTED_BIT UINT64_C(2)
 
 NP_INLINE bool np_slab_is_open(const struct np_slab *slab)
 {

@@ -214,12 +214,21 @@ static void look_at_heaps(struct audit_found *found)
     EXPECT(found, found->reserved_bytes <= FLOOR_BYTES, "A9: too much is reserved");
 }
 
+static bool has_open(const struct np_heap *heap, const struct np_slab *slab)
+{
+    return slab->open_index < heap->open_count && heap->open[slab->open_index] == slab;
+}
+
 static bool is_in_heap(const struct np_slab *slab)
 {
     const struct np_heap *owner = atomic_load(&slab->owner);
 
-    return owner != NULL && slab->open_index < owner->open_count &&
-           owner->open[slab->open_index] == slab;
+    if (owner != NULL || !np_slab_is_taken(slab))
+        return owner != NULL && has_open(owner, slab);
+    for (owner = np_thread_heaps(); owner != NULL; owner = owner->next)
+        if (has_open(owner, slab))
+            return true;
+    return false;
 }
 
 /* Slabs. */
@@ -272,8 +281,9 @@ static void look_at_slab(const struct np_slab *slab, uintptr_t end, struct sums 
     unsigned charged = atomic_load(&slab->charged_count);
     uint32_t free_pages = np_slab_free_pages(slab);
     unsigned free_count = np_bit_count(free_pages);
-    bool is_charged =
-        !np_slab_is_open(slab) && !slab->is_refused && !np_mxfast_is_held(slab->class_index);
+    bool is_charged = (!np_slab_is_open(slab) || np_slab_is_taken(slab)) && !slab->is_refused &&
+                      !np_mxfast_is_held(slab->class_index);
+    bool is_by_steps = !np_slab_is_held(slab) && !np_slab_is_taken(slab);
 
     for (uintptr_t page = slab->start; page < end; page += np_page_bytes())
         look_at_page(slab, free_pages, page, found);
@@ -285,8 +295,9 @@ static void look_at_slab(const struct np_slab *slab, uintptr_t end, struct sums 
            !is_charged || !np_is_alone() || slab->charged_pages == 0 ||
                slab->charged_pages == free_pages,
            "A4: a closed slab is charged with other pages than are free");
-    found->overcharged_bytes += (charged - np_min(charged, is_charged ? free_count : 0))
-                                << NP_GRANULE_SHIFT;
+    if (!is_by_steps)
+        found->overcharged_bytes += (charged - np_min(charged, is_charged ? free_count : 0))
+                                    << NP_GRANULE_SHIFT;
     EXPECT(found, !is_in_heap(slab) || slab->settled_count == 0,
            "A5: a slab that a heap owns counts as settled");
     sums->charged_granules += charged;

@@ -18,8 +18,9 @@
  * [A2] A page all of whose slots are free by their bits has no byte of a live block.
  * [A3] A page of a closed slab that is resident, and without a byte of a live block or a slot that
  *      was lent, is free by its bits.
- * [A4] A closed slab is charged with its free pages, an open one with nothing; or more, but little,
- *      where threads met.
+ * [A4] A closed slab is charged with its free pages, and so is one that was taken from its owner;
+ *      one that rests with what others have freed, by steps; another open one with nothing; or
+ *      more, but little, where threads met.
  * [A5] The process's sums are those of the slabs: of charges, of settled bytes, of granules.
  * [A6] What is resident in a free run is counted in resident_count.
  * [A7] All of a medium run is live.

@@ -418,31 +418,6 @@ static void an_opened_slab_is_passed_over(void **state)
     expect_sound();
 }
 
-/* A visitor opens a listed slab and leaves it listed: the fullest that nobody holds. */
-static void a_visited_slab_stays_listed(void **state)
-{
-    struct np_slab *fullest = slab_with_live(0, CLASS_64, 880);
-    struct np_slab *other = slab_with_live(1, CLASS_64, 100);
-    uint64_t word;
-
-    (void)state;
-    assert_null(np_depot_visit(CLASS_64, 0, &word));
-    np_depot_settle(fullest);
-    np_depot_settle(other);
-    assert_ptr_equal(np_depot_visit(CLASS_64, 0, &word), fullest);
-    assert_int_equal(word, atomic_load(&fullest->word));
-    assert_true(np_slab_is_open(fullest) && np_slab_is_listed(fullest));
-    assert_ptr_equal(np_depot_visit(CLASS_64, 0, &word), other);
-    assert_null(np_depot_visit(CLASS_64, 0, &word));
-    assert_null(np_depot_visit(CLASS_112, 0, &word));
-    assert_int_equal(np_depot_count(CLASS_64), 2);
-    expect_sound();
-    np_depot_settle(fullest);
-    np_depot_settle(other);
-    assert_ptr_equal(np_depot_take(CLASS_64, 0), fullest);
-    expect_sound();
-}
-
 /* A heap gets the slabs of its side first, the fullest of them; then those of the sides behind it,
  * round to the first. */
 static void a_side_has_its_own_slabs_first(void **state)
@@ -462,7 +437,7 @@ static void a_side_has_its_own_slabs_first(void **state)
     np_depot_settle(of_second);
     np_depot_settle(full_of_first);
     expect_sound();
-    assert_ptr_equal(np_depot_visit(CLASS_64, last, &word), full_of_last);
+    assert_true(np_slab_try_open(full_of_last, &word));
     np_depot_settle(full_of_last); /* its place is right still: it keeps it */
     assert_ptr_equal(np_depot_take(CLASS_64, last), full_of_last);
     assert_ptr_equal(np_depot_take(CLASS_64, 2), of_last);
@@ -812,7 +787,6 @@ int main(void)
         cmocka_unit_test(held_slabs_stay_until_a_trim),
         cmocka_unit_test(held_slabs_are_let_go_when_the_limit_falls),
         cmocka_unit_test(a_fork_is_not_waited_for),
-        cmocka_unit_test(a_visited_slab_stays_listed),
         cmocka_unit_test(a_side_has_its_own_slabs_first),
         cmocka_unit_test(empty_slabs_are_counted_by_side),
         cmocka_unit_test(a_listed_slab_that_empties_waits_for_the_fork),

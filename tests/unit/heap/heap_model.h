@@ -69,17 +69,23 @@ static inline void give_block(struct np_heap *heap, void *memory)
 
 /* ---- the shadow ---- */
 
-static inline void add_block(struct np_heap *heap, size_t bytes)
+/* A block that was taken is one of ours. */
+static inline void note_block(unsigned char *memory, size_t bytes)
 {
     struct block *block = &blocks[block_count];
 
     assert_true(block_count < BLOCK_MAX);
-    *block = (struct block){take_block(heap, bytes), bytes, (unsigned char)(1 + block_count % 255)};
+    *block = (struct block){memory, bytes, (unsigned char)(1 + block_count % 255)};
     assert_non_null(block->memory);
     assert_int_equal((uintptr_t)block->memory % NP_ALIGNMENT, 0);
     assert_true(np_slab_find((uintptr_t)block->memory)->slot_bytes >= bytes);
     memset(block->memory, block->stamp, bytes);
     block_count++;
+}
+
+static inline void add_block(struct np_heap *heap, size_t bytes)
+{
+    note_block(take_block(heap, bytes), bytes);
 }
 
 static inline void remove_block(struct np_heap *heap, size_t index)

@@ -428,9 +428,10 @@ static void a_new_slab_comes_last(void **state)
     }
     add_block(&heaps[0], SIZE);
     assert_ptr_not_equal(slab_of(PER_SLAB), slab_of(0));
-    /* The exhausted one is closed. */
-    assert_false(np_slab_is_open(slab_of(0)));
-    assert_int_equal(open_of_class(&heaps[0], CLASS), 1);
+    /* The exhausted one rests. */
+    assert_true(np_slab_is_open(slab_of(0)));
+    assert_false(np_slab_is_held(slab_of(0)));
+    assert_int_equal(open_of_class(&heaps[0], CLASS), 2);
     expect_sound();
 }
 
@@ -480,9 +481,9 @@ static void a_heap_that_has_grown_populates_each_class(void **state)
     assert_int_equal(resident_bytes_of_first(&heaps[0], 512), 4 * NP_GRANULE_BYTES);
     fill_slabs(&heaps[0], 768);
     assert_int_equal(resident_bytes_of_first(&heaps[0], 128), 8 * NP_GRANULE_BYTES);
-    assert_int_equal(resident_bytes_of_first(&heaps[1], 512), NP_GRANULE_BYTES);
+    assert_int_equal(resident_bytes_of_first(&heaps[1], 2048), NP_GRANULE_BYTES);
     np_heap_prepare_to_park(&heaps[0]);
-    assert_int_equal(resident_bytes_of_first(&heaps[0], 2048), NP_GRANULE_BYTES);
+    assert_int_equal(resident_bytes_of_first(&heaps[0], 4096), NP_GRANULE_BYTES);
     expect_sound();
 }
 
@@ -756,7 +757,8 @@ static void some_frees_in_a_row_open_the_slab(void **state)
     init_heaps();
     for (unsigned i = 0; i < PER_SLAB + 1; i++)
         add_block(&heaps[0], SIZE);
-    slab = slab_of(0); /* exhausted, and closed */
+    slab = slab_of(0);
+    np_heap_close_all(&heaps[0]);
     assert_false(np_slab_is_open(slab));
     for (unsigned i = 0; i < NP_CLAIM_COUNT; i++) {
         assert_null(atomic_load(&slab->owner));
@@ -782,6 +784,7 @@ static void frees_of_another_class_between_do_not_count(void **state)
     slab = slab_of(0);
     for (unsigned i = 0; i < NP_CLAIM_COUNT; i++)
         others[i] = take_block(&heaps[0], SIZE / 2);
+    np_heap_close_all(&heaps[0]);
     for (unsigned i = 0; i < NP_CLAIM_COUNT; i++) {
         assert_null(atomic_load(&slab->owner));
         give_block(&heaps[1], others[i]);
@@ -800,6 +803,7 @@ static void frees_in_turn_open_nothing(void **state)
     init_heaps();
     for (unsigned i = 0; i < SLABS * PER_SLAB + 1; i++)
         add_block(&heaps[0], SIZE);
+    np_heap_close_all(&heaps[0]);
     for (unsigned i = 0; i < PER_SLAB / 2; i++) {
         for (unsigned k = 0; k < SLABS; k++) {
             give_block(&heaps[1], blocks[k * PER_SLAB + i].memory);
@@ -821,6 +825,7 @@ static void a_thread_without_a_heap_opens_nothing(void **state)
     for (unsigned i = 0; i < PER_SLAB + 1; i++)
         add_block(&heaps[0], SIZE);
     slab = slab_of(0);
+    np_heap_close_all(&heaps[0]);
     for (unsigned i = 0; i < PER_SLAB - 1; i++) {
         give_block(NULL, blocks[i].memory);
         assert_false(np_slab_is_open(slab));
@@ -860,6 +865,7 @@ static void a_second_push_is_told(void **state)
     for (unsigned i = 0; i < PER_SLAB + 1; i++)
         add_block(&heaps[0], SIZE);
     slab = slab_of(0);
+    np_heap_close_all(&heaps[0]);
     assert_true(np_heap_push(&heaps[1], slab, blocks[0].memory));
     assert_false(np_heap_push(&heaps[1], slab, blocks[0].memory));
     assert_false(np_heap_push(NULL, slab, blocks[0].memory));
@@ -1022,6 +1028,9 @@ static void open_all_that_may_be(void)
     for (unsigned class_index = CLASS + 1; class_index < NP_CLASS_COUNT; class_index++) {
         for (unsigned i = 0; i < np_classes[class_index].slot_count - 1U; i++)
             add_block(&heaps[0], np_classes[class_index].slot_bytes);
+        /* So few are live that it would not count with much less if it rested. */
+        for (unsigned i = 0; i < np_classes[class_index].slot_count / 8U * 7; i++)
+            remove_block(&heaps[0], block_count - 1);
         if (heaps[0].open_bytes + NP_UNIT_BYTES > (size_t)np_tune_get(NP_KNOB_OPEN_BYTES))
             return;
     }
@@ -1048,26 +1057,24 @@ static struct np_slab *leave_a_slab_with_room(void)
 static void slots_are_lent_where_no_slab_can_be_opened(void **state)
 {
     struct np_slab *lender;
-    unsigned open_count;
 
     (void)state;
     init_heaps();
     lender = leave_a_slab_with_room();
     open_all_that_may_be();
-    open_count = heaps[0].open_count;
     add_block(&heaps[0], SIZE);
     assert_ptr_equal(slab_of(block_count - 1), lender);
-    assert_false(np_slab_is_open(lender));
-    assert_int_equal(heaps[0].open_count, open_count);
-    assert_int_equal(heaps[0].shelf_granules[CLASS], 1);
+    /* It is open, and rests: so it counts with less than all that is behind it. */
+    assert_ptr_equal(atomic_load(&lender->owner), &heaps[0]);
+    assert_false(np_slab_is_held(lender));
+    assert_true(lender->counted_granules < np_slab_resident_bytes(lender) / NP_GRANULE_BYTES);
+    assert_in_range(heaps[0].shelf_granules[CLASS], 1, 4);
+    assert_true(heaps[0].open_bytes <= (size_t)np_tune_get(NP_KNOB_OPEN_BYTES));
     expect_sound();
     expect_truth();
-    /* The page has another: no look at the lender is needed. */
+    /* The pages have more: no look at the lender is needed. */
     assert_false(np_shelf_is_empty(&heaps[0].shelves[CLASS]));
-    add_block(&heaps[0], SIZE);
-    assert_ptr_equal(slab_of(block_count - 1), lender);
-    assert_true(np_shelf_is_empty(&heaps[0].shelves[CLASS]));
-    for (unsigned i = 0; i < PER_SLAB / 4 - 2; i++)
+    for (unsigned i = 0; i < PER_SLAB / 4 - 1; i++)
         add_block(&heaps[0], SIZE);
     assert_ptr_equal(slab_of(block_count - 1), lender);
     assert_int_equal(word_count(lender), 0);
@@ -1079,6 +1086,41 @@ static void slots_are_lent_where_no_slab_can_be_opened(void **state)
 }
 
 /* What lies on the shelf is nobody's live block: it goes back when the heap closes what it has. */
+/* Full slabs cost nothing, so there may be as many as a heap can have. */
+static void no_more_are_open_than_there_is_place_for(void **state)
+{
+    enum { ASKED = 20 };
+    const unsigned first = np_class_of(512);
+    unsigned lent = 0;
+
+    (void)state;
+    init_heaps();
+    part_classes(&heaps[0]);
+    part_classes(&heaps[1]);
+    for (unsigned at = first; at < first + ASKED; at++) {
+        unsigned count = np_classes[at].slot_count;
+
+        for (unsigned i = 0; i < count; i++)
+            add_block(&heaps[1], np_classes[at].slot_bytes);
+        for (unsigned i = 0; i < count / 4; i++)
+            remove_block(&heaps[1], block_count - 1);
+    }
+    np_heap_close_all(&heaps[1]);
+    while (heaps[0].open_count < NP_OPEN_MAX - 1)
+        add_block(&heaps[0], np_classes[first - 1].slot_bytes);
+    assert_true(np_tune_set(NP_KNOB_OPEN_BYTES, NP_UNIT_BYTES));
+    for (unsigned at = first; at < first + ASKED; at++) {
+        add_block(&heaps[0], np_classes[at].slot_bytes);
+        lent += heaps[0].shelf_granules[at] > 0;
+        assert_true(heaps[0].open_count < NP_OPEN_MAX);
+        expect_sound();
+    }
+    assert_true(lent > ASKED / 2);
+    while (block_count > 0)
+        remove_block(&heaps[0], block_count - 1);
+    expect_nothing_left();
+}
+
 static void lent_slots_go_back(void **state)
 {
     struct np_slab *lender;
@@ -1090,9 +1132,10 @@ static void lent_slots_go_back(void **state)
     free_count = word_count(lender);
     open_all_that_may_be();
     add_block(&heaps[0], SIZE);
-    assert_int_equal(word_count(lender), free_count - PER_PAGE);
+    assert_true(heaps[0].shelf_granules[CLASS] > 0);
     np_heap_prepare_to_park(&heaps[0]);
     assert_int_equal(heaps[0].shelf_granules[CLASS], 0);
+    np_heap_close_all(&heaps[0]);
     assert_int_equal(word_count(lender), free_count - 1);
     expect_sound();
     expect_truth();
@@ -1109,6 +1152,8 @@ static void opening_the_lender_takes_lent_slots_back(void **state)
     lender = leave_a_slab_with_room();
     open_all_that_may_be();
     add_block(&heaps[0], SIZE);
+    np_heap_close_down_to(&heaps[0], 0);
+    assert_null(atomic_load(&lender->owner));
     assert_false(np_shelf_is_empty(&heaps[0].shelves[CLASS]));
     for (unsigned i = 0; i < NP_CLAIM_COUNT; i++) /* the last of so many in a row opens */
         give_block(&heaps[0], blocks[i].memory);
@@ -1240,7 +1285,8 @@ static void full_slabs_stay_open_while_nobody_else_can_free(void **state)
     set_alone(0);
     np_heap_look_for_company(&heaps[0]);
     expect_sound();
-    assert_true(bytes_behind_open_slabs(&heaps[0]) <= open_bytes_max() + heaps[0].reserved_bytes);
+    assert_true(heaps[0].open_bytes <= open_bytes_max() + heaps[0].reserved_bytes);
+    assert_true(bytes_behind_open_slabs(&heaps[0]) > 3 * MIB);
     while (block_count > 0)
         remove_block(&heaps[0], random_below(block_count));
     expect_nothing_left();
@@ -1370,6 +1416,29 @@ static void without_memory_there_is_null(void **state)
     expect_sound();
 }
 
+/* However many slabs of the class are full. */
+static void without_memory_a_free_slot_is_found(void **state)
+{
+    enum { SLOT = 1000, SLABS = 96, FREED = 200 };
+    unsigned char *memory;
+
+    (void)state;
+    init_heaps();
+    os_fake_limit_break(8 * MIB);
+    os_fake_refuse(OS_FAKE_RESERVE);
+    while ((memory = np_heap_take(&heaps[0], SLOT, NP_MAY_GROW)) != NULL)
+        note_block(memory, SLOT);
+    assert_true(heaps[0].open_count > SLABS);
+    for (unsigned i = 0; i < FREED; i++) {
+        remove_block(&heaps[0], random_below(block_count));
+        add_block(&heaps[0], SLOT);
+    }
+    expect_sound();
+    while (block_count > 0)
+        remove_block(&heaps[0], block_count - 1);
+    expect_nothing_left();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1420,6 +1489,7 @@ int main(void)
         cmocka_unit_test(a_fork_lifts_the_limit),
         cmocka_unit_test(a_threshold_that_is_set_limits_what_is_reserved),
         cmocka_unit_test(slots_are_lent_where_no_slab_can_be_opened),
+        cmocka_unit_test(no_more_are_open_than_there_is_place_for),
         cmocka_unit_test(lent_slots_go_back),
         cmocka_unit_test(opening_the_lender_takes_lent_slots_back),
         cmocka_unit_test(an_idle_slab_gives_way),
@@ -1433,6 +1503,7 @@ int main(void)
         cmocka_unit_test(open_slabs_retain_no_more_than_was_counted_of_16k_pages),
         cmocka_unit_test(existing_only_asks_the_system_for_nothing),
         cmocka_unit_test(without_memory_there_is_null),
+        cmocka_unit_test(without_memory_a_free_slot_is_found),
     };
 
     return run_isolated(tests, COUNT_OF(tests));

@@ -740,13 +740,11 @@ static void the_owner_is_told_when_nothing_is_live(void **state)
 
 /* ---- lending ---- */
 
-/* What is on a shelf: slots of warm pages of this slab, rising, on neighbouring granules, live to
- * it. */
+/* What is on a shelf: slots of this slab, live to it, on so many warm pages. */
 static unsigned expect_on_shelf(const struct np_slab *slab, const struct np_shelf *shelf,
                                 unsigned granules)
 {
     uint32_t pages = 0;
-    uintptr_t last = 0;
     unsigned count = 0;
 
     for (const struct np_slot *slot = shelf->free_slots; slot != NP_NO_SLOT;
@@ -754,105 +752,213 @@ static unsigned expect_on_shelf(const struct np_slab *slab, const struct np_shel
         int index = np_slab_slot_index(slab, (uintptr_t)slot);
 
         assert_true(index >= 0);
-        assert_true((uintptr_t)slot > last);
-        last = (uintptr_t)slot;
         assert_false(np_slab_is_free_bit(slab, (uintptr_t)slot));
         pages |= pages_of(slab, (unsigned)index);
         count++;
     }
     assert_int_equal(pages & slab->cold_pages, 0);
-    assert_true(np_log2_floor(pages) - (unsigned)__builtin_ctz(pages) + 1 <= granules);
+    assert_int_equal(np_bit_count(pages), granules);
+    assert_int_equal(shelf->until_notice, -(int)count);
     return count;
 }
 
-static void lent_slots_lie_on_one_page_and_are_live(void **state)
+static void lent_slots_lie_on_few_pages_and_are_live(void **state)
 {
     (void)state;
     for (unsigned class_index = 0; class_index < NP_CLASS_COUNT; class_index++) {
         struct np_slab *slab = drained(class_index);
         struct np_shelf shelf = {.key = (uintptr_t)0x123456789ABCDEF0};
         unsigned free_count = slab->slot_count - 1U;
-        uint64_t word;
+        unsigned granules;
 
+        shuffle_slots(slots, slab->slot_count);
         for (unsigned i = 1; i < slab->slot_count; i++)
             give(slab, slots[i]);
-        (void)np_slab_publish(slab);
-        purge_pages(slab, np_slab_free_pages(slab) & 0xA5A5A5A5);
-        close_slab(slab, slab->slot_count);
-        for (;;) {
-            unsigned granules;
-            unsigned count;
+        while ((granules = np_slab_lend_own(slab, &shelf)) > 0) {
+            unsigned count = expect_on_shelf(slab, &shelf, granules);
 
-            assert_true(np_slab_try_open(slab, &word));
-            granules = np_slab_lend(slab, &word, &shelf);
-            if (granules == 0)
-                break; /* only cold ones are left */
-            count = expect_on_shelf(slab, &shelf, granules);
             assert_in_range(count, 1, free_count);
+            assert_in_range(granules, 1, np_max(4, (slab->slot_bytes - 1U) / PAGE + 2));
             free_count -= count;
-            assert_false(np_slab_is_open(slab));
-            assert_int_equal(word_count(slab), free_count);
-            assert_int_equal(bits_set(slab), free_count);
-            shelf.free_slots = NP_NO_SLOT;
+            assert_int_equal(np_slab_private_count(slab), free_count);
+            assert_int_equal(np_slab_live_count(slab), slab->slot_count - free_count);
+            assert_sound(np_slab_audit(slab));
         }
-        assert_true(np_slab_is_open(slab));
-        assert_int_equal(np_slab_live_count(slab), slab->slot_count - free_count);
+        assert_int_equal(free_count, 0);
         assert_false(np_slab_refill(slab));
-        assert_sound(np_slab_audit(slab));
     }
 }
 
-/* Then it must not close, or what was pushed would not be looked at. */
-static void a_slab_that_was_pushed_into_lends_and_stays_open(void **state)
-{
-    struct np_slab *slab = drained(CLASS_64);
-    struct np_shelf shelf = {.key = 7};
-    uint64_t word;
+/* ---- slabs that rest ---- */
 
-    (void)state;
-    for (unsigned i = 0; i < 10; i++)
-        give(slab, slots[i]);
-    close_slab(slab, slab->slot_count);
-    assert_true(np_slab_try_open(slab, &word));
-    (void)np_slab_push(slab, slots[100], NP_PUSH_ONLY);
-    assert_int_equal(np_slab_lend(slab, &word, &shelf), 1);
-    assert_int_equal(word, 0);
-    assert_true(np_slab_is_open(slab));
-    assert_int_equal(expect_on_shelf(slab, &shelf, 1), 10);
-    assert_int_equal(word_count(slab), 1);
-    np_slab_look(slab);
-    assert_int_equal(np_slab_live_count(slab), slab->slot_count - 1);
-    assert_sound(np_slab_audit(slab));
+static bool is_hinted(const struct np_slab *slab);
+
+/* As a visitor does, up to the return of pages; those that were returned. */
+static uint32_t begin_visit(struct np_slab *slab)
+{
+    const struct np_window *window = np_window_find(slab->start);
+    uintptr_t unit = (slab->start - window->base) / NP_UNIT_BYTES;
+    uint32_t pages = 0;
+
+    assert_true(np_slab_try_visit(slab, (_Atomic uint64_t *)&window->charged[unit / 64],
+                                  UINT64_C(1) << unit % 64, &pages));
+    assert_int_equal(pages, truly_free_pages(slab));
+    purge_pages(slab, pages);
+    return pages;
 }
 
-/* A page that is lent is retained no more, and charged again by who frees its last slot: once,
- * however often that happens. */
-static void a_lent_page_is_charged_once(void **state)
+/* A drained slab that rests, of an owner: any address. */
+static struct np_slab *resting(unsigned class_index, struct np_heap *owner)
+{
+    struct np_slab *slab = drained(class_index);
+
+    atomic_store(&slab->owner, owner);
+    np_slab_rest(slab);
+    return slab;
+}
+
+/* Each slot that is free can be had once. */
+static void expect_free(struct np_slab *slab, unsigned free_count)
+{
+    np_slab_look(slab);
+    assert_int_equal(np_slab_live_count(slab), slab->slot_count - free_count);
+    assert_sound(np_slab_audit(slab));
+    for (unsigned i = 0; i < free_count; i++) {
+        char *slot = take(slab);
+
+        assert_non_null(slot);
+        memset(slot, 0x5A, slab->slot_bytes);
+    }
+    assert_null(take(slab));
+    for (unsigned i = 0; i < slab->slot_count; i++)
+        assert_false(np_slab_is_free_bit(slab, np_slab_slot_at(slab, i)));
+}
+
+static struct np_heap *const owner_of_slabs = (struct np_heap *)(uintptr_t)0x1000;
+
+/* What its owner and others have freed goes back though its owner does nothing, all pages of it
+ * that are free as a whole; and is there again when its owner wakes it. */
+static void visitors_return_pages_of_slabs_that_rest(void **state)
 {
     (void)state;
+    set_alone(0);
     for (unsigned class_index = 0; class_index < NP_CLASS_COUNT; class_index++) {
-        struct np_slab *slab = drained(class_index);
-        struct np_shelf shelf = {.key = 0x77777777};
-        unsigned charged;
+        struct np_slab *slab = resting(class_index, owner_of_slabs);
+        unsigned count = slab->slot_count;
 
-        for (unsigned i = 1; i < slab->slot_count; i++)
-            give(slab, slots[i]);
-        close_slab(slab, slab->slot_count);
-        charged = atomic_load(&slab->charged_count);
-        for (unsigned round = 0; round < 20; round++) {
-            uint64_t word;
+        shuffle_slots(slots, count);
+        for (unsigned i = 1; i < count; i++) {
+            if (i % 3 != 0)
+                give(slab, slots[i]);
+            else
+                assert_int_not_equal(np_slab_push(slab, slots[i], NP_PUSH_ONLY), NP_PUSH_CLAIMED);
+        }
+        assert_int_not_equal(begin_visit(slab), 0);
+        assert_null(atomic_load(&slab->owner));
+        assert_true(np_slab_end_visit(slab));
+        assert_int_equal(truly_free_pages(slab), 0);
+        assert_int_equal(atomic_load(&slab->charged_count), 0);
+        assert_true(np_slab_wake(slab, owner_of_slabs));
+        assert_ptr_equal(atomic_load(&slab->owner), owner_of_slabs);
+        expect_free(slab, count - 1);
+    }
+    assert_int_equal(atomic_load(&np_slab_sums.charged_granules), 0);
+}
 
-            assert_true(np_slab_try_open(slab, &word));
-            assert_true(np_slab_lend(slab, &word, &shelf) > 0);
-            assert_false(np_slab_is_open(slab));
+/* The owner read that the slab is its own, and the first slot of the list, before the visitor came,
+ * and goes on after he has returned that slot's page; also at the visit's very end. */
+static void a_free_under_way_is_not_lost(void **state)
+{
+    (void)state;
+    set_alone(0);
+    for (unsigned is_late = 0; is_late < 2; is_late++)
+        for (unsigned class_index = 0; class_index < NP_CLASS_COUNT; class_index++) {
+            struct np_slab *slab = resting(class_index, owner_of_slabs);
+            unsigned count = slab->slot_count;
+            struct np_slot *late = slots[0];
+            struct np_slot *first;
+
+            for (unsigned i = 1; i < count; i++)
+                give(slab, slots[i]);
+            first = slab->free_slots;
+            (void)begin_visit(slab);
+            if (is_late)
+                assert_true(np_slab_end_visit(slab));
+            late->encoded_next = (uintptr_t)first ^ slab->key;
+            slab->free_slots = late;
+            slab->until_notice--;
+            if (!is_late)
+                assert_true(np_slab_end_visit(slab));
+            /* Found at the end of the visit: its page is charged. */
+            assert_true(is_late || atomic_load(&slab->charged_count) ==
+                                       np_bit_count(truly_free_pages(slab)));
+            assert_true(np_slab_is_free(slab, late));
+            np_slab_check_links(slab);
+            assert_true(np_slab_wake(slab, owner_of_slabs));
+            expect_free(slab, count);
+        }
+    assert_int_equal(atomic_load(&np_slab_sums.charged_granules), 0);
+}
+
+/* Its owner closes it while a visitor is there, who then has it. */
+static void the_visitor_keeps_what_its_owner_leaves(void **state)
+{
+    struct np_slab *slab;
+
+    (void)state;
+    set_alone(0);
+    slab = resting(CLASS_64, owner_of_slabs);
+    for (unsigned i = 100; i < slab->slot_count; i++)
+        give(slab, slots[i]);
+    (void)begin_visit(slab);
+    assert_false(np_slab_wake(slab, owner_of_slabs));
+    assert_false(np_slab_leave(slab));
+    assert_false(np_slab_end_visit(slab));
+    assert_true(np_slab_is_held(slab));
+    expect_free(slab, slab->slot_count - 100U);
+    /* Without a visitor it is its owner's at once. */
+    slab = resting(CLASS_64, owner_of_slabs);
+    assert_true(np_slab_leave(slab));
+    assert_true(np_slab_is_held(slab));
+}
+
+/* Others' frees charge a slab that rests, as much as they can have freed at least; and exactly
+ * after a visit. */
+static void others_frees_charge_a_slab_that_rests(void **state)
+{
+    (void)state;
+    set_alone(0);
+    for (unsigned class_index = 0; class_index < NP_CLASS_COUNT; class_index++) {
+        struct np_slab *slab = resting(class_index, owner_of_slabs);
+        unsigned slack = np_slab_slack(slab);
+        unsigned count = slab->slot_count;
+
+        for (unsigned i = 0; i < count; i++) {
+            enum np_push push = np_slab_push(slab, slots[i], NP_PUSH_ONLY);
+            size_t most_bytes = (i + 1 - np_min(i + 1, slack)) * (size_t)slab->slot_bytes;
+
+            assert_true(push == NP_PUSH_DONE || push == NP_PUSH_CHARGED);
+            assert_true(atomic_load(&slab->charged_count) * (size_t)PAGE >=
+                        np_align_down(most_bytes, PAGE));
+        }
+        assert_true(is_hinted(slab));
+        (void)begin_visit(slab);
+        assert_true(np_slab_end_visit(slab));
+        assert_int_equal(atomic_load(&slab->charged_count), 0);
+        assert_true(np_slab_wake(slab, owner_of_slabs));
+        expect_free(slab, count);
+        /* Taken: page by page, as they become free. */
+        for (unsigned i = 0; i < count; i++)
+            slots[i] = (void *)np_slab_slot_at(slab, i);
+        np_slab_rest(slab);
+        (void)begin_visit(slab);
+        assert_true(np_slab_end_visit(slab));
+        for (unsigned i = 0; i < count; i++) {
+            (void)np_slab_push(slab, slots[i], NP_PUSH_ONLY);
             assert_int_equal(atomic_load(&slab->charged_count),
                              np_bit_count(truly_free_pages(slab)));
-            while (!np_shelf_is_empty(&shelf))
-                assert_int_not_equal(np_slab_push(slab, np_shelf_pop(&shelf), NP_PUSH_ONLY),
-                                     NP_PUSH_CLAIMED);
-            assert_int_equal(atomic_load(&slab->charged_count), charged);
         }
-        np_slab_charge(slab, 0);
+        assert_true(np_slab_wake(slab, owner_of_slabs));
     }
     assert_int_equal(atomic_load(&np_slab_sums.charged_granules), 0);
 }
@@ -1359,9 +1465,11 @@ int main(void)
         cmocka_unit_test(a_slab_that_was_pushed_into_does_not_close),
         cmocka_unit_test(marks_and_holder_change_together),
         cmocka_unit_test(the_owner_is_told_when_nothing_is_live),
-        cmocka_unit_test(lent_slots_lie_on_one_page_and_are_live),
-        cmocka_unit_test(a_slab_that_was_pushed_into_lends_and_stays_open),
-        cmocka_unit_test(a_lent_page_is_charged_once),
+        cmocka_unit_test(lent_slots_lie_on_few_pages_and_are_live),
+        cmocka_unit_test(visitors_return_pages_of_slabs_that_rest),
+        cmocka_unit_test(a_free_under_way_is_not_lost),
+        cmocka_unit_test(the_visitor_keeps_what_its_owner_leaves),
+        cmocka_unit_test(others_frees_charge_a_slab_that_rests),
         cmocka_unit_test(charges_add_up_and_are_found_by_window),
         cmocka_unit_test(what_is_resident_outlives_the_slab),
         cmocka_unit_test(what_is_resident_outlives_the_slab_with_16k_pages),
