@@ -15,9 +15,9 @@
  *
  * Leaves out: the order of a class's tree (a taker may pick any slab: every order is covered), the
  * bound on open slabs and the threshold of what is retained (a heap may close, and a holder purge,
- * at any time: every policy is covered), how the private list is linked (one thread sees it: here
- * it is a set), and memory weaker than sequential consistency (the document argues those
- * orderings).
+ * at any time: every policy is covered), how the private list is linked while the slab is held (one
+ * thread sees it: here it is a set), and memory weaker than sequential consistency (the document
+ * argues those orderings).
  *
  * Settings, all by -D; `run` holds the sets that are tried:
  *   SLABS, SLOTS, CLASSES   how many slabs, slots of a slab (2 to 4), classes; a slab has two
@@ -30,13 +30,16 @@
  *   VISITORS            threads that open closed slabs which they have no business with: 1: the
  *                       stranger; 2: all of them
  *   PURGE               visitors purge pages on which no live slot lies; the kernel may refuse
- *   LEND                the allocator has slots of closed slabs lent
  *   FREE_LISTED         a slab without a live slot may be listed with the memory it has, too;
  *                       when all is over a visitor is to find it and give it back
  *   ROOM_TO_LIST        slots of room from which on a closed slab is listed
  *   FORK                the stranger forks: it holds the depot's locks, and nobody waits
  *   PARK                a thread that ends may park its heap with slabs open (the heap serves
  *                       again, and the thread, which has no heap, may free meanwhile)
+ *   REST                heaps let slabs rest, and visitors visit those at any time, whatever the
+ *                       charge; wants PURGE and VISITORS.  The private list of a slab that rests
+ *                       has links; while it is held it is a set, as always
+ *   STALE               with REST: owners see late that a visitor has cleared the owner
  *   BREAK_...           one deliberate mistake each; spin must find each one
  */
 
@@ -128,6 +131,12 @@
 #define FREER 2
 #define STRANGER 3
 
+/* What holds a slab that rests: neither its owner nor a visitor. */
+#define RESTER 6
+
+/* What is read as a link where there is none, or no memory any more. */
+#define GONE 7
+
 /* What holds a slab that waits to be settled, and a lock in a fork; no thread. */
 #define NOBODY_YET 4
 #define FORKING 5
@@ -144,6 +153,12 @@ typedef slab_record {
     byte notice;
     bit closed;
     bit listed;
+#ifdef REST
+    bit resting;
+    bit visited;
+    bit left;
+    bit taken;
+#endif
     /* a bit for each slot, in WORDS atomic words */
     byte bits;
     /* atomic by itself, compared with one's own heap only */
@@ -155,6 +170,12 @@ typedef slab_record {
     byte cold;    /* pages */
 #ifdef PURGE
     bit refused;  /* the kernel would not take a page: not charged until a heap has had it */
+#endif
+#ifdef REST
+    byte first;   /* of the private list while it rests: stored by the owner only */
+    byte link[SLOTS];
+    byte tail;    /* where the list ends, since visitors have moved the rest; 0: nowhere */
+    byte home;    /* whose list of open slabs it is on */
 #endif
     short owed;   /* bits taken, less bits put back, of which the count is not told yet */
     byte class;
@@ -184,6 +205,9 @@ byte ended_count;
 byte looks_at[4];
 
 hidden byte i_;
+#ifdef REST
+hidden byte w_;
+#endif
 
 /* Only the holder touches private fields. */
 inline touch(s)
@@ -224,6 +248,123 @@ inline look(s)
 #endif
 #else
 #define MAY_LIST_FREE(s) 0
+#endif
+
+#ifdef REST
+/* What is on the list of a slab that rests, as a set, in i_. */
+inline walk(s, end)
+{
+    i_ = 0;
+    w_ = slab[s].first;
+    do
+    :: w_ == 0 || w_ == (end) -> break
+    :: else ->
+        assert(w_ != GONE);            /* it is no link, or has no memory */
+        assert((i_ & SLOT(w_)) == 0);  /* it goes round */
+        i_ = i_ | SLOT(w_);
+        w_ = slab[s].link[w_ - 1]
+    od;
+    w_ = 0
+}
+
+#ifdef BREAK_COLLECT_UNCUT
+#define TAIL_OF(s) 0
+#else
+#define TAIL_OF(s) slab[s].tail
+#endif
+
+#define FOR_EACH_LINK(s, value) \
+    w_ = 0; \
+    do \
+    :: w_ < SLOTS -> slab[s].link[w_] = value; w_++ \
+    :: else -> break \
+    od; \
+    w_ = 0;
+
+/* A list of links becomes a set: it is its holder's alone.  What visitors moved ends it. */
+inline cut(s)
+{
+    walk(s, TAIL_OF(s));
+    assert(i_ == slab[s].free);
+    i_ = 0;
+    slab[s].first = 0;
+    slab[s].tail = 0;
+    FOR_EACH_LINK(s, 0)
+}
+
+/* The other way. */
+inline begin_links(s)
+{
+    assert(slab[s].tail == 0 && slab[s].owed == 0 && slab[s].first == 0);
+    FOR_EACH_LINK(s, GONE)
+    w_ = 1;
+    do
+    :: w_ <= SLOTS ->
+        if
+        :: (slab[s].free & SLOT(w_)) != 0 ->
+            slab[s].link[w_ - 1] = slab[s].first;
+            slab[s].first = w_
+        :: else
+        fi;
+        w_++
+    :: else -> break
+    od;
+    w_ = 0
+}
+/* Slots that begin on these pages: their links lie there. */
+#define BEGIN_ON(g) \
+    ((((g) & 1) * SLOTS_OF_1) | ((((g) >> 1) & 1) * (SLOTS_OF_2 & ~SLOTS_OF_1)) | \
+     (((g) >> 2) * SLOTS_OF_3))
+
+inline lose_links(s, g)
+{
+    w_ = 0;
+    do
+    :: w_ < SLOTS ->
+        if
+        :: (BEGIN_ON(g) & (1 << w_)) != 0 && slab[s].first != 0 -> slab[s].link[w_] = GONE
+        :: else
+        fi;
+        w_++
+    :: else -> break
+    od;
+    w_ = 0
+}
+
+/* Of a slab that is open but perhaps nobody's to hold. */
+inline audit_rest(s)
+{
+    assert(slab[s].resting + slab[s].visited + slab[s].closed <= 1);
+    assert(!slab[s].left || (slab[s].visited && slab[s].home == 0));
+    assert(slab[s].resting == (slab[s].holder == RESTER));
+    assert(!slab[s].closed || slab[s].home == 0);
+    assert(slab[s].visited || (slab[s].tail != 0) <= slab[s].taken);
+    if
+    :: slab[s].resting ->
+        assert(slab[s].exists && slab[s].home != 0);
+        assert(slab[s].taken || slab[s].owed == 0);
+        walk(s, slab[s].tail);
+        assert(i_ == slab[s].free);
+        i_ = 0
+    :: else
+    fi;
+    if
+    :: slab[s].taken ->
+        assert(slab[s].resting || slab[s].visited);
+        /* All but what its owner was freeing when the visitor came is where others see it. */
+        assert(slab[s].owner == 0);
+#ifndef STALE
+        assert(SIZE(slab[s].free) <= 1);
+#endif
+        i_ = SIZE(PAGES_WITHIN(slab[s].bits) & RESIDENT(s));
+        assert(slab[s].charged >= i_ || slab[s].uncounted > 0 || IS_REFUSED(s));
+        assert(slab[s].charged <= i_ + 6);
+        assert(slab[s].charged == 0 || slab[s].is_hinted || slab[s].uncounted > 0 ||
+               slab[s].hiding > 0);
+        i_ = 0
+    :: else
+    fi
+}
 #endif
 
 /* The whole truth about one slab, whenever a thread begins an operation. */
@@ -281,6 +422,9 @@ inline audit(s)
         i_ = 0
     :: else
     fi;
+#ifdef REST
+    audit_rest(s);
+#endif
     assert(slab[s].listed == slab[s].in_tree || depot_lock[slab[s].class] != 0)
 }
 
@@ -330,6 +474,30 @@ inline put_back_bits(s, word)
     i_ = 0
 }
 
+#ifdef REST
+/* What a visitor has found on the list, as far as it lies in this word, becomes bits. */
+inline move_bits(s, word)
+{
+    touch(s);
+    i_ = moving & (word);
+    assert((slab[s].bits & i_) == 0 && (i_ & ~slab[s].free) == 0);
+    slab[s].bits = slab[s].bits | i_;
+    slab[s].free = slab[s].free & ~i_;
+    slab[s].owed = slab[s].owed - SIZE(i_);
+    i_ = 0
+}
+
+/* The count learns of what visitors have moved. */
+inline count_moved(s)
+{
+    touch(s);
+#ifndef BREAK_MOVED_UNCOUNTED
+    slab[s].count = slab[s].count - slab[s].owed;
+#endif
+    slab[s].owed = 0
+}
+#endif
+
 inline settle_count(s)
 {
     touch(s);
@@ -376,6 +544,9 @@ inline create(s, c)
     become_holder(s);
     slab[s].class = c;
     slab[s].owner = me;
+#ifdef REST
+    slab[s].home = me;
+#endif
     slab[s].bits = ALL_SLOTS;
     slab[s].count = SLOTS;
     slab[s].cold = ALL_PAGES
@@ -465,6 +636,9 @@ inline advise(s, g)
     if
     :: assert((ON_PAGES(g) & (slab[s].live | slab[s].leaving | slab[s].free)) == 0);
         slab[s].resident = slab[s].resident & ~(g);
+#ifdef REST
+        lose_links(s, g);
+#endif
 #if !defined(BREAK_COLD_FIRST) && !defined(BREAK_ADVISE_LATE)
         touch(s);
         slab[s].cold = slab[s].cold | g
@@ -605,9 +779,12 @@ inline begin_close(s)
 #define FREE 6
 #define REFILL 7
 #define VISIT 8
-#define LEND_SLOTS 9
 #define SETTLE 10
 #define OTHER 11
+#define REST_ON 12
+#define WAKE 13
+#define LEAVE 14
+#define LOOK 15
 
 #define IS_LAST (ended_count == FREERS + STRANGERS)
 #if TAKERS == 1
@@ -630,6 +807,32 @@ inline begin_close(s)
     :: IS_WANTING(i) && slab[i].cold != 0 -> op = EXTEND; s = i \
     :: IS_WANTING(i) && TAKEABLE(i) != 0 -> op = COLLECT; s = i \
     :: my_heap != 0 && HELD(i) -> op = CLOSE; s = i
+#ifdef REST
+#ifdef BREAK_WAKE_VISITED
+#define MAY_WAKE(i) (slab[i].resting || slab[i].visited)
+#else
+#define MAY_WAKE(i) slab[i].resting
+#endif
+/* An owner that has no business with the slab does not wake it. */
+#define MAY_REST(i) \
+    :: my_heap != 0 && HELD(i) -> op = REST_ON; s = i \
+    :: my_heap != 0 && slab[i].home == me && MAY_WAKE(i) && IS_TAKER -> op = WAKE; s = i \
+    :: my_heap != 0 && slab[i].home == me && slab[i].resting -> op = LOOK; s = i \
+    :: my_heap != 0 && slab[i].home == me && !HELD(i) -> op = LEAVE; s = i
+#define IS_EXACT(s) (slab[s].closed || IS_EXACT_OPEN(s))
+#ifdef BREAK_TAKEN_UNCHARGED
+#define IS_EXACT_OPEN(s) slab[s].visited
+#else
+#ifdef BREAK_VISITED_UNCHARGED
+#define IS_EXACT_OPEN(s) slab[s].taken
+#else
+#define IS_EXACT_OPEN(s) (slab[s].visited || slab[s].taken)
+#endif
+#endif
+#else
+#define MAY_REST(i)
+#define IS_EXACT(s) slab[s].closed
+#endif
 #define MAY_CREATE(i, n) \
     :: IS_TAKER && IS_FIRST_FREE(i) && NEEDS(n) -> op = CREATE; s = i; c = n
 /* A look without the lock spares it where nothing is listed. */
@@ -637,6 +840,10 @@ inline begin_close(s)
     :: IS_TAKER && NEEDS(n) && ANY_LISTED(n) && depot_lock[n] == 0 -> op = REFILL; c = n
 #define MAY_FREE(i, j) \
     :: (slab[i].live & SLOT(j)) != 0 -> op = FREE; s = i; k = j
+#ifdef REST
+#define MAY_VISIT(i) \
+    :: IS_VISITOR && (slab[i].is_hinted || slab[i].resting) -> op = VISIT; s = i
+#else
 #ifdef HINTS
 #define MAY_VISIT(i) \
     :: IS_VISITOR && slab[i].is_hinted -> op = VISIT; s = i
@@ -644,12 +851,6 @@ inline begin_close(s)
 #define MAY_VISIT(i) \
     :: IS_VISITOR && slab[i].closed -> op = VISIT; s = i
 #endif
-/* Any closed slab: the one that lent before is opened without the lock. */
-#ifdef LEND
-#define MAY_LEND(i) \
-    :: IS_TAKER && slab[i].closed && NEEDS(slab[i].class) -> op = LEND_SLOTS; s = i
-#else
-#define MAY_LEND(i)
 #endif
 #define MAY_SETTLE(i) \
     :: slab[i].holder == NOBODY_YET && is_settling -> op = SETTLE; s = i
@@ -676,10 +877,15 @@ inline begin_close(s)
 #else
 #define IS_OVER (!ANY_LIVE && IS_SETTLED)
 #endif
+#ifdef REST
+#define HAS(i) (slab[i].home == me)
+#else
+#define HAS(i) HELD(i)
+#endif
 #if SLABS == 1
 #define NEEDS(c) (!SERVES(0, c))
 #define IS_FIRST_FREE(i) (!slab[i].exists)
-#define ANY_HELD HELD(0)
+#define ANY_HELD HAS(0)
 #define ANY_LISTED(c) IS_LISTED(0, c)
 #define ANY_LIVE (slab[0].live != 0)
 #define ANY_EXISTS slab[0].exists
@@ -688,7 +894,7 @@ inline begin_close(s)
 #define NEEDS(c) (!SERVES(0, c) && !SERVES(1, c))
 /* The slabs are alike: that the arena lends the lower one first leaves nothing out. */
 #define IS_FIRST_FREE(i) (!slab[i].exists && ((i) == 0 || slab[0].exists))
-#define ANY_HELD (HELD(0) || HELD(1))
+#define ANY_HELD (HAS(0) || HAS(1))
 #define ANY_LISTED(c) (IS_LISTED(0, c) || IS_LISTED(1, c))
 #define ANY_LIVE (slab[0].live != 0 || slab[1].live != 0)
 #define ANY_EXISTS (slab[0].exists || slab[1].exists)
@@ -699,6 +905,14 @@ inline begin_close(s)
 #define IS_MINE(s) (slab[s].owner == my_heap)
 #else
 #define IS_MINE(s) (my_heap != 0 && slab[s].owner == my_heap)
+#endif
+
+/* A plain load may see what the owner stored long ago: until it wakes the slab it may go on with
+ * frees as if no visitor had come. */
+#ifdef STALE
+#define SEEMS_MINE(s) (my_heap != 0 && slab[s].home == my_heap)
+#else
+#define SEEMS_MINE(s) IS_MINE(s)
 #endif
 
 #ifdef BREAK_OPEN_CLAIMED
@@ -747,11 +961,9 @@ proctype thread(byte me; byte my_heap)
 #ifdef FORK
     bit is_settling;
 #endif
-#ifdef LEND
-    byte lent;      /* slots wanted */
-#ifdef BREAK_LENT_MIN
-    byte w_charge;
-#endif
+#ifdef REST
+    byte moving;    /* slots that move from the list to the bits */
+    bit is_second;  /* the visitor looks at the list once more */
 #endif
     bit is_parked;  /* the heap waits for a new thread, with what it holds */
 
@@ -760,16 +972,16 @@ idle:
     atomic {
         if
         MAY_HOLD(0)
+        MAY_REST(0)
         MAY_CREATE(0, 0)
         MAY_FREE_ANY(0)
         MAY_VISIT(0)
-        MAY_LEND(0)
 #if SLABS > 1
         MAY_HOLD(1)
+        MAY_REST(1)
         MAY_CREATE(1, 0)
         MAY_FREE_ANY(1)
         MAY_VISIT(1)
-        MAY_LEND(1)
 #endif
         MAY_REFILL(0)
 #if CLASSES > 1
@@ -825,9 +1037,45 @@ idle:
         :: op == CREATE -> d_step { create(s, c) }
         :: op == COLLECT -> op = 0; goto collect
         :: op == REFILL -> op = 0; depot_lock[c] = me; goto pick
+#ifdef REST
+        :: op == REST_ON ->
+            d_step {
+                touch(s);
+                begin_links(s);
+                slab[s].resting = 1;
+                slab[s].holder = RESTER
+            }
+        :: op == WAKE ->
+            op = 0;
+            assert(slab[s].holder == RESTER && slab[s].home == me);
+            slab[s].resting = 0;
+            slab[s].taken = 0;
+            slab[s].holder = me;
+            d_step { cut(s) }
+            goto wake
+        /* The owner follows the list, and keeps visitors away while it does. */
+        :: op == LOOK ->
+            op = 0;
+#ifdef BREAK_LOOK_UNHELD
+            k = slab[s].first;
+            goto look_on;
+#endif
+            slab[s].resting = 0;
+            slab[s].visited = 1;
+            slab[s].holder = me;
+            goto look_at_list
+        :: op == LEAVE ->
+            op = 0;
+            slab[s].owner = 0;
+            looks_at[me] = s + 1;
+            goto leave
+#endif
         :: op == CLOSE ->
             op = 0;
             begin_close(s);
+#ifdef REST
+            slab[s].home = 0;
+#endif
 #if !defined(BREAK_OWNER_KEPT) && !defined(BREAK_OWNER_CLEARED_LATE)
             slab[s].owner = 0;
 #endif
@@ -838,6 +1086,18 @@ idle:
 #if VISITORS
         :: op == VISIT ->
             op = 0;
+#ifdef REST
+            if
+            :: slab[s].resting ->
+                slab[s].resting = 0;
+                slab[s].taken = 0;
+                slab[s].visited = 1;
+                slab[s].holder = me;
+                looks_at[me] = s + 1;
+                goto visit_resting
+            :: else
+            fi;
+#endif
 #ifdef HINTS
             if
             :: slab[s].charged == 0 -> goto hide
@@ -861,15 +1121,6 @@ idle:
             goto published
 #endif
 #endif
-#ifdef LEND
-        :: op == LEND_SLOTS ->
-            op = 0;
-            become_holder(s);
-            looks_at[me] = s + 1;
-            w_count = slab[s].count;
-            w_listed = slab[s].listed;
-            goto lend
-#endif
 #ifdef FORK
         :: op == SETTLE -> op = 0; slab[s].holder = me; begin_close(s); goto published
 #endif
@@ -877,8 +1128,22 @@ idle:
         :: op == FREE ->
             slab[s].live = slab[s].live & ~SLOT(k);
             if
+#ifdef REST
+            /* It does not ask whether the slab rests.  The link is its own; the head comes next. */
+            :: SEEMS_MINE(s) && slab[s].holder != me ->
+                op = 0;
+                assert(slab[s].home == me);
+                slab[s].leaving = slab[s].leaving | SLOT(k);
+#ifndef BREAK_HEAD_FIRST
+                slab[s].link[k - 1] = slab[s].first;
+#endif
+                looks_at[me] = s + 1;
+                goto put_first
+            :: IS_MINE(s) && slab[s].holder == me -> slab[s].free = slab[s].free | SLOT(k)
+#else
             :: IS_MINE(s) -> touch(s); slab[s].free = slab[s].free | SLOT(k)
-            :: else ->
+#endif
+            :: !IS_MINE(s) ->
                 op = 0;
                 slab[s].leaving = slab[s].leaving | SLOT(k);
                 looks_at[me] = s + 1;
@@ -1031,7 +1296,7 @@ count:
 #ifdef BREAK_WORD_BEFORE_BIT
         :: completes != 0 && (slab[s].closed || w_listed) -> goto charge
 #else
-        :: completes != 0 && slab[s].closed -> goto charge
+        :: completes != 0 && IS_EXACT(s) -> goto charge
 #endif
         :: else
         fi;
@@ -1041,6 +1306,12 @@ count:
 #endif
         slab[s].count++;
         slab[s].uncounted--;
+#ifdef BREAK_STEP_AFTER_PUSH
+        if
+        :: slab[s].resting && !slab[s].taken -> completes = 1; goto step_late
+        :: else
+        fi;
+#endif
 #ifdef BREAK_CLAIM_AFTER_PUSH
         goto claim_late;
 #endif
@@ -1129,6 +1400,17 @@ tell:
         goto count
     }
 #endif
+#ifdef BREAK_STEP_AFTER_PUSH
+/* Many slots of a slab that rests are free: it is charged when the last of them has counted.  (The
+ * sound model leaves that charge out, since visitors may come at any time.) */
+step_late:
+    atomic {
+        look(s);
+        completes = 0;
+        FORGET;
+        goto idle
+    }
+#endif
 #ifdef BREAK_TOUCH_AFTER_PUSH
 touch_late:
     atomic {
@@ -1165,9 +1447,277 @@ adopt:
         slab[s].had_room = 0;
         slab[s].notice = 0;
         slab[s].owner = my_heap;
+#ifdef REST
+        slab[s].home = me;
+#endif
         FORGET;
         goto idle
     }
+
+#ifdef REST
+/* The second half of a free into a slab of one's own: the visitor who has come meanwhile has moved
+ * the list that the link leads to. */
+put_first:
+    atomic {
+        look(s);
+#ifdef BREAK_HEAD_FIRST
+        moving = slab[s].first;
+        slab[s].first = k;
+    }
+    atomic {
+        slab[s].link[k - 1] = moving;
+        moving = 0;
+#endif
+        slab[s].first = k;
+        slab[s].leaving = slab[s].leaving & ~SLOT(k);
+        slab[s].free = slab[s].free | SLOT(k);
+        FORGET;
+        goto idle
+    }
+
+/* The owner holds its slab again. */
+wake:
+    atomic {
+        touch(s);
+        if
+        :: slab[s].owed == 0 -> goto counted
+        :: else
+        fi
+    }
+    atomic { count_moved(s) }
+counted:
+    slab[s].owner = my_heap;
+    CHARGE_DUE(s)
+    atomic {
+        FORGET;
+        goto idle
+    }
+
+look_at_list:
+    atomic {
+        touch(s);
+        d_step {
+            walk(s, slab[s].tail);
+            assert(i_ == slab[s].free);
+            i_ = 0
+        }
+        slab[s].visited = 0;
+        slab[s].resting = 1;
+        slab[s].holder = RESTER;
+        FORGET;
+        goto idle
+    }
+#ifdef BREAK_LOOK_UNHELD
+look_on:
+    atomic {
+        if
+        :: k != 0 && k != slab[s].tail ->
+            assert(k != GONE);
+            k = slab[s].link[k - 1];
+            goto look_on
+        :: else ->
+            FORGET;
+            goto idle
+        fi
+    }
+#endif
+
+/* The owner wants it no more; if a visitor has it, it is the visitor's to settle. */
+leave:
+#ifdef BREAK_LEAVE_BLIND
+    atomic {
+        if
+        :: slab[s].visited -> goto leave_late
+        :: else
+        fi
+    }
+#endif
+    atomic {
+        look(s);
+        assert(slab[s].home == me);
+        slab[s].home = 0;
+        if
+        :: slab[s].visited ->
+            slab[s].left = 1;
+            FORGET;
+            goto idle
+        :: else ->
+            assert(slab[s].holder == RESTER);
+            slab[s].resting = 0;
+            slab[s].taken = 0;
+            slab[s].holder = me;
+            d_step { cut(s) }
+            goto settle
+        fi
+    }
+#ifdef BREAK_LEAVE_BLIND
+leave_late:
+    atomic {
+        slab[s].home = 0;
+        slab[s].left = 1;
+        FORGET;
+        goto idle
+    }
+#endif
+settle:
+    if
+    :: atomic { slab[s].owed != 0 -> count_moved(s) }
+    :: atomic { slab[s].owed == 0 -> skip }
+    fi;
+    atomic {
+        begin_close(s);
+        if
+        :: slab[s].free == 0 -> goto published
+        :: else -> goto publish
+        fi
+    }
+
+/* A visitor has a slab that rested.  Its owner's frees will be pushes. */
+visit_resting:
+#ifdef BREAK_TAKEN_OWNED
+    skip;
+#else
+    atomic {
+        touch(s);
+        slab[s].owner = 0
+    }
+#endif
+#ifndef BREAK_DISCHARGED_LATE
+    CHARGE_DUE(s)
+#endif
+#ifdef BREAK_PURGE_LISTED
+    atomic {
+        touch(s);
+        page = PAGES_WITHIN(slab[s].bits | slab[s].free) & ~slab[s].cold
+    }
+    ADVISE(s)
+#endif
+/* Links do not change below the head, so the walk is one step with reading the head. */
+move:
+    atomic {
+        touch(s);
+        if
+        :: slab[s].first == 0 || slab[s].first == slab[s].tail -> goto moved
+        :: else
+        fi;
+        k = slab[s].first;
+        d_step {
+#ifdef BREAK_PAST_TAIL
+            walk(s, 0);
+#else
+            walk(s, slab[s].tail);
+#endif
+            moving = i_;
+            i_ = 0
+        }
+#ifdef BREAK_TAIL_CUT
+    }
+    atomic {
+        slab[s].first = 0;
+        k = 0
+#endif
+    }
+    atomic { move_bits(s, FIRST_WORD) }
+#if WORDS > 1
+    atomic { move_bits(s, SECOND_WORD) }
+#endif
+    atomic {
+        touch(s);
+#if defined(BREAK_TAIL_ONCE)
+        slab[s].tail = (is_second -> slab[s].tail : k);
+#else
+#ifndef BREAK_TAIL_FORGOTTEN
+        slab[s].tail = k;
+#endif
+#endif
+        k = 0;
+        moving = 0
+    }
+#ifndef BREAK_LOOK_UNCHARGED
+    if
+    :: atomic { !is_second -> goto moved }
+    :: atomic { is_second -> skip }
+    fi;
+    READ_FIRST_WORDS(s)
+    atomic {
+        touch(s);
+        READ_LAST_WORD(s);
+        due = PAGES_WITHIN(seen) & ~slab[s].cold;
+#ifndef BREAK_LOOK_EXCHANGES
+        /* What pushers charge meanwhile must stay, so what the move has freed is added. */
+        due = due & ~page;
+#endif
+        due = SIZE(due);
+        page = 0;
+        seen = 0
+    }
+#ifdef BREAK_LOOK_EXCHANGES
+    CHARGE_DUE(s)
+#else
+    atomic {
+        touch(s);
+        was = slab[s].charged;
+        slab[s].charged = slab[s].charged + due
+    }
+    TELL(s, was, (was + due))
+    atomic {
+        was = 0;
+        due = 0
+    }
+#endif
+#endif
+moved:
+    if
+    :: atomic { is_second -> is_second = 0; page = 0; goto end_visit }
+    :: atomic { !is_second -> skip }
+    fi;
+    READ_FIRST_WORDS(s)
+    atomic {
+        touch(s);
+        READ_LAST_WORD(s);
+        page = PURGEABLE(s) & ~slab[s].cold;
+        seen = 0
+    }
+#ifdef BREAK_DISCHARGED_LATE
+    CHARGE_DUE(s)
+#endif
+    ADVISE(s)
+    /* Its owner was about to free a slot when we came. */
+    READ_FIRST_WORDS(s)
+    atomic {
+        touch(s);
+        READ_LAST_WORD(s);
+        page = PAGES_WITHIN(seen) & ~slab[s].cold;
+        seen = 0;
+        is_second = 1;
+        goto move
+    }
+end_visit:
+    atomic {
+        touch(s);
+        slab[s].visited = 0;
+        if
+#ifdef BREAK_LEFT_IGNORED
+        :: 0 -> goto settle
+        :: else ->
+            slab[s].left = 0;
+#else
+        :: slab[s].left ->
+            slab[s].left = 0;
+            d_step { cut(s) }
+            goto settle
+        :: else ->
+#endif
+            slab[s].resting = 1;
+#ifndef BREAK_UNTAKEN
+            slab[s].taken = 1;
+#endif
+            slab[s].holder = RESTER;
+            FORGET;
+            goto idle
+        fi
+    }
+#endif
 
 #ifdef HINTS
 /* A visitor found no charge.  The record may be that of another slab by now, or of none. */
@@ -1244,99 +1794,6 @@ reclose:
     }
 #endif
 
-#ifdef LEND
-/* The free slots of one page go to the heap, and the slab is closed again: all in passing. */
-lend:
-    if
-    :: atomic { (TAKEABLE(s) & SLOTS_OF_1) != 0 -> lent = SLOTS_OF_1 }
-    :: atomic { (TAKEABLE(s) & SLOTS_OF_2) != 0 -> lent = SLOTS_OF_2 }
-#ifdef LAYOUT
-    :: atomic { (TAKEABLE(s) & SLOTS_OF_3) != 0 -> lent = SLOTS_OF_3 }
-#endif
-    :: atomic {
-            TAKEABLE(s) == 0 ->
-                w_count = 0;
-                w_listed = 0;
-                begin_close(s);
-                goto published
-        }
-    fi;
-#if WORDS > 1
-    atomic { take_bits(s, lent & FIRST_WORD) }
-    atomic { take_bits(s, lent & SECOND_WORD); lent = 0 }
-#else
-    atomic { take_bits(s, lent); lent = 0 }
-#endif
-    /* Counted anew by bits as they are since the slab was opened: what a late free adds stays. */
-    atomic {
-        touch(s);
-#ifdef BREAK_LENT_UNCHARGED
-        goto close_lent;
-#endif
-        if
-        :: slab[s].charged == 0 -> goto close_lent
-        :: else
-        fi;
-#ifdef BREAK_LENT_MIN
-        w_charge = slab[s].charged
-#endif
-    }
-    READ_FIRST_WORDS(s)
-    atomic {
-        touch(s);
-        READ_LAST_WORD(s);
-        due = PAGES_WITHIN(seen) & ~slab[s].cold;
-        due = SIZE(due);
-        seen = 0;
-#ifdef BREAK_LENT_MIN
-        due = (w_charge < due -> w_charge : due);
-        w_charge = 0
-#endif
-    }
-    CHARGE_DUE(s)
-close_lent:
-    atomic {
-        touch(s);
-        if
-#ifdef BREAK_LENT_BLIND
-        :: 1 ->
-#else
-        :: SWAP_SUCCEEDS(s) ->
-#endif
-            slab[s].count = slab[s].count - slab[s].owed;
-            slab[s].owed = 0;
-            slab[s].live = slab[s].live | slab[s].free;
-            slab[s].free = 0;
-            slab[s].closed = 1;
-            slab[s].holder = 0;
-            w_count = 0;
-            w_listed = 0;
-            FORGET;
-            goto idle
-        :: else ->
-            w_count = 0;
-            w_listed = 0
-        fi
-    }
-    atomic {
-        touch(s);
-#ifndef BREAK_LENT_UNCOUNTED
-        slab[s].count = slab[s].count - slab[s].owed;
-#endif
-        slab[s].owed = 0;
-        slab[s].live = slab[s].live | slab[s].free;
-        slab[s].free = 0;
-#ifdef BREAK_LENT_UNSETTLED
-        /* Closes from the word as it is now. */
-        slab[s].closed = 1;
-        slab[s].holder = 0;
-        FORGET;
-        goto idle;
-#endif
-        begin_close(s);
-        goto published
-    }
-#endif
 
 /* A taker, under the lock, looks through the depot's tree of its class. */
 pick:
@@ -1617,6 +2074,10 @@ give_back:
         d_step {
             touch(s);
             assert(slab[s].uncounted == 0 && slab[s].bits == ALL_SLOTS && slab[s].free == 0);
+#ifdef REST
+            assert(!slab[s].resting && !slab[s].visited && !slab[s].left && !slab[s].taken);
+            assert(slab[s].home == 0 && slab[s].first == 0 && slab[s].tail == 0);
+#endif
 #ifndef BREAK_GIVE_BACK_LISTED
             assert(!slab[s].in_tree);
 #endif
