@@ -256,6 +256,9 @@ static void *checked_leaver(void *memory)
 
 void *np_strict_exchange(const struct np_slab *slab, void *memory)
 {
+    /* Until the level is known nothing waits: at another one it would do so for ever. */
+    if (atomic_load_explicit(&np_strict_state, memory_order_relaxed) != NP_STRICT_ON)
+        return memory;
     if (slab->slot_bytes <= SMALL_BYTES)
         return checked_leaver(atomic_exchange(
             &small_ring[atomic_fetch_add(&small_next, 1) % SMALL_COUNT], memory));

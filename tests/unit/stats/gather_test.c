@@ -15,6 +15,7 @@
 #include "return.h"
 #include "returned.h"
 #include "slab.h"
+#include "strict.h"
 #include "thread.h"
 #include "tune.h"
 
@@ -686,6 +687,21 @@ static void a_fork_is_not_waited_for(void **state)
     assert_int_equal(np_stats_free_bytes(&sums_during_fork), np_stats_free_bytes(&before));
 }
 
+/* A thread that asks for its first block while another one reads the environment does not know
+ * the level of hardening: what it frees until then is free at every level. */
+static void nothing_waits_before_the_level_is_known(void **state)
+{
+    (void)state;
+    np_thread_read_environment();
+    atomic_store(&np_strict_state, NP_STRICT_UNDECIDED);
+    for (size_t bytes = 16; bytes <= 16000; bytes *= 10) {
+        add(bytes);
+        drop(block_count - 1);
+    }
+    atomic_store(&np_strict_state, NP_STRICT_OFF);
+    expect_live();
+}
+
 /* ---- while threads work ---- */
 
 static _Atomic bool must_stop;
@@ -754,6 +770,7 @@ int main(void)
         cmocka_unit_test(slots_lent_to_a_thread_are_free),
         cmocka_unit_test(slots_lent_to_this_thread_are_given_back),
         cmocka_unit_test(a_fork_is_not_waited_for),
+        cmocka_unit_test(nothing_waits_before_the_level_is_known),
         cmocka_unit_test(figures_stay_sane_while_threads_work),
     };
 
