@@ -41,8 +41,8 @@
  * [R13] retained_most is at least retained_granules, and at most retained_slack more. np_run_retained_most is the sum
  *      over all arenas, and all granules of posted runs: what every free reads, and few write.
  * [R14] A run, resident as a whole, that was given back while another thread had the lock is *posted*: NP_RUN_BUSY, on
- *      the list `deferred`, and still counted as lent (R10). Whoever has the lock next, to take or to give, or finds that
- *      too much may be retained, files it.
+ *      the list `deferred`, and still counted as lent (R10). Whoever has the lock files it before he lets go, or, where it
+ *      came after his last look, whoever has the lock next, to take or to give, or finds that too much may be retained.
  *
  * Leaves out: what a borrower does with a run (heap/, core/), and mappings of single objects (large/).
  */
