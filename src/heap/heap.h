@@ -55,7 +55,7 @@ struct np_heap {
     uint8_t shelf_granules[NP_CLASS_TABLE_COUNT];
     bool is_beyond_limit; /* more is open than may be since a fork, until the heap grows again */
     uint8_t served_by[NP_CLASS_TABLE_COUNT]; /* the class whose slots requests of the class get: the largest of its group */
-    struct np_slab *lender[NP_CLASS_TABLE_COUNT]; /* where the last slots of the class were lent; to be tried first */
+    struct np_slab *lender[NP_CLASS_TABLE_COUNT]; /* where the last slots of the class were lent */
     uintptr_t pushed[NP_PUSHED_PLACES]; /* by class: the slab of the last free that was not for one of ours, and how many
                                            in a row were; only compared */
     struct np_arena *home;

@@ -1,4 +1,4 @@
-/* The order in which memory is returned, and the visits to closed slabs. The part that concerns runs is arena/purge.c. */
+/* The order in which memory is returned, and the visits to slabs. The part that concerns runs is arena/purge.c. */
 #include "return.h"
 
 #include "alone.h"
@@ -348,9 +348,9 @@ NP_COLD void np_return_settle_in_child(void)
     }
 }
 
-/* One round: visits slabs, returns their free pages in as few calls as the system allows, and closes them again. Adds the
- * granules that went to *gone. False: no slab to visit was found. After true there is less to visit, even if nothing
- * went because the system refused to take it. */
+/* One round: visits slabs, returns their free pages in as few calls as the system allows, and closes them again, or lets
+ * them rest. Adds the granules that went to *gone. False: no slab to visit was found. After true there is less to visit, even
+ * if nothing went because the system refused to take it. */
 static NP_COLD bool purge_slabs(size_t want_granules, size_t *gone)
 {
     struct round *round = np_pool_take(&round_pool);

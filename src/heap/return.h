@@ -1,10 +1,10 @@
 /* What may stay resident though nothing lives there, and how the rest goes back: the return engine.
  *
- * Retained are free runs with memory behind them (arena/), and in closed slabs the warm pages on which no slot is live,
- * which each slab is charged with when it closes (slab.h, S6). What heaps hold open is bounded by
- * their own limits. Whoever frees, and finds the sum above the threshold, returns memory until it is 512 KiB below it, or
- * an eighth if that is more, before free returns: no timer, no helper. Of runs and slabs, those that have more come
- * first; runs by size, slabs in the order of their addresses, going round, so that what was visited last comes last.
+ * Retained are free runs with memory behind them (arena/), and in closed slabs the warm pages on which no slot is live, which
+ * each slab is charged with when it closes, and what others have freed in slabs that rest (slab.h, S6). What else heaps hold
+ * open is bounded by their own limits. Whoever frees, and finds the sum above the threshold, returns memory until it is 512
+ * KiB below it, or an eighth if that is more, before free returns: no timer, no helper. Of runs and slabs, those that have
+ * more come first; runs by size, slabs in the order of their addresses, going round, so that what was visited last comes last.
  *
  * Nothing is purged twice: only warm pages are, and they are cold afterwards. No system call is made under a lock.
  */
@@ -14,7 +14,7 @@
 #include "attr.h"
 #include "lock.h"
 
-/* Bytes of free runs and of free pages in closed slabs that are resident: what np_return_excess bounds. */
+/* Bytes of free runs that are resident, and of slabs' charges: what np_return_excess bounds. */
 size_t np_return_retained_bytes(void);
 
 /* What may stay retained now: M_TRIM_THRESHOLD, or the built-in rule, max(1 MiB, live / 32) and the thrash allowance. */

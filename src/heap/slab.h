@@ -129,7 +129,7 @@ struct np_slab {
 
 _Static_assert(sizeof(struct np_slab) == NP_SLAB_RECORD_BYTES, "the window's records are slabs");
 
-/* Sums over all slabs: of charged_count, which is what closed slabs retain; of settled_count in bytes; of granules. */
+/* Sums over all slabs: of charged_count, what slabs that are closed or rest retain; of settled_count in bytes; of granules. */
 struct np_slab_sums {
     _Alignas(NP_CACHE_LINE_BYTES) _Atomic size_t charged_granules;
     _Atomic size_t settled_bytes;

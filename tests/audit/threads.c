@@ -221,7 +221,7 @@ static void lent_at_exit(void)
 {
     struct blocks live = blocks_take(options.total_bytes / 2, 16, 16384, &options.seed);
 
-    /* The workers borrow from the same slabs at once. */
+    /* The workers open what is closed now, and have slots of it lent. */
     audit_limits.overcharge_bytes = OVERCHARGE_BYTES;
     blocks_shuffle(live, &options.seed);
     for (size_t index = 0; index < live.count / 4; index++)
