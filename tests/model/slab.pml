@@ -1740,9 +1740,6 @@ visit:
         goto idle
     }
 #endif
-#ifdef BREAK_SCAN_UNOPENED
-    seen = 0;
-#endif
     CHARGE_DUE(s)
     READ_FIRST_WORDS(s)
     atomic {
