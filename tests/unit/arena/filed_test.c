@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "../expected_nodes.h"
 #include "filed.h"
 
 /* Lengths on both sides of the last one that has a tree of its own, three addresses each. */
@@ -15,26 +16,11 @@ enum { LENGTHS = 70, PLACES = 3, KEYS = LENGTHS * PLACES, STEPS = 20000 };
 
 static struct np_tree_node nodes[KEYS];
 static bool is_in[KEYS];
+static const struct expected_nodes expected = {nodes, is_in, KEYS};
 
 static uint64_t key_of(size_t index)
 {
     return np_filed_key(index / PLACES + 1) | (index % PLACES * 1000 + 7);
-}
-
-static struct np_tree_node *expected_from(uint64_t key)
-{
-    for (size_t i = 0; i < KEYS; i++)
-        if (is_in[i] && key_of(i) >= key)
-            return &nodes[i];
-    return NULL;
-}
-
-static struct np_tree_node *expected_last(void)
-{
-    for (size_t i = KEYS; i-- > 0;)
-        if (is_in[i])
-            return &nodes[i];
-    return NULL;
 }
 
 static void is_ordered_by_length_and_then_by_address(void **state)
@@ -57,10 +43,11 @@ static void is_ordered_by_length_and_then_by_address(void **state)
             np_filed_insert(&filed, &nodes[index]);
         is_in[index] = !is_in[index];
         assert_null(np_filed_audit(&filed));
-        assert_ptr_equal(np_filed_first_from(&filed, 0), expected_from(0));
-        assert_ptr_equal(np_filed_first_from(&filed, asked), expected_from(asked));
-        assert_ptr_equal(np_filed_first_from(&filed, asked + 1), expected_from(asked + 1));
-        assert_ptr_equal(np_filed_last(&filed), expected_last());
+        assert_ptr_equal(np_filed_first_from(&filed, 0), expected_from(expected, 0));
+        assert_ptr_equal(np_filed_first_from(&filed, asked), expected_from(expected, asked));
+        assert_ptr_equal(np_filed_first_from(&filed, asked + 1),
+                         expected_from(expected, asked + 1));
+        assert_ptr_equal(np_filed_last(&filed), expected_last(expected));
     }
     assert_ptr_equal(np_filed_first_from(&filed, np_filed_key(LENGTHS + 1)), NULL);
 }

@@ -9,38 +9,24 @@
 
 #include <cmocka.h>
 
+#include "../expected_nodes.h"
 #include "tree.h"
 
 enum { KEYS = 300, STEPS = 20000, MANY = 100000 };
 
 static struct np_tree_node nodes[MANY];
 static bool is_in[KEYS];
+static const struct expected_nodes expected = {nodes, is_in, KEYS};
 
 static uint64_t key_of(size_t index)
 {
     return (uint64_t)index * 7 + 5;
 }
 
-static struct np_tree_node *expected_from(uint64_t key)
-{
-    for (size_t i = 0; i < KEYS; i++)
-        if (is_in[i] && key_of(i) >= key)
-            return &nodes[i];
-    return NULL;
-}
-
 static struct np_tree_node *expected_before(uint64_t key)
 {
     for (size_t i = KEYS; i-- > 0;)
         if (is_in[i] && key_of(i) < key)
-            return &nodes[i];
-    return NULL;
-}
-
-static struct np_tree_node *expected_last(void)
-{
-    for (size_t i = KEYS; i-- > 0;)
-        if (is_in[i])
             return &nodes[i];
     return NULL;
 }
@@ -62,9 +48,9 @@ static void behaves_like_a_set(void **state)
             np_tree_insert(&tree, &nodes[index]);
         is_in[index] = !is_in[index];
         assert_null(np_tree_audit(&tree));
-        assert_ptr_equal(np_tree_first_from(&tree, asked), expected_from(asked));
+        assert_ptr_equal(np_tree_first_from(&tree, asked), expected_from(expected, asked));
         assert_ptr_equal(np_tree_last_before(&tree, asked), expected_before(asked));
-        assert_ptr_equal(np_tree_last(&tree), expected_last());
+        assert_ptr_equal(np_tree_last(&tree), expected_last(expected));
     }
 }
 
