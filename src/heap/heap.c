@@ -199,12 +199,13 @@ static void set_notice(struct np_heap *heap, struct np_slab *slab, int notice_at
     recount(heap, slab);
 }
 
-/* The place in open[] that is searched before this one, in the ring of its class. */
+/* The place in open[] that is searched before this one, in the ring of its class. A handler that left or used malloc where it
+ * had interrupted it may have spoilt the ring: that may end the process, but not go on for ever. */
 static unsigned place_before(const struct np_heap *heap, unsigned index)
 {
     unsigned at = index;
 
-    while (heap->open_after[at] != index)
+    for (unsigned steps = 0; heap->open_after[at] != index && steps < NP_OPEN_MAX; steps++)
         at = heap->open_after[at];
     return at;
 }
@@ -824,11 +825,12 @@ static struct np_slab *find_open(struct np_heap *heap, unsigned class_index, enu
     struct np_slab *current = heap->current[class_index];
     uint8_t *searched = &heap->searched[class_index];
     unsigned last = *searched;
+    unsigned most_tries = search == SEARCH_ALL ? NP_OPEN_MAX : FIND_TRIES;
 
     /* It has no free slot, or it would not have come to this. */
     if (current != &np_empty_slab && search == SEARCH_COLD && np_slab_is_extendable(current))
         return current;
-    for (unsigned tries = 0; (tries < FIND_TRIES || search == SEARCH_ALL) && last != NP_OPEN_MAX; tries++) {
+    for (unsigned tries = 0; tries < most_tries && last != NP_OPEN_MAX; tries++) {
         struct np_slab *slab;
 
         *searched = heap->open_after[*searched];

@@ -670,8 +670,9 @@ static NP_COLD void collect(struct np_slab *slab)
     struct np_slot *last = NULL;
     struct np_slot *slot = slab->free_slots;
     uint64_t count = slab->moved_count;
+    unsigned left = slab->slot_count; /* a list that was spoilt may go round in a circle */
 
-    while (slot != tail && slot != np_slab_end(slab)) {
+    while (slot != tail && slot != np_slab_end(slab) && left-- > 0) {
         last = slot;
         if ((slot = np_slot_next(slab, slot)) != tail && checked(slab, slot, last) == NULL)
             break;
