@@ -385,8 +385,9 @@ static void give_excess_reserve_back(struct np_heap *heap)
         give_reserve_back(heap, NP_UNIT_BYTES);
 }
 
-/* How few slots of a slab in a heap that is alone may be live before its owner looks: as few as lie on no fewer granules at
- * least than those that are live now, so that the slab counts as little as it can. */
+/* How few slots of a slab that rests, or is in a heap that is alone, may be live before its owner looks: as few as
+ * lie on no fewer granules at least than those that are live now, so that the slab counts as little as it can. Of those that
+ * rest others may free `slack` before it is charged. */
 static int tight_notice(const struct np_slab *slab, unsigned slack)
 {
     int live_count = np_slab_live_count(slab);

@@ -23,8 +23,8 @@
 #include "tune.h"
 #include "window.h"
 
-/* word: bits 48-63 count, 32-47 notice, 1 listed, 0 closed. The count is signed and on top, so that it can be added to
- * and subtracted from without a carry into the rest. */
+/* word: bits 48-63 count, 32-47 notice, 5 taken, 4 left, 3 visited, 2 resting, 1 listed, 0 closed. The count is signed and on
+ * top, so that it can be added to and subtracted from without a carry into the rest. */
 #define COUNT_ONE (UINT64_C(1) << 48)
 #define NOTICE_SHIFT 32
 #define NOTICE_NEVER 0x7FFF

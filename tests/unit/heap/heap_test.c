@@ -1086,6 +1086,35 @@ static void slots_are_lent_where_no_slab_can_be_opened(void **state)
 }
 
 /* What lies on the shelf is nobody's live block: it goes back when the heap closes what it has. */
+/* What others have freed of a slab that rests is lent a little at a time where there is no room for
+ * all that is behind it. */
+static void slots_are_lent_of_a_slab_that_rests(void **state)
+{
+    const unsigned class_index = np_class_of(SIZE);
+    struct np_slab *slab;
+
+    (void)state;
+    init_heaps();
+    part_classes(&heaps[0]);
+    assert_true(np_tune_set(NP_KNOB_OPEN_BYTES, NP_UNIT_BYTES));
+    for (unsigned i = 0; i < 2 * PER_SLAB; i++)
+        add_block(&heaps[0], SIZE);
+    slab = slab_of(0);
+    assert_false(np_slab_is_held(slab));
+    for (unsigned i = 0; i < PER_SLAB / 2; i++)
+        remove_block(&heaps[1], 0);
+    expect_sound();
+    while (heaps[0].shelf_granules[class_index] == 0 && block_count < 3 * PER_SLAB)
+        add_block(&heaps[0], SIZE);
+    assert_in_range(heaps[0].shelf_granules[class_index], 1, 4);
+    assert_ptr_equal(heaps[0].current[class_index], &np_empty_slab);
+    assert_ptr_equal(slab_of(block_count - 1), slab);
+    expect_sound();
+    while (block_count > 0)
+        remove_block(&heaps[0], block_count - 1);
+    expect_nothing_left();
+}
+
 /* Full slabs cost nothing, so there may be as many as a heap can have. */
 static void no_more_are_open_than_there_is_place_for(void **state)
 {
@@ -1489,6 +1518,7 @@ int main(void)
         cmocka_unit_test(a_fork_lifts_the_limit),
         cmocka_unit_test(a_threshold_that_is_set_limits_what_is_reserved),
         cmocka_unit_test(slots_are_lent_where_no_slab_can_be_opened),
+        cmocka_unit_test(slots_are_lent_of_a_slab_that_rests),
         cmocka_unit_test(no_more_are_open_than_there_is_place_for),
         cmocka_unit_test(lent_slots_go_back),
         cmocka_unit_test(opening_the_lender_takes_lent_slots_back),

@@ -890,6 +890,7 @@ static void a_free_under_way_is_not_lost(void **state)
             if (!is_late)
                 assert_true(np_slab_end_visit(slab));
             /* Found at the end of the visit: its page is charged. */
+            assert_true(is_late || atomic_load(&slab->charged_count) > 0);
             assert_true(is_late || atomic_load(&slab->charged_count) ==
                                        np_bit_count(truly_free_pages(slab)));
             assert_true(np_slab_is_free(slab, late));
