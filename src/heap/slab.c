@@ -265,6 +265,7 @@ static void adopt(struct np_slab *slab, uint64_t word)
     NP_OWNER_SET(slab->shared_count, (int16_t)count);
     NP_OWNER_SET(slab->notice_at, 1);
     NP_OWNER_SET(slab->until_notice, slab->slot_count - count - 1);
+    slab->tail_offset = NP_NO_TAIL;
 }
 
 /* The length of the run of set bits that the lowest set one begins. */
@@ -681,6 +682,8 @@ static NP_COLD void collect(struct np_slab *slab)
         slab->free_slots = np_slab_end(slab);
     else
         last->encoded_next = (uintptr_t)np_slab_end(slab) ^ slab->key;
+    atomic_signal_fence(memory_order_seq_cst); /* for np_slab_check_links in a handler that ends the process */
+    slab->tail_offset = NP_NO_TAIL;
     slab->moved_count = 0;
     (void)atomic_fetch_add(&slab->word, count * COUNT_ONE);
     NP_OWNER_SET(slab->shared_count, (int16_t)(slab->shared_count + (int16_t)count));
@@ -1450,12 +1453,6 @@ static NP_COLD void end_hold(const struct np_slab *looked_at, uint64_t word)
         (void)atomic_fetch_xor(&slab->word, NP_SLAB_RESTING_BIT | NP_SLAB_VISITED_BIT);
 }
 
-/* Where the list of a slab ends whose word is this one. */
-static const struct np_slot *end_of_list(const struct np_slab *slab, uint64_t word)
-{
-    return (word & NP_SLAB_TAKEN_BIT) != 0 ? tail_of(slab) : np_slab_end(slab);
-}
-
 /* Follows the list up to a slot, or to its end, which is this one or the usual one; dies at a damaged link. Whether the slot is
  * there. */
 static NP_COLD bool follow_list(const struct np_slab *slab, const struct np_slot *end, const void *wanted)
@@ -1481,7 +1478,7 @@ NP_COLD bool np_slab_is_free(const struct np_slab *slab, const void *memory)
     if (!try_hold(slab, &word))
         return np_slab_is_surely_free(slab, memory);
     is_free = np_slab_is_free_bit(slab, (uintptr_t)memory) ||
-              follow_list(slab, end_of_list(slab, word), memory);
+              follow_list(slab, tail_of(slab), memory);
     end_hold(slab, word);
     return is_free;
 }
@@ -1492,7 +1489,7 @@ NP_COLD void np_slab_check_links(const struct np_slab *slab)
 
     if (!try_hold(slab, &word))
         return;
-    (void)follow_list(slab, end_of_list(slab, word), NULL);
+    (void)follow_list(slab, tail_of(slab), NULL);
     end_hold(slab, word);
 }
 

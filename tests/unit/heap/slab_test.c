@@ -901,6 +901,29 @@ static void a_free_under_way_is_not_lost(void **state)
     assert_int_equal(atomic_load(&np_slab_sums.charged_granules), 0);
 }
 
+/* A handler ends the process where its thread has just woken a slab, but not put the list in order:
+ * what the slots behind the tail say has gone with their pages, and is not taken for an overwritten
+ * link. */
+static void half_woken_slabs_look_sound(void **state)
+{
+    (void)state;
+    set_alone(0);
+    for (unsigned class_index = 0; class_index < NP_CLASS_COUNT; class_index++) {
+        struct np_slab *slab = resting(class_index, owner_of_slabs);
+        unsigned count = slab->slot_count;
+
+        for (unsigned i = 1; i < count; i++)
+            give(slab, slots[i]);
+        assert_int_not_equal(begin_visit(slab), 0);
+        assert_true(np_slab_end_visit(slab));
+        atomic_fetch_and(&slab->word, ~(NP_SLAB_RESTING_BIT | NP_SLAB_TAKEN_BIT));
+        np_slab_check_links(slab);
+        atomic_fetch_or(&slab->word, NP_SLAB_RESTING_BIT | NP_SLAB_TAKEN_BIT);
+        assert_true(np_slab_wake(slab, owner_of_slabs));
+        expect_free(slab, count - 1);
+    }
+}
+
 /* Its owner closes it while a visitor is there, who then has it. */
 static void the_visitor_keeps_what_its_owner_leaves(void **state)
 {
@@ -1469,6 +1492,7 @@ int main(void)
         cmocka_unit_test(lent_slots_lie_on_few_pages_and_are_live),
         cmocka_unit_test(visitors_return_pages_of_slabs_that_rest),
         cmocka_unit_test(a_free_under_way_is_not_lost),
+        cmocka_unit_test(half_woken_slabs_look_sound),
         cmocka_unit_test(the_visitor_keeps_what_its_owner_leaves),
         cmocka_unit_test(others_frees_charge_a_slab_that_rests),
         cmocka_unit_test(charges_add_up_and_are_found_by_window),
