@@ -45,6 +45,11 @@
 /* Requests up to this come from slabs. */
 #define NP_SMALL_MAX_BYTES ((size_t)16384)
 
+/* A block above that which grows by at most such a share of itself will grow again: it gets addresses for such a share more,
+ * its room, which have no memory. */
+#define NP_SMALL_STEP_SHARE 8
+#define NP_ROOM_SHARE 4
+
 /* No object may be larger: pointer differences inside it must fit in ptrdiff_t (C23, glibc). */
 #define NP_REQUEST_MAX_BYTES ((size_t)PTRDIFF_MAX)
 

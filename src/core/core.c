@@ -613,20 +613,16 @@ static _Atomic bool are_blocks_too_large;
 #define REALLOC_CRIME "realloc of a pointer that neap did not allocate, or freed before"
 #define REALLOC_INTERIOR_CRIME "realloc of a pointer inside a block"
 
-/* A block that has grown by less than an eighth will grow again, and would be copied each time: it gets room for a quarter
- * more. NULL: another one, or there is no memory for that. */
-#define SMALL_STEP_SHARE 8
-#define ROOM_SHARE       4
-
+/* One that has grown by a small step, and would be copied at each. NULL: another one, or there is no memory for that. */
 static void *take_with_room(size_t old_bytes, size_t size_bytes)
 {
     void *memory;
 
     if (size_bytes <= NP_SMALL_MAX_BYTES || size_bytes <= old_bytes ||
-        size_bytes - old_bytes > old_bytes / SMALL_STEP_SHARE || np_strict_is_on() ||
+        size_bytes - old_bytes > old_bytes / NP_SMALL_STEP_SHARE || np_strict_is_on() ||
         is_from_mmap_threshold(size_bytes))
         return NULL;
-    memory = take_run_with_room(size_bytes, size_bytes / ROOM_SHARE, NP_ALIGNMENT, NP_MAY_GROW,
+    memory = take_run_with_room(size_bytes, size_bytes / NP_ROOM_SHARE, NP_ALIGNMENT, NP_MAY_GROW,
                                 AS_IT_IS);
     fill_taken(memory);
     return memory;

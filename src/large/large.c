@@ -21,9 +21,12 @@
 #define FIRST_LEVEL_SHIFT 8 /* 256 entries fill one 4 KiB page */
 #define WINDOW_COUNT 16     /* four cache lines */
 
-/* Of an entry's address: an object begins at a granule, and its mark is in the bits below. */
+/* Of an entry's address: an object begins at a granule, and in the bits below are its mark and, in system pages, its room. */
 enum { ENTRY_FREE = 0, ENTRY_BEING_FILLED = 1 };
 #define MARK_MASK ((uintptr_t)NP_LARGE_MARK_MAX)
+#define LOW_MASK ((uintptr_t)NP_GRANULE_BYTES - 1)
+#define ROOM_ONE (MARK_MASK + 1)
+#define ROOM_MAX_PAGES (LOW_MASK / ROOM_ONE)
 
 /* In requested_bytes, which is at most PTRDIFF_MAX: the object lies between guard pages. */
 #define GUARDED_BIT (~(SIZE_MAX >> 1))
@@ -72,6 +75,11 @@ static bool is_guarded(const struct entry *entry)
 static size_t entry_bytes(const struct entry *entry)
 {
     return mapping_bytes(requested_of(entry));
+}
+
+static size_t room_bytes(const struct entry *entry)
+{
+    return (atomic_load_explicit(&entry->address, memory_order_relaxed) & LOW_MASK) / ROOM_ONE * np_os_page_bytes();
 }
 
 static size_t level_bytes(unsigned level)
@@ -158,7 +166,7 @@ static struct entry *find(uintptr_t address, unsigned *level_index)
             return NULL; /* levels are made in order */
         entry = window_of(entry, index, address);
         for (unsigned i = 0; i < WINDOW_COUNT; i++, entry++) {
-            if ((atomic_load_explicit(&entry->address, memory_order_acquire) & ~MARK_MASK) == address) {
+            if ((atomic_load_explicit(&entry->address, memory_order_acquire) & ~LOW_MASK) == address) {
                 *level_index = index;
                 return entry;
             }
@@ -198,12 +206,12 @@ static void raise_to(_Atomic size_t *most, size_t value)
         ;
 }
 
-/* An object of `less` requested bytes has become one of `more`; 0: there is none. */
-static void count_bytes(size_t more, size_t less)
+/* An object of `less` requested bytes has become one of `more`; 0: there is none. And its room has grown by so much. */
+static void count_bytes(size_t more, size_t less, size_t room_growth)
 {
     size_t now_bytes = more != 0 ? mapping_bytes(more) : 0;
     size_t before_bytes = less != 0 ? mapping_bytes(less) : 0;
-    size_t growth = now_bytes - before_bytes;
+    size_t growth = now_bytes - before_bytes + room_growth;
 
     (void)atomic_fetch_add(&object_requested_bytes, more - less);
     np_arena_note_mapped(now_bytes, before_bytes);
@@ -240,7 +248,7 @@ void *np_large_take(size_t size_bytes, size_t alignment_bytes)
         return NULL;
     memory = np_os_map(bytes, alignment_bytes);
     if (memory != NULL && insert((uintptr_t)memory, requested_bytes)) {
-        count_bytes(requested_bytes, 0);
+        count_bytes(requested_bytes, 0, 0);
         return memory;
     }
     if (memory != NULL)
@@ -254,7 +262,7 @@ size_t np_large_bytes(const void *memory)
     unsigned index;
     struct entry *entry = find((uintptr_t)memory, &index);
 
-    return entry == NULL ? 0 : entry_bytes(entry);
+    return entry == NULL ? 0 : entry_bytes(entry) + room_bytes(entry);
 }
 
 size_t np_large_requested_bytes(const void *memory)
@@ -295,7 +303,7 @@ void np_large_check(void)
         const struct entry *entry = atomic_load_explicit(&levels[index].entries, memory_order_acquire);
 
         for (size_t i = 0; entry != NULL && i < (size_t)1 << (FIRST_LEVEL_SHIFT + index); i++) {
-            uintptr_t start = atomic_load(&entry[i].address) & ~MARK_MASK;
+            uintptr_t start = atomic_load(&entry[i].address) & ~LOW_MASK;
 
             if (start != 0)
                 require_whole_behind(&entry[i], (const char *)start);
@@ -309,7 +317,8 @@ void np_large_set_mark(void *memory, unsigned mark)
     struct entry *entry = find((uintptr_t)memory, &index);
 
     if (entry != NULL)
-        atomic_store_explicit(&entry->address, (uintptr_t)memory | mark, memory_order_release);
+        atomic_store_explicit(&entry->address, (atomic_load(&entry->address) & ~MARK_MASK) | mark,
+                              memory_order_release);
 }
 
 int np_large_mark(const void *memory)
@@ -332,7 +341,7 @@ void *np_large_take_guarded(size_t size_bytes, size_t alignment_bytes)
     memory = np_os_map_guarded(bytes, alignment_bytes);
     if (memory != NULL && insert((uintptr_t)memory, requested_bytes | GUARDED_BIT)) {
         fill_behind(memory, requested_bytes, GUARDED_FILL);
-        count_bytes(requested_bytes, 0);
+        count_bytes(requested_bytes, 0, 0);
         return memory;
     }
     if (memory != NULL)
@@ -347,6 +356,7 @@ bool np_large_give(void *memory)
     struct entry *entry = find((uintptr_t)memory, &index);
     size_t requested_bytes;
     size_t bytes;
+    size_t room;
     uint64_t start_ns;
     bool is_between_guards;
 
@@ -354,18 +364,19 @@ bool np_large_give(void *memory)
         return false;
     requested_bytes = requested_of(entry);
     bytes = mapping_bytes(requested_bytes);
+    room = room_bytes(entry);
     require_whole_behind(entry, memory);
     is_between_guards = is_guarded(entry);
     /* First out of the table, then unmapped: the kernel may give the address to somebody at once. */
     remove_entry(entry, index);
     atomic_fetch_sub(&object_count, 1);
-    count_bytes(0, requested_bytes);
+    count_bytes(0, requested_bytes, (size_t)0 - room);
     start_ns = np_os_fine_ns();
     if (is_between_guards) {
         np_waiting_put((char *)memory - np_os_page_bytes(), bytes + 2 * np_os_page_bytes());
     } else {
         np_waiting_note(memory, bytes);
-        (void)np_os_release(memory, bytes);
+        (void)np_os_release(memory, bytes + room);
     }
     count_unmapping(bytes, start_ns);
     /* As ptmalloc: what is larger than the rule's limit says nothing about where blocks come and go. */
@@ -378,18 +389,63 @@ bool np_large_give(void *memory)
     return true;
 }
 
-/* Changes the mapping's size where it lies, if it has to. */
-static bool resize_in_place(void *memory, size_t old_bytes, size_t bytes)
+/* A page that is only read is one for all to the kernel, and when it is written, a moment later, it takes a second fault
+ * for that, and all processors are told. So the pages that are about to be looked at are written, as they are. */
+static void touch_behind(char *memory, size_t requested_bytes)
+{
+    char *last = memory + mapping_bytes(requested_bytes) - 1;
+
+    for (char *at = memory + requested_bytes; at != NULL; at = at != last ? last : NULL) {
+        char was = __atomic_exchange_n(at, NP_TAIL_OF_MAPPING, __ATOMIC_RELAXED);
+
+        if (NP_UNLIKELY(was != NP_TAIL_OF_MAPPING))
+            *at = was;
+    }
+}
+
+/* A mapping that grows by a small step will grow again, and would cost a call each time: it gets addresses behind it that
+ * have no memory until it does. */
+static size_t room_for(size_t bytes, size_t old_bytes)
+{
+    if (bytes <= old_bytes || bytes - old_bytes > old_bytes / NP_SMALL_STEP_SHARE)
+        return 0;
+    return np_min(bytes / NP_ROOM_SHARE / np_os_page_bytes(), ROOM_MAX_PAGES) * np_os_page_bytes();
+}
+
+/* Changes the mapping's size where it lies, if it has to: what it has is with its room. */
+static bool resize_in_place(void *memory, size_t has_bytes, size_t bytes)
 {
     uint64_t start_ns = np_os_fine_ns();
 
-    if (bytes == old_bytes)
+    if (bytes == has_bytes)
         return true;
-    if (np_os_remap(memory, old_bytes, bytes, NP_OS_REMAP_IN_PLACE) == NULL)
+    if (np_os_remap(memory, has_bytes, bytes, NP_OS_REMAP_IN_PLACE) == NULL)
         return false;
-    if (bytes < old_bytes)
-        count_unmapping(old_bytes - bytes, start_ns);
+    if (bytes < has_bytes)
+        count_unmapping(has_bytes - bytes, start_ns);
     return true;
+}
+
+/* The entry goes first: once moved, the old address may be another thread's. Nobody looks this object up meanwhile, the
+ * program being inside realloc with it. Its place may be taken when the move fails, so it is inserted anew, which finds a
+ * place unless memory for the table is short. NULL: not moved. */
+static char *move(char *memory, struct entry **entry, size_t has_bytes, size_t bytes)
+{
+    unsigned index;
+    size_t requested = atomic_load_explicit(&(*entry)->requested_bytes, memory_order_relaxed);
+    uintptr_t low = atomic_load_explicit(&(*entry)->address, memory_order_relaxed) & LOW_MASK;
+    char *moved;
+    char *now;
+
+    (void)find((uintptr_t)memory, &index);
+    remove_entry(*entry, index);
+    moved = np_os_remap(memory, has_bytes, bytes, NP_OS_REMAP_ANYWHERE);
+    now = moved != NULL ? moved : memory;
+    if (!insert((uintptr_t)now, requested))
+        np_die("no memory to keep track of a large object in realloc");
+    *entry = find((uintptr_t)now, &index);
+    atomic_store_explicit(&(*entry)->address, (uintptr_t)now | low, memory_order_release);
+    return moved;
 }
 
 void *np_large_resize(void *memory, size_t size_bytes)
@@ -397,43 +453,47 @@ void *np_large_resize(void *memory, size_t size_bytes)
     unsigned index;
     struct entry *entry = find((uintptr_t)memory, &index);
     size_t requested_bytes = np_max(size_bytes, 1);
+    size_t bytes = mapping_bytes(requested_bytes);
     size_t old_requested_bytes;
+    size_t old_bytes;
+    size_t has_bytes;
+    size_t room;
     size_t guarded_bit;
-    void *moved;
+    char *now = memory;
 
-    if (entry == NULL || mapping_bytes(requested_bytes) < size_bytes)
+    if (entry == NULL || bytes < size_bytes)
         return NULL;
     old_requested_bytes = requested_of(entry);
-    require_whole_behind(entry, memory);
+    old_bytes = mapping_bytes(old_requested_bytes);
+    has_bytes = old_bytes + room_bytes(entry);
     guarded_bit = atomic_load_explicit(&entry->requested_bytes, memory_order_relaxed) & GUARDED_BIT;
-    if (guarded_bit != 0 && mapping_bytes(requested_bytes) != mapping_bytes(old_requested_bytes))
+    if (guarded_bit == 0 && np_tune_get(NP_KNOB_HARDENING) >= 1)
+        touch_behind(memory, old_requested_bytes);
+    require_whole_behind(entry, memory);
+    if (guarded_bit != 0 && bytes != old_bytes)
         return NULL; /* its guard pages lie where they lie */
-    if (resize_in_place(memory, mapping_bytes(old_requested_bytes),
-                        mapping_bytes(requested_bytes))) {
-        /* Of what is cut off nothing is left to be read; what is new is zero, and is not touched. */
-        if (guarded_bit != 0 || requested_bytes < old_requested_bytes)
-            fill_behind(memory, requested_bytes, guarded_bit != 0 ? GUARDED_FILL : NP_TAIL_OF_MAPPING);
-        atomic_store_explicit(&entry->requested_bytes, requested_bytes | guarded_bit, memory_order_relaxed);
-        count_bytes(requested_bytes, old_requested_bytes);
-        return memory;
+    room = bytes >= old_bytes && bytes <= has_bytes ? has_bytes - bytes : room_for(bytes, old_bytes);
+    if (!resize_in_place(memory, has_bytes, bytes + room)) {
+        now = move(memory, &entry, has_bytes, bytes + room);
+        if (now == NULL && room != 0) { /* perhaps there are not as many addresses */
+            room = 0;
+            now = move(memory, &entry, has_bytes, bytes);
+        }
+        if (now == NULL)
+            return NULL;
+        if (now != memory)
+            np_waiting_note(memory, old_bytes);
     }
-    /* The entry goes first: once moved, the old address may be another thread's. Nobody looks this object up
-     * meanwhile, the program being inside realloc with it. Its place may be taken when the move fails, so it
-     * is inserted anew, which finds a place unless memory for the table is short. */
-    remove_entry(entry, index);
-    moved = np_os_remap(memory, mapping_bytes(old_requested_bytes), mapping_bytes(requested_bytes),
-                        NP_OS_REMAP_ANYWHERE);
-    if (moved == NULL) {
-        if (!insert((uintptr_t)memory, old_requested_bytes))
-            np_die("no memory to keep track of a large object in realloc");
-        return NULL;
-    }
-    if (!insert((uintptr_t)moved, requested_bytes))
-        np_die("no memory to keep track of a large object in realloc");
-    np_waiting_note(memory, mapping_bytes(old_requested_bytes));
-    np_tail_fill(moved, requested_bytes, mapping_bytes(requested_bytes), NP_TAIL_OF_MAPPING);
-    count_bytes(requested_bytes, old_requested_bytes);
-    return moved;
+    /* Of what is cut off nothing is left to be read; what is new is zero, and is not touched. */
+    if (guarded_bit != 0 || requested_bytes < old_requested_bytes)
+        fill_behind(now, requested_bytes, guarded_bit != 0 ? GUARDED_FILL : NP_TAIL_OF_MAPPING);
+    atomic_store_explicit(&entry->requested_bytes, requested_bytes | guarded_bit, memory_order_relaxed);
+    atomic_store_explicit(&entry->address,
+                          (uintptr_t)now | (room / np_os_page_bytes() * ROOM_ONE) |
+                              (atomic_load_explicit(&entry->address, memory_order_relaxed) & MARK_MASK),
+                          memory_order_release);
+    count_bytes(requested_bytes, old_requested_bytes, bytes + room - has_bytes - (bytes - old_bytes));
+    return now;
 }
 
 uintptr_t np_large_around(uintptr_t address)
@@ -442,7 +502,7 @@ uintptr_t np_large_around(uintptr_t address)
         struct entry *entry = atomic_load_explicit(&levels[index].entries, memory_order_acquire);
 
         for (size_t i = 0; entry != NULL && i < (size_t)1 << (FIRST_LEVEL_SHIFT + index); i++) {
-            uintptr_t start = atomic_load_explicit(&entry[i].address, memory_order_acquire) & ~MARK_MASK;
+            uintptr_t start = atomic_load_explicit(&entry[i].address, memory_order_acquire) & ~LOW_MASK;
 
             if (start != 0 && start <= address &&
                 address - start < entry_bytes(&entry[i]))
