@@ -1352,11 +1352,12 @@ NP_COLD struct np_slab *np_slab_make(struct np_arena **home, unsigned class_inde
     if (run == NULL)
         return NULL;
     slab = np_window_record(run->start);
+    slab->used_when_passed = 0; /* written before it is read: where the record's page is new that is one fault, not two */
+    atomic_signal_fence(memory_order_seq_cst);
     /* Another one each time: links that slabs before it have left in its slots are no links here. A program may copy them
      * without having read them, and they must not look as if the block were free. */
     slab->key = (uintptr_t)np_mix(slab->key ^ run->start ^ np_secret());
     slab->free_half = (np_half_word)((slab->key ^ run->start) >> NP_HALF_WORD_BITS);
-    slab->used_when_passed = 0;
     NP_OWNER_SET(slab->is_refused, false);
     slab->start = run->start;
     if (np_tune_get(NP_KNOB_HARDENING) == 2) /* links of what was here before would look like writes after free */
