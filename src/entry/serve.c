@@ -92,15 +92,19 @@ void np_serve_free_elsewhere(struct np_slab *record, void *memory)
         np_serve_free_slow(memory); /* which says what is wrong */
 }
 
+/* Relaxed, as where a block is freed. */
+NP_INLINE bool is_first_unit(const struct np_slab *record)
+{
+    return atomic_load_explicit(&record->kind, memory_order_relaxed) == NP_SLAB_FIRST;
+}
+
 /* Blocks that grow by little mostly stay in their slots. Whatever is not plain is left to the slow path. */
 NP_INLINE bool stays_in_slot(const void *memory, size_t size_bytes)
 {
     const struct np_slab *record = np_window_record_fast((uintptr_t)memory);
 
-    /* Relaxed, as where a block is freed. */
-    return record != NULL && np_slab_keeps(record, size_bytes) &&
-           atomic_load_explicit(&record->kind, memory_order_relaxed) == NP_SLAB_FIRST &&
-           !np_strict_is_on() && np_slab_is_live(record, memory);
+    return record != NULL && np_slab_keeps(record, size_bytes) && is_first_unit(record) &&
+           !np_strict_is_on() && np_heap_sees_live(np_heap_fast, record, memory);
 }
 
 static NP_NOINLINE void *reallocate(void *memory, size_t size_bytes)
@@ -203,8 +207,14 @@ void *np_serve_pvalloc(size_t size_bytes)
     return take_aligned(page_bytes, np_align_up(size_bytes, page_bytes));
 }
 
+/* Some programs ask at each block, as redis does. */
 size_t np_serve_usable_size(const void *memory)
 {
+    const struct np_slab *record = np_window_record_fast((uintptr_t)memory);
+
+    if (record != NULL && is_first_unit(record) && !np_strict_is_on() &&
+        np_heap_sees_live(np_heap_fast, record, memory))
+        return record->slot_bytes;
     return memory == NULL ? 0 : np_core_usable_bytes(memory);
 }
 

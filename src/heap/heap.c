@@ -711,6 +711,13 @@ bool np_heap_has_room_to_rest(const struct np_heap *heap)
            heap->open_bytes + ROOM_TO_REST_BYTES <= usual_open_bytes(heap);
 }
 
+bool np_heap_sees_live(const struct np_heap *heap, const struct np_slab *slab, const void *memory)
+{
+    return NP_FAST_GET(struct np_heap *, slab->owner) == heap
+               ? np_slab_may_begin_slot(slab, memory) && !np_slab_looks_free(slab, memory)
+               : np_slab_is_live(slab, memory);
+}
+
 bool np_heap_push(struct np_heap *heap, struct np_slab *slab, void *memory)
 {
     return np_heap_push_fast(heap, slab, memory);

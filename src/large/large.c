@@ -21,12 +21,12 @@
 #define FIRST_LEVEL_SHIFT 8 /* 256 entries fill one 4 KiB page */
 #define WINDOW_COUNT 16     /* four cache lines */
 
-/* Of an entry's address: an object begins at a granule, and in the bits below are its mark and, in system pages, its room. */
+/* Of an entry's address: an object begins at a granule, and in the bits below are its mark and, in granules, its room. */
 enum { ENTRY_FREE = 0, ENTRY_BEING_FILLED = 1 };
 #define MARK_MASK ((uintptr_t)NP_LARGE_MARK_MAX)
 #define LOW_MASK ((uintptr_t)NP_GRANULE_BYTES - 1)
-#define ROOM_ONE (MARK_MASK + 1)
-#define ROOM_MAX_PAGES (LOW_MASK / ROOM_ONE)
+#define ROOM_MASK (LOW_MASK & ~MARK_MASK)
+#define ROOM_UNIT (NP_GRANULE_BYTES / (MARK_MASK + 1)) /* bytes for each of the value of these bits */
 
 /* In requested_bytes, which is at most PTRDIFF_MAX: the object lies between guard pages. */
 #define GUARDED_BIT (~(SIZE_MAX >> 1))
@@ -79,7 +79,7 @@ static size_t entry_bytes(const struct entry *entry)
 
 static size_t room_bytes(const struct entry *entry)
 {
-    return (atomic_load_explicit(&entry->address, memory_order_relaxed) & LOW_MASK) / ROOM_ONE * np_os_page_bytes();
+    return (atomic_load_explicit(&entry->address, memory_order_relaxed) & ROOM_MASK) * ROOM_UNIT;
 }
 
 static size_t level_bytes(unsigned level)
@@ -114,17 +114,18 @@ static struct entry *entries_of(struct level *level, unsigned index)
     return entries;
 }
 
-static bool insert_in(struct level *level, unsigned index, uintptr_t address,
-                      size_t requested_bytes)
+/* address: with the bits below it. */
+static struct entry *insert_in(struct level *level, unsigned index, uintptr_t address,
+                               size_t requested_bytes)
 {
     struct entry *entries = entries_of(level, index);
     struct entry *entry;
 
     if (entries == NULL)
-        return false;
+        return NULL;
     /* Counted before it is claimed, so that a level with a claimed entry is never taken for empty. */
     if (atomic_fetch_add(&level->live_count, 1) >= 0) {
-        entry = window_of(entries, index, address);
+        entry = window_of(entries, index, address & ~LOW_MASK);
         for (unsigned i = 0; i < WINDOW_COUNT; i++, entry++) {
             uintptr_t free_address = ENTRY_FREE;
 
@@ -135,23 +136,24 @@ static bool insert_in(struct level *level, unsigned index, uintptr_t address,
                                       memory_order_relaxed);
                 /* release pairs with the acquire in find(). */
                 atomic_store_explicit(&entry->address, address, memory_order_release);
-                return true;
+                return entry;
             }
         }
     }
     atomic_fetch_sub(&level->live_count, 1);
-    return false;
+    return NULL;
 }
 
-static bool insert(uintptr_t address, size_t requested_bytes)
+static struct entry *insert(uintptr_t address, size_t requested_bytes)
 {
-    for (unsigned index = 0; index < LEVEL_COUNT; index++) {
+    struct entry *entry = NULL;
+
+    for (unsigned index = 0; entry == NULL && index < LEVEL_COUNT; index++) {
         if (entries_of(&levels[index], index) == NULL)
-            return false; /* find() looks no further than the first level that is not made */
-        if (insert_in(&levels[index], index, address, requested_bytes))
-            return true;
+            break; /* find() looks no further than the first level that is not made */
+        entry = insert_in(&levels[index], index, address, requested_bytes);
     }
-    return false;
+    return entry;
 }
 
 /* The entry of a live object, and its level's index; NULL: none. */
@@ -247,7 +249,7 @@ void *np_large_take(size_t size_bytes, size_t alignment_bytes)
     if (bytes < size_bytes || !reserve_count())
         return NULL;
     memory = np_os_map(bytes, alignment_bytes);
-    if (memory != NULL && insert((uintptr_t)memory, requested_bytes)) {
+    if (memory != NULL && insert((uintptr_t)memory, requested_bytes) != NULL) {
         count_bytes(requested_bytes, 0, 0);
         return memory;
     }
@@ -339,7 +341,7 @@ void *np_large_take_guarded(size_t size_bytes, size_t alignment_bytes)
     if (size_bytes > SIZE_MAX / 4 || alignment_bytes > SIZE_MAX / 4 || !reserve_count())
         return NULL;
     memory = np_os_map_guarded(bytes, alignment_bytes);
-    if (memory != NULL && insert((uintptr_t)memory, requested_bytes | GUARDED_BIT)) {
+    if (memory != NULL && insert((uintptr_t)memory, requested_bytes | GUARDED_BIT) != NULL) {
         fill_behind(memory, requested_bytes, GUARDED_FILL);
         count_bytes(requested_bytes, 0, 0);
         return memory;
@@ -389,18 +391,15 @@ bool np_large_give(void *memory)
     return true;
 }
 
-/* A page that is only read is one for all to the kernel, and when it is written, a moment later, it takes a second fault
- * for that, and all processors are told. So the pages that are about to be looked at are written, as they are. */
-static void touch_behind(char *memory, size_t requested_bytes)
+/* A page that is only read is one for all to the kernel, and when it is written, a moment later, that takes a second fault,
+ * and all processors are told. So the last page, which is about to be looked at, is written, as it is. */
+static void touch_last(char *memory, size_t requested_bytes)
 {
     char *last = memory + mapping_bytes(requested_bytes) - 1;
+    char was = __atomic_exchange_n(last, NP_TAIL_OF_MAPPING, __ATOMIC_RELAXED);
 
-    for (char *at = memory + requested_bytes; at != NULL; at = at != last ? last : NULL) {
-        char was = __atomic_exchange_n(at, NP_TAIL_OF_MAPPING, __ATOMIC_RELAXED);
-
-        if (NP_UNLIKELY(was != NP_TAIL_OF_MAPPING))
-            *at = was;
-    }
+    if (NP_UNLIKELY(was != NP_TAIL_OF_MAPPING))
+        *last = was;
 }
 
 /* A mapping that grows by a small step will grow again, and would cost a call each time: it gets addresses behind it that
@@ -409,7 +408,7 @@ static size_t room_for(size_t bytes, size_t old_bytes)
 {
     if (bytes <= old_bytes || bytes - old_bytes > old_bytes / NP_SMALL_STEP_SHARE)
         return 0;
-    return np_min(bytes / NP_ROOM_SHARE / np_os_page_bytes(), ROOM_MAX_PAGES) * np_os_page_bytes();
+    return np_align_down(np_min(bytes / NP_ROOM_SHARE, ROOM_MASK * ROOM_UNIT), np_os_page_bytes());
 }
 
 /* Changes the mapping's size where it lies, if it has to: what it has is with its room. */
@@ -431,20 +430,18 @@ static bool resize_in_place(void *memory, size_t has_bytes, size_t bytes)
  * place unless memory for the table is short. NULL: not moved. */
 static char *move(char *memory, struct entry **entry, size_t has_bytes, size_t bytes)
 {
-    unsigned index;
     size_t requested = atomic_load_explicit(&(*entry)->requested_bytes, memory_order_relaxed);
-    uintptr_t low = atomic_load_explicit(&(*entry)->address, memory_order_relaxed) & LOW_MASK;
+    uintptr_t low;
+    unsigned index;
     char *moved;
-    char *now;
 
-    (void)find((uintptr_t)memory, &index);
+    *entry = find((uintptr_t)memory, &index);
+    low = atomic_load_explicit(&(*entry)->address, memory_order_relaxed) & LOW_MASK;
     remove_entry(*entry, index);
     moved = np_os_remap(memory, has_bytes, bytes, NP_OS_REMAP_ANYWHERE);
-    now = moved != NULL ? moved : memory;
-    if (!insert((uintptr_t)now, requested))
+    *entry = insert((uintptr_t)(moved != NULL ? moved : memory) | low, requested);
+    if (*entry == NULL)
         np_die("no memory to keep track of a large object in realloc");
-    *entry = find((uintptr_t)now, &index);
-    atomic_store_explicit(&(*entry)->address, (uintptr_t)now | low, memory_order_release);
     return moved;
 }
 
@@ -468,7 +465,7 @@ void *np_large_resize(void *memory, size_t size_bytes)
     has_bytes = old_bytes + room_bytes(entry);
     guarded_bit = atomic_load_explicit(&entry->requested_bytes, memory_order_relaxed) & GUARDED_BIT;
     if (guarded_bit == 0 && np_tune_get(NP_KNOB_HARDENING) >= 1)
-        touch_behind(memory, old_requested_bytes);
+        touch_last(memory, old_requested_bytes);
     require_whole_behind(entry, memory);
     if (guarded_bit != 0 && bytes != old_bytes)
         return NULL; /* its guard pages lie where they lie */
@@ -488,10 +485,9 @@ void *np_large_resize(void *memory, size_t size_bytes)
     if (guarded_bit != 0 || requested_bytes < old_requested_bytes)
         fill_behind(now, requested_bytes, guarded_bit != 0 ? GUARDED_FILL : NP_TAIL_OF_MAPPING);
     atomic_store_explicit(&entry->requested_bytes, requested_bytes | guarded_bit, memory_order_relaxed);
-    atomic_store_explicit(&entry->address,
-                          (uintptr_t)now | (room / np_os_page_bytes() * ROOM_ONE) |
-                              (atomic_load_explicit(&entry->address, memory_order_relaxed) & MARK_MASK),
-                          memory_order_release);
+    atomic_store_explicit(
+        &entry->address,
+        (atomic_load_explicit(&entry->address, memory_order_relaxed) & ~ROOM_MASK) | room / ROOM_UNIT, memory_order_release);
     count_bytes(requested_bytes, old_requested_bytes, bytes + room - has_bytes - (bytes - old_bytes));
     return now;
 }
