@@ -571,7 +571,7 @@ const char *np_large_audit(void)
             if (atomic_load(&entry[i].address) == ENTRY_FREE)
                 continue;
             live_count++;
-            bytes += entry_bytes(&entry[i]);
+            bytes += entry_bytes(&entry[i]) + room_bytes(&entry[i]);
             requested_bytes += requested_of(&entry[i]);
         }
         if (live_count != atomic_load(&levels[index].live_count))

@@ -1,6 +1,8 @@
 /* realloc keeps what the block held, whatever kinds of block it goes from and to. */
 #include "api_test.h"
 
+#include <sys/resource.h>
+
 static void between_all_pairs_of_sizes(void **state)
 {
     (void)state;
@@ -149,6 +151,32 @@ static void a_huge_block_grows_without_copying(void **state)
 }
 
 /* What a shrink gives up must become available: here far more than the machine would have. */
+/* realloc looks at what lies behind the block. A page that it had only read would be faulted in once
+ * more when the program writes it, with a word to all processors. */
+static void what_realloc_looked_at_is_faulted_in_once(void **state)
+{
+    enum { COUNT = 64 };
+    const size_t size = 40 * MIB + 100; /* a mapping, whatever was freed before */
+    struct rusage before;
+    struct rusage after;
+    long faults = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT; i++) {
+        char *block = api_malloc(size);
+
+        assert_non_null(block);
+        assert_int_equal(getrusage(RUSAGE_SELF, &before), 0);
+        block = api_realloc(block, size + 200);
+        assert_non_null(block);
+        block[size + 199] = 1;
+        assert_int_equal(getrusage(RUSAGE_SELF, &after), 0);
+        faults += after.ru_minflt - before.ru_minflt;
+        api_free(block);
+    }
+    assert_in_range(faults, COUNT, COUNT + COUNT / 4);
+}
+
 static void a_shrunk_block_gives_the_rest_back(void **state)
 {
     enum { BLOCKS = 64 };
@@ -193,6 +221,7 @@ int main(void)
         cmocka_unit_test(along_a_random_walk),
         cmocka_unit_test(a_block_that_moves_leaves_its_place),
         cmocka_unit_test(growing_byte_by_byte),
+        cmocka_unit_test(what_realloc_looked_at_is_faulted_in_once),
         cmocka_unit_test(a_shrunk_block_gives_the_rest_back),
         cmocka_unit_test(reallocarray_multiplies),
     };

@@ -245,6 +245,105 @@ static void a_refused_resize_changes_nothing(void **state)
     expect_counts();
 }
 
+/* Resizes the first object, and looks at what it holds; false: refused. */
+static bool resize_first(size_t bytes)
+{
+    size_t last = (bytes < object_bytes[0] ? bytes : object_bytes[0]) - 1;
+    char *moved;
+
+    memset(objects[0], 0x33, last + 1);
+    moved = np_large_resize(objects[0], bytes);
+    if (moved == NULL)
+        return false;
+    objects[0] = moved;
+    object_bytes[0] = bytes;
+    assert_int_equal(moved[0], 0x33);
+    assert_int_equal(moved[last], 0x33);
+    assert_int_equal(moved[last + 1] == 0 || last + 1 == bytes, true);
+    assert_int_equal(np_large_requested_bytes(moved), bytes);
+    expect_counts();
+    moved[0] = moved[bytes - 1] = 0x33;
+    return true;
+}
+
+/* Growth by small steps takes few calls: there is room behind, which counts as mapped, has no
+ * memory, and is given back when the block shrinks or goes. */
+static void what_grows_by_small_steps_gets_room(void **state)
+{
+    size_t used;
+
+    (void)state;
+    assert_true(add(400 * KIB, 16));
+    os_fake_reset();
+    for (size_t bytes = 404 * KIB; bytes <= 4 * MIB; bytes += 4 * KIB)
+        assert_true(resize_first(bytes));
+    /* By a quarter at first, by just below 2 MiB at most: 1.25^8 * 400 KiB, then two or three. */
+    assert_in_range(os_fake_calls(OS_FAKE_REMAP), 8, 20);
+    used = object_bytes[0] + 4 * KIB; /* with its tail */
+    assert_true(np_large_bytes(objects[0]) > used);
+    assert_true(np_large_bytes(objects[0]) < used + 2 * MIB);
+    assert_int_equal(os_fake_resident_bytes(objects[0] + used, np_large_bytes(objects[0]) - used), 0);
+    assert_int_equal(np_large_around((uintptr_t)objects[0] + used - 1), (uintptr_t)objects[0]);
+    assert_true(resize_first(3 * MIB));
+    assert_int_equal(np_large_bytes(objects[0]), 3 * MIB + 4 * KIB);
+    /* By large steps it gets none. */
+    assert_true(resize_first(4 * MIB));
+    assert_int_equal(np_large_bytes(objects[0]), 4 * MIB + 4 * KIB);
+    assert_true(resize_first(4 * MIB + 4 * KIB));
+    assert_true(np_large_bytes(objects[0]) > 5 * MIB);
+    np_large_set_mark(objects[0], 3);
+    assert_true(resize_first(4 * MIB + 8 * KIB));
+    assert_true(np_large_bytes(objects[0]) > 5 * MIB);
+    assert_int_equal(np_large_mark(objects[0]), 3);
+    objects[0][object_bytes[0] - 1] = objects[0][0];
+    drop(0);
+    expect_counts();
+}
+
+static void room_is_whole_pages_of_64k(void **state)
+{
+    (void)state;
+    os_fake_set_page_bytes(65536);
+    assert_true(add(1 * MIB - 100, 16));
+    for (size_t bytes = 1 * MIB; bytes <= 3 * MIB; bytes += 60 * KIB) {
+        assert_true(resize_first(bytes));
+        assert_int_equal(np_large_bytes(objects[0]) % 65536, 0);
+    }
+    objects[0][object_bytes[0] - 1] = objects[0][0];
+    drop(0);
+    expect_counts();
+}
+
+/* Without addresses for room it grows all the same, where it lies or not; and if not at all, it is
+ * as it was. */
+static void room_is_no_condition(void **state)
+{
+    size_t mapped;
+
+    (void)state;
+    for (unsigned refused = 1; refused <= 3; refused++) {
+        assert_true(add(1 * MIB, 16));
+        os_fake_reset();
+        os_fake_fail_next(refused);
+        mapped = np_large_bytes(objects[0]);
+        assert_int_equal(resize_first(1 * MIB + 4 * KIB), refused < 3);
+        assert_int_equal(np_large_bytes(objects[0]),
+                         refused == 1 ? mapped + 260 * KIB
+                                      : (refused == 2 ? mapped + 4 * KIB : mapped));
+        assert_true(os_fake_has_failed());
+        expect_counts();
+        /* Also with what room it has. */
+        mapped = np_large_bytes(objects[0]);
+        os_fake_refuse(OS_FAKE_REMAP);
+        assert_false(resize_first(2 * MIB));
+        assert_int_equal(np_large_bytes(objects[0]), mapped);
+        expect_counts();
+        objects[0][object_bytes[0] - 1] = objects[0][0];
+        drop(0);
+    }
+    expect_counts();
+}
+
 static void no_memory_is_null(void **state)
 {
     (void)state;
@@ -362,6 +461,9 @@ int main(void)
         cmocka_unit_test(freeing_raises_the_dynamic_threshold),
         cmocka_unit_test(resizing_keeps_the_contents),
         cmocka_unit_test(a_refused_resize_changes_nothing),
+        cmocka_unit_test(what_grows_by_small_steps_gets_room),
+        cmocka_unit_test(room_is_whole_pages_of_64k),
+        cmocka_unit_test(room_is_no_condition),
         cmocka_unit_test(no_memory_is_null),
         cmocka_unit_test(no_memory_for_a_guarded_one_is_null),
         cmocka_unit_test(random_life),
