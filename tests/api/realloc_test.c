@@ -151,8 +151,8 @@ static void a_huge_block_grows_without_copying(void **state)
 }
 
 /* What a shrink gives up must become available: here far more than the machine would have. */
-/* realloc looks at what lies behind the block. A page that it had only read would be faulted in once
- * more when the program writes it, with a word to all processors. */
+/* realloc looks at what lies behind the block. A page that it had only read would be faulted in
+ * once more when the program writes it, with a word to all processors. */
 static void what_realloc_looked_at_is_faulted_in_once(void **state)
 {
     enum { COUNT = 64 };

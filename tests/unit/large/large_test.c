@@ -282,7 +282,8 @@ static void what_grows_by_small_steps_gets_room(void **state)
     used = object_bytes[0] + 4 * KIB; /* with its tail */
     assert_true(np_large_bytes(objects[0]) > used);
     assert_true(np_large_bytes(objects[0]) < used + 2 * MIB);
-    assert_int_equal(os_fake_resident_bytes(objects[0] + used, np_large_bytes(objects[0]) - used), 0);
+    assert_int_equal(
+        os_fake_resident_bytes(objects[0] + used, np_large_bytes(objects[0]) - used), 0);
     assert_int_equal(np_large_around((uintptr_t)objects[0] + used - 1), (uintptr_t)objects[0]);
     assert_true(resize_first(3 * MIB));
     assert_int_equal(np_large_bytes(objects[0]), 3 * MIB + 4 * KIB);
