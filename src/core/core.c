@@ -685,8 +685,7 @@ static NP_COLD void require_live(const struct np_slab *slab, const void *memory)
 
 static void *resize_slot(struct np_slab *slab, void *memory, size_t size_bytes)
 {
-    if (NP_UNLIKELY((uintptr_t)memory - slab->start >= NP_UNIT_BYTES ||
-                    !np_heap_sees_live(np_heap_fast, slab, memory)))
+    if (NP_UNLIKELY(!np_slab_is_live(slab, memory)))
         require_live(slab, memory);
     if (np_strict_is_on())
         return resize_strict_slot(slab, memory, size_bytes);

@@ -711,10 +711,18 @@ bool np_heap_has_room_to_rest(const struct np_heap *heap)
            heap->open_bytes + ROOM_TO_REST_BYTES <= usual_open_bytes(heap);
 }
 
+/* Whether what begins at this address of the slab's first unit, were it a slot, would not reach beyond its page, or beyond the
+ * unit where slots straddle pages: behind the last slot there may be a rest. */
+static bool ends_in_time(const struct np_slab *slab, const void *memory)
+{
+    return ((uintptr_t)memory & slab->offset_mask) + slab->slot_bytes <= slab->offset_mask + 1U;
+}
+
 bool np_heap_sees_live(const struct np_heap *heap, const struct np_slab *slab, const void *memory)
 {
     return NP_FAST_GET(struct np_heap *, slab->owner) == heap
-               ? np_slab_may_begin_slot(slab, memory) && !np_slab_looks_free(slab, memory)
+               ? np_slab_may_begin_slot(slab, memory) && ends_in_time(slab, memory) &&
+                     !np_slab_looks_free(slab, memory)
                : np_slab_is_live(slab, memory);
 }
 

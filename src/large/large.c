@@ -208,12 +208,12 @@ static void raise_to(_Atomic size_t *most, size_t value)
         ;
 }
 
-/* An object of `less` requested bytes has become one of `more`; 0: there is none. And its room has grown by so much. */
-static void count_bytes(size_t more, size_t less, size_t room_growth)
+/* An object of `less` requested bytes has become one of `more`; 0: there is none. Room, which has no memory, counts nowhere. */
+static void count_bytes(size_t more, size_t less)
 {
     size_t now_bytes = more != 0 ? mapping_bytes(more) : 0;
     size_t before_bytes = less != 0 ? mapping_bytes(less) : 0;
-    size_t growth = now_bytes - before_bytes + room_growth;
+    size_t growth = now_bytes - before_bytes;
 
     (void)atomic_fetch_add(&object_requested_bytes, more - less);
     np_arena_note_mapped(now_bytes, before_bytes);
@@ -250,7 +250,7 @@ void *np_large_take(size_t size_bytes, size_t alignment_bytes)
         return NULL;
     memory = np_os_map(bytes, alignment_bytes);
     if (memory != NULL && insert((uintptr_t)memory, requested_bytes) != NULL) {
-        count_bytes(requested_bytes, 0, 0);
+        count_bytes(requested_bytes, 0);
         return memory;
     }
     if (memory != NULL)
@@ -343,7 +343,7 @@ void *np_large_take_guarded(size_t size_bytes, size_t alignment_bytes)
     memory = np_os_map_guarded(bytes, alignment_bytes);
     if (memory != NULL && insert((uintptr_t)memory, requested_bytes | GUARDED_BIT) != NULL) {
         fill_behind(memory, requested_bytes, GUARDED_FILL);
-        count_bytes(requested_bytes, 0, 0);
+        count_bytes(requested_bytes, 0);
         return memory;
     }
     if (memory != NULL)
@@ -372,7 +372,7 @@ bool np_large_give(void *memory)
     /* First out of the table, then unmapped: the kernel may give the address to somebody at once. */
     remove_entry(entry, index);
     atomic_fetch_sub(&object_count, 1);
-    count_bytes(0, requested_bytes, (size_t)0 - room);
+    count_bytes(0, requested_bytes);
     start_ns = np_os_fine_ns();
     if (is_between_guards) {
         np_waiting_put((char *)memory - np_os_page_bytes(), bytes + 2 * np_os_page_bytes());
@@ -411,18 +411,11 @@ static size_t room_for(size_t bytes, size_t old_bytes)
     return np_align_down(np_min(bytes / NP_ROOM_SHARE, ROOM_MASK * ROOM_UNIT), np_os_page_bytes());
 }
 
-/* Changes the mapping's size where it lies, if it has to: what it has is with its room. */
+/* Changes the mapping's size where it lies, if it has to: what it has and gets is with room. */
 static bool resize_in_place(void *memory, size_t has_bytes, size_t bytes)
 {
-    uint64_t start_ns = np_os_fine_ns();
-
-    if (bytes == has_bytes)
-        return true;
-    if (np_os_remap(memory, has_bytes, bytes, NP_OS_REMAP_IN_PLACE) == NULL)
-        return false;
-    if (bytes < has_bytes)
-        count_unmapping(has_bytes - bytes, start_ns);
-    return true;
+    return bytes == has_bytes ||
+           np_os_remap(memory, has_bytes, bytes, NP_OS_REMAP_IN_PLACE) != NULL;
 }
 
 /* The entry goes first: once moved, the old address may be another thread's. Nobody looks this object up meanwhile, the
@@ -456,6 +449,7 @@ void *np_large_resize(void *memory, size_t size_bytes)
     size_t has_bytes;
     size_t room;
     size_t guarded_bit;
+    uint64_t start_ns;
     char *now = memory;
 
     if (entry == NULL || bytes < size_bytes)
@@ -464,12 +458,13 @@ void *np_large_resize(void *memory, size_t size_bytes)
     old_bytes = mapping_bytes(old_requested_bytes);
     has_bytes = old_bytes + room_bytes(entry);
     guarded_bit = atomic_load_explicit(&entry->requested_bytes, memory_order_relaxed) & GUARDED_BIT;
-    if (guarded_bit == 0 && np_tune_get(NP_KNOB_HARDENING) >= 1)
+    if (guarded_bit == 0 && requested_bytes > old_requested_bytes && np_tune_get(NP_KNOB_HARDENING) >= 1)
         touch_last(memory, old_requested_bytes);
     require_whole_behind(entry, memory);
     if (guarded_bit != 0 && bytes != old_bytes)
         return NULL; /* its guard pages lie where they lie */
     room = bytes >= old_bytes && bytes <= has_bytes ? has_bytes - bytes : room_for(bytes, old_bytes);
+    start_ns = np_os_fine_ns();
     if (!resize_in_place(memory, has_bytes, bytes + room)) {
         now = move(memory, &entry, has_bytes, bytes + room);
         if (now == NULL && room != 0) { /* perhaps there are not as many addresses */
@@ -481,6 +476,8 @@ void *np_large_resize(void *memory, size_t size_bytes)
         if (now != memory)
             np_waiting_note(memory, old_bytes);
     }
+    if (bytes < old_bytes)
+        count_unmapping(old_bytes - bytes, start_ns);
     /* Of what is cut off nothing is left to be read; what is new is zero, and is not touched. */
     if (guarded_bit != 0 || requested_bytes < old_requested_bytes)
         fill_behind(now, requested_bytes, guarded_bit != 0 ? GUARDED_FILL : NP_TAIL_OF_MAPPING);
@@ -488,7 +485,7 @@ void *np_large_resize(void *memory, size_t size_bytes)
     atomic_store_explicit(
         &entry->address,
         (atomic_load_explicit(&entry->address, memory_order_relaxed) & ~ROOM_MASK) | room / ROOM_UNIT, memory_order_release);
-    count_bytes(requested_bytes, old_requested_bytes, bytes + room - has_bytes - (bytes - old_bytes));
+    count_bytes(requested_bytes, old_requested_bytes);
     return now;
 }
 
@@ -571,7 +568,7 @@ const char *np_large_audit(void)
             if (atomic_load(&entry[i].address) == ENTRY_FREE)
                 continue;
             live_count++;
-            bytes += entry_bytes(&entry[i]) + room_bytes(&entry[i]);
+            bytes += entry_bytes(&entry[i]);
             requested_bytes += requested_of(&entry[i]);
         }
         if (live_count != atomic_load(&levels[index].live_count))

@@ -54,6 +54,63 @@ static void never_allocated(void **state)
     munmap(mapped, 4096);
 }
 
+static void do_grow_a_bit(void *block)
+{
+    char *grown = api_realloc(block, 47);
+
+    (void)grown;
+}
+
+/* Behind the last slot of a page there may be a rest that is as far from the others as a slot. */
+static void behind_a_pages_last_slot(void **state)
+{
+    enum { COUNT = 5000 }; /* enough for slots of their own size */
+    static char *blocks[COUNT];
+    char *rest = NULL;
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT; i++) {
+        blocks[i] = api_malloc(48);
+        assert_non_null(blocks[i]);
+        if ((uintptr_t)blocks[i] % 4096 == 84 * 48 && api_malloc_usable_size(blocks[i]) == 48)
+            rest = blocks[i] + 48;
+    }
+    assert_non_null(rest);
+    expect_death_in(do_usable_size, rest, size_of_interior, "slot", 48);
+    expect_death_in(do_realloc, rest, realloc_of_interior, "slot", 48);
+    expect_death_in(do_grow_a_bit, rest, realloc_of_interior, "slot", 48);
+    for (unsigned i = 0; i < COUNT; i++)
+        api_free(blocks[i]);
+}
+
+static void do_grow_much(void *block)
+{
+    char *grown = api_realloc(block, 200);
+
+    (void)grown;
+}
+
+/* Freed while its slab was closed, which is open again when it is moved. */
+static void realloc_of_what_was_freed_long_ago(void **state)
+{
+    enum { COUNT = 100000, APART = 50, TRIES = 50 };
+    static char *blocks[COUNT];
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT; i++) {
+        blocks[i] = api_malloc(64);
+        assert_non_null(blocks[i]);
+        memset(blocks[i], 'A', 64);
+    }
+    for (unsigned i = 0; i < COUNT / 2; i += APART)
+        api_free(blocks[i]);
+    for (unsigned i = 0; i < COUNT / 2; i += COUNT / 2 / TRIES)
+        expect_death_in(do_grow_much, blocks[i / APART * APART], realloc_of_unknown, "slot", 64);
+    for (unsigned i = 0; i < COUNT; i++)
+        if (i >= COUNT / 2 || i % APART != 0)
+            api_free(blocks[i]);
+}
+
 static const size_t small_sizes[] = {24, 100, 500, 1000, 2000, 5000, 8000, 16000};
 
 static void inside_a_small_block(void **state)
@@ -453,6 +510,8 @@ int main(void)
         cmocka_unit_test(freed_with_another_alignment),
         cmocka_unit_test(a_block_of_no_bytes),
         cmocka_unit_test(a_file_of_the_program_as_descriptor_2),
+        cmocka_unit_test(behind_a_pages_last_slot),
+        cmocka_unit_test(realloc_of_what_was_freed_long_ago),
     };
 
     (void)signal(SIGSEGV, SIG_DFL); /* sanitizers have one */
