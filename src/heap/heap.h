@@ -152,7 +152,7 @@ NP_INLINE bool np_heap_note_pushed(struct np_heap *heap, const struct np_slab *s
 }
 
 /* Whether a slot that is not free, as far as can be seen at once, begins at an address of a slab's first unit. In a slab that
- * the heap has open it is seen as free sees it, without a look at the bits: what was freed while it was closed may look live. */
+ * the heap has open it is seen as free sees it, without a look at the bits: what was freed when it was closed may look live. */
 bool np_heap_sees_live(const struct np_heap *heap, const struct np_slab *slab, const void *memory);
 
 /* Whether there is room for a slab to be opened, to rest, by the first free into it. */

@@ -93,7 +93,7 @@ static void do_grow_much(void *block)
 /* Freed while its slab was closed, which is open again when it is moved. */
 static void realloc_of_what_was_freed_long_ago(void **state)
 {
-    enum { COUNT = 100000, APART = 50, TRIES = 50 };
+    enum { COUNT = 400000, APART = 50, TRIES = 200 };
     static char *blocks[COUNT];
 
     (void)state;
