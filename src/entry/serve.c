@@ -104,7 +104,7 @@ NP_INLINE bool stays_in_slot(const void *memory, size_t size_bytes)
     const struct np_slab *record = np_window_record_fast((uintptr_t)memory);
 
     return record != NULL && np_slab_keeps(record, size_bytes) && is_first_unit(record) &&
-           !np_strict_is_on() && np_heap_sees_live(np_heap_fast, record, memory);
+           !np_strict_is_on() && np_slab_is_live(record, memory);
 }
 
 static NP_NOINLINE void *reallocate(void *memory, size_t size_bytes)
