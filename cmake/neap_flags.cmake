@@ -54,7 +54,7 @@ target_compile_definitions(np_layer_flags INTERFACE
 target_compile_options(np_layer_flags INTERFACE
     -fPIC
     -fvisibility=hidden
-    # So that the link leaves out what only tests call: the audits.
+    # So that the link leaves out what only tests call: the audits; and finds what seldom.ld names.
     -ffunction-sections -fdata-sections
     # Padding before what is jumped to is 4 KiB of the library, before loops and functions, and the
     # parts of functions that were split off with tables of their own, another 1.5. Nothing that was

@@ -45,8 +45,8 @@
 /* Requests up to this come from slabs. */
 #define NP_SMALL_MAX_BYTES ((size_t)16384)
 
-/* A block above that which grows by at most such a share of itself will grow again: it gets addresses for such a share more,
- * its room, which have no memory. */
+/* A block above that which grows by at most 1/8 of itself will grow again: it gets addresses for 1/4 more, its room, which
+ * have no memory. */
 #define NP_SMALL_STEP_SHARE 8
 #define NP_ROOM_SHARE 4
 

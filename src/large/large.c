@@ -4,7 +4,9 @@
  * claimant alone, and made visible by the release store of the address. Only the program's free of that
  * object clears it, once; a second free of the same address finds nothing (or, at worst, a newer object of the
  * same address, as with any allocator). A look-up of a live object cannot miss it: the entry was written before
- * malloc returned, and stays until free.
+ * malloc returned, and stays until free. The mark and the room, in the same word as the address, are changed by plain
+ * loads and stores of the thread that has the object in its hands (malloc, free, realloc); whoever looks meanwhile compares
+ * the address only, which is the same before and after.
  */
 #include "large.h"
 

@@ -4,9 +4,10 @@
  * WINDOW_COUNT entries in a level; it takes a free entry in the first level that has one there. Entries are
  * claimed and freed with single atomic steps, so no lock is needed, and a fork finds no lock held.
  *
- * [L1] An entry's address is 0 (free), 1 (being filled), or that of a live object whose mapping begins there and its mark;
- *      requested_bytes is what the program has asked for, and the mapping has that many and a tail (tail.h) in whole
- *      system pages.
+ * [L1] An entry's address is 0 (free), 1 (being filled), or that of a live object whose mapping begins there, its mark and
+ *      its room; requested_bytes is what the program has asked for, and the mapping has that many and a tail (tail.h) in
+ *      whole system pages, and then the room: addresses without memory, for an object that grows by small steps. Room
+ *      counts nowhere.
  * [L2] A level's live_count is at least the number of its entries that are not free.
  *
  * Leaves out: which requests are large (core/).
@@ -36,7 +37,7 @@ int np_large_mark(const void *memory);
 enum np_guarded { NP_GUARDED_NONE, NP_GUARDED_BESIDE, NP_GUARDED_FREED };
 enum np_guarded np_large_guarded_around(uintptr_t address, size_t *requested_bytes);
 
-/* Bytes of the mapping of the large object that starts at this address; 0: there is none. For any address. */
+/* Bytes of the mapping of the large object that starts at this address, with its room; 0: there is none. For any address. */
 size_t np_large_bytes(const void *memory);
 
 /* Of these, how many were asked for, at least 1; the same for any address. */
