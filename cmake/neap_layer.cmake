@@ -39,7 +39,7 @@ function(neap_layer name)
     neap_layer_objects(np_${name} "${arg_DEPENDS}" ${name} "${sources}")
     neap_layer_objects(np_${name}_cxx "${arg_DEPENDS}" ${name} "${cxx_sources}")
     if(arg_COLD AND TARGET np_${name})
-        target_compile_options(np_${name} PRIVATE $<$<CONFIG:Release>:-Os>)
+        target_compile_options(np_${name} PRIVATE $<$<CONFIG:Release>:${NEAP_SMALLEST}>)
     endif()
 endfunction()
 

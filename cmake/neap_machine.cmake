@@ -3,12 +3,18 @@
 #   NEAP_HAS_OPERATORS    the C++ operators; without them those of the C++ library call malloc
 #   NEAP_IS_GLIBC         mallopt and the other names that only glibc declares
 #   NEAP_ATOMIC_ARCHIVE   empty, or gcc's library for what the machine has no instructions for
+#   NEAP_SMALLEST         how the compiler is asked for small code
 
+include(CheckCCompilerFlag)
 include(CheckCSourceCompiles)
 include(CheckCXXSourceCompiles)
 include(CheckSymbolExists)
 
 check_symbol_exists(__GLIBC__ features.h NEAP_IS_GLIBC)
+
+# gcc from version 12 on, and clang.
+check_c_compiler_flag(-Oz NEAP_KNOWS_OZ)
+set(NEAP_SMALLEST $<IF:$<BOOL:${NEAP_KNOWS_OZ}>,-Oz,-Os>)
 
 # src/entry/operators.cc refers to the C++ library weakly. The assembler of 32-bit ARM cannot refer
 # so to the function that every catch needs.

@@ -797,6 +797,7 @@ NP_COLD bool np_core_trim(size_t pad_bytes)
     np_depot_settle_aside();
     close_idle_slabs(); /* what it closes may be too much to be retained, and go at once */
     np_depot_trim();
+    (void)np_return_from_resting(SIZE_MAX);
     is_any = np_return_all(pad_bytes);
     return note_asked(before_bytes) > 0 || is_any;
 }
@@ -821,6 +822,8 @@ static NP_COLD size_t trim_some(size_t most_bytes, uint64_t most_ns)
             return gone_bytes;
         is_more = np_depot_trim_some(NP_PURGE_BATCH_BYTES / NP_UNIT_BYTES);
         bytes = np_return_down_to(0, np_min(left_bytes, NP_PURGE_BATCH_BYTES));
+        if (bytes == 0 && !is_more)
+            bytes = np_return_from_resting(np_min(left_bytes, NP_PURGE_BATCH_BYTES));
         gone_bytes += bytes;
         left_bytes -= np_min(bytes, left_bytes);
         if (bytes == 0 && !is_more)

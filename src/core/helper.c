@@ -186,6 +186,8 @@ static void return_excess(void)
         if (np_return_retained_bytes() > threshold_bytes)
             gone_bytes = np_return_down_to(threshold_bytes - threshold_bytes / 8,
                                            NP_PURGE_BATCH_BYTES);
+        else
+            gone_bytes = np_return_over_reserved(NP_PURGE_BATCH_BYTES);
         pthread_mutex_unlock(&working);
     } while (gone_bytes > 0);
 }

@@ -366,11 +366,15 @@ static size_t most_open_bytes(const struct np_heap *heap)
     return usual_open_bytes(heap);
 }
 
+/* So much at most of a large allowance, since a thread may sleep on it. What the first thread's heap holds open is as much, with
+ * its own limit, as P1 allows a program of one thread that has no allowance any more. */
+#define RESERVE_MAX_BYTES ((size_t)2 << 20)
+
 /* Whether the heap may hold a unit more than before. Who sets the limit means it. */
 static bool reserve_more(struct np_heap *heap)
 {
-    if (heap->open_max_bytes != SIZE_MAX || np_tune_is_set(NP_KNOB_OPEN_BYTES) ||
-        !np_return_reserve(NP_UNIT_BYTES))
+    if (heap->open_max_bytes != SIZE_MAX || heap->reserved_bytes >= RESERVE_MAX_BYTES ||
+        np_tune_is_set(NP_KNOB_OPEN_BYTES) || !np_return_reserve(NP_UNIT_BYTES))
         return false;
     heap->reserved_bytes += NP_UNIT_BYTES;
     np_return_excess(); /* there is so much less for what is retained */
@@ -444,12 +448,13 @@ static bool tighten(struct np_heap *heap, struct np_slab *slab)
 }
 
 /* Whether more is open than may be, and the heap may have room for it. One that is alone has many slabs open as it is: where it
- * replaces blocks it gets back what it leaves to others as the first heap, where it only frees them nothing. */
+ * replaces blocks it gets back what it leaves to others as the first heap, where it only frees them nothing; but what it frees
+ * and takes back all the time may as well stay open. */
 static bool should_reserve(const struct np_heap *heap, const struct np_slab *slab)
 {
     if (heap->open_bytes <= most_open_bytes(heap))
         return false;
-    return !heap->is_alone ||
+    return !heap->is_alone || np_arena_allowance_bytes() > 0 ||
            (2 * np_slab_live_count(slab) >= slab->slot_count &&
             heap->reserved_bytes < np_heap_left_bytes(heap));
 }

@@ -84,7 +84,7 @@ void np_return_note_left(size_t bytes)
     atomic_store_explicit(&left_bytes, bytes, memory_order_relaxed);
 }
 
-/* What may be reserved before anything comes off the threshold. */
+/* What may be reserved before anything comes off the threshold's fixed part or the allowance. */
 static size_t spare_bytes(void)
 {
     return NP_RETURN_SPARE_BYTES + atomic_load_explicit(&left_bytes, memory_order_relaxed);
@@ -100,9 +100,20 @@ static NP_NOINLINE size_t fixed_part_bytes(void)
     return (size_t)np_min64(set_bytes, THRESHOLD_FLOOR_BYTES);
 }
 
+/* Of the threshold, what the program has earned by thrashing. */
+static size_t earned_bytes(void)
+{
+    return np_tune_is_set(NP_KNOB_TRIM_THRESHOLD) ? 0 : np_arena_allowance_bytes();
+}
+
+static NP_NOINLINE size_t most_of_quarters(unsigned quarters)
+{
+    return fixed_part_bytes() / 4 * quarters + earned_bytes() + spare_bytes();
+}
+
 static size_t most_reserved_bytes(void)
 {
-    return fixed_part_bytes() / 4 * reserved_quarters() + spare_bytes();
+    return most_of_quarters(reserved_quarters());
 }
 
 static NP_NOINLINE bool reserve(size_t bytes, size_t most, size_t *room_bytes)
@@ -127,7 +138,7 @@ bool np_return_reserve(size_t bytes)
 
 bool np_return_reserve_to_park(size_t bytes, size_t *room_bytes)
 {
-    return reserve(bytes, fixed_part_bytes() + spare_bytes(), room_bytes);
+    return reserve(bytes, most_of_quarters(4), room_bytes);
 }
 
 void np_return_give_reserve_back(size_t bytes)
@@ -201,9 +212,12 @@ static void add_ranges(struct round *round, const struct np_slab *slab, uint32_t
     }
 }
 
-/* Opens the slab that may begin there, if it is charged and nobody holds it. The record is read without a claim to
- * the slab: it may be of another one by now, or of none; opening decides. */
-static void visit_slab(struct round *round, struct np_window *window, unsigned unit)
+/* Whether slabs are visited that are charged, or all that rest. */
+enum visits { VISITS_CHARGED, VISITS_RESTING };
+
+/* Opens the slab that may begin there, if it is charged and nobody holds it, or visits it if it rests. The record is read
+ * without a claim to the slab: it may be of another one by now, or of none; opening decides. */
+static void visit_slab(struct round *round, struct np_window *window, unsigned unit, enum visits visits)
 {
     struct np_slab *slab =
         (struct np_slab *)(void *)(window->records + ((size_t)unit << NP_SLAB_RECORD_SHIFT));
@@ -211,12 +225,12 @@ static void visit_slab(struct round *round, struct np_window *window, unsigned u
     _Atomic uint64_t *word = &window->charged[unit / 64];
     uint64_t bit = UINT64_C(1) << unit % 64;
 
-    if (atomic_load_explicit(&slab->charged_count, memory_order_relaxed) == 0) {
+    if (visits == VISITS_CHARGED && atomic_load_explicit(&slab->charged_count, memory_order_relaxed) == 0) {
         np_slab_hide_from_visitors(slab, word, bit);
         return;
     }
     /* Discharged at once, so that nobody else returns other memory in its place meanwhile. */
-    if (np_slab_try_open(slab, &round->words[round->slab_count])) {
+    if (visits == VISITS_CHARGED && np_slab_try_open(slab, &round->words[round->slab_count])) {
         round->pages[round->slab_count] = np_slab_take_charge(slab, word, bit);
     } else {
         round->words[round->slab_count] = 0;
@@ -263,9 +277,25 @@ static unsigned visit_window(struct round *round, struct np_window *window, unsi
             continue;
         }
         unit += (unsigned)__builtin_ctzll(charged);
-        visit_slab(round, window, unit++);
+        visit_slab(round, window, unit++, VISITS_CHARGED);
         if (is_full(round))
             return unit;
+    }
+    return unit;
+}
+
+/* Of a window's map of what has memory. */
+#define UNITS_OF_A_WORD (64 / NP_UNIT_GRANULES)
+#define UNIT_MASK       ((UINT64_C(1) << NP_UNIT_GRANULES) - 1)
+
+/* The same of slabs that rest. No hint tells of them: of units without memory the records are not read. */
+static unsigned visit_resting(struct round *round, struct np_window *window, unsigned unit)
+{
+    for (; unit < NP_WINDOW_UNITS && !is_full(round); unit++) {
+        uint64_t resident = atomic_load_explicit(&window->resident[unit / UNITS_OF_A_WORD], memory_order_relaxed);
+
+        if (((resident >> (unit % UNITS_OF_A_WORD * NP_UNIT_GRANULES)) & UNIT_MASK) != 0)
+            visit_slab(round, window, unit, VISITS_RESTING);
     }
     return unit;
 }
@@ -348,24 +378,27 @@ NP_COLD void np_return_settle_in_child(void)
     }
 }
 
-/* One round: visits slabs, returns their free pages in as few calls as the system allows, and closes them again, or lets
- * them rest. Adds the granules that went to *gone. False: no slab to visit was found. After true there is less to visit, even
- * if nothing went because the system refused to take it. */
-static NP_COLD bool purge_slabs(size_t want_granules, size_t *gone)
+static struct round *begin_round(size_t want_granules)
 {
     struct round *round = np_pool_take(&round_pool);
-    bool is_any;
 
     if (round == NULL)
-        return false;
+        return NULL;
     remember(round);
     round->user = &np_thread_is_forking;
     round->want_granules = want_granules;
     round->granules = round->range_count = 0;
-    fill_round(round);
-    is_any = round->slab_count > 0;
+    return round;
+}
+
+/* Returns the free pages of the slabs that are visited in as few calls as the system allows, and closes them again, or lets
+ * them rest. Adds the granules that went to *gone. False: there were none. */
+static bool end_round(struct round *round, size_t *gone)
+{
+    bool is_any = round->slab_count > 0;
+
     if (round->range_count > 0) {
-        *gone += np_arena_purge_with_runs(round->ranges, round->range_count, want_granules);
+        *gone += np_arena_purge_with_runs(round->ranges, round->range_count, round->want_granules);
         for (unsigned at = 0; at < round->range_count; at++)
             if (NP_UNLIKELY(round->ranges[at].bytes == 0))
                 note_refused(round, (uintptr_t)round->ranges[at].address);
@@ -390,6 +423,43 @@ static NP_COLD bool purge_slabs(size_t want_granules, size_t *gone)
     round->slab_count = 0;
     np_pool_give(&round_pool, round);
     return is_any;
+}
+
+/* One round of charged slabs. Adds the granules that went to *gone. False: no slab to visit was found. After true there is
+ * less to visit, even if nothing went because the system refused to take it. */
+static NP_COLD bool purge_slabs(size_t want_granules, size_t *gone)
+{
+    struct round *round = begin_round(want_granules);
+
+    if (round == NULL)
+        return false;
+    fill_round(round);
+    return end_round(round, gone);
+}
+
+NP_COLD size_t np_return_from_resting(size_t most_bytes)
+{
+    size_t most = most_bytes >> NP_GRANULE_SHIFT;
+    size_t gone = 0;
+
+    for (struct np_window *window = np_window_list(); window != NULL; window = window->next)
+        for (unsigned unit = 0; unit < NP_WINDOW_UNITS && gone < most;) {
+            struct round *round = begin_round(most - gone);
+
+            if (round == NULL)
+                return gone << NP_GRANULE_SHIFT;
+            unit = visit_resting(round, window, unit);
+            (void)end_round(round, &gone);
+        }
+    return gone << NP_GRANULE_SHIFT;
+}
+
+NP_COLD size_t np_return_over_reserved(size_t most_bytes)
+{
+    size_t most = most_reserved_bytes();
+    size_t reserved = atomic_load_explicit(&reserved_bytes, memory_order_relaxed);
+
+    return np_return_from_resting(np_min(most_bytes, reserved - np_min(reserved, most)));
 }
 
 void np_return_fork(enum np_fork_phase phase)
@@ -460,6 +530,7 @@ void np_return_excess(void)
 {
     size_t reserved = reserved_of_threshold();
     size_t retained_bytes = np_arena_retained_most_bytes() + charged_bytes();
+    size_t allowance_bytes;
     size_t threshold_bytes;
 
     if (NP_LIKELY(is_quiet(retained_bytes, reserved))) {
@@ -468,7 +539,10 @@ void np_return_excess(void)
     }
     np_arena_settle_deferred();
     retained_bytes = np_return_retained_bytes();
+    allowance_bytes = np_arena_allowance_bytes();
     np_arena_look_at_allowance(used_bytes(), retained_bytes);
+    if (NP_UNLIKELY(np_arena_allowance_bytes() < allowance_bytes))
+        (void)np_return_over_reserved(SIZE_MAX);
     threshold_bytes = np_return_threshold_bytes();
     threshold_bytes -= np_min(threshold_bytes, reserved);
     if (retained_bytes > threshold_bytes) {

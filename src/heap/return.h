@@ -29,7 +29,8 @@ void np_return_excess(void);
 
 /* A heap may hold so much more open than its own limit allows: what is spare goes first, then what is reserved comes off
  * the threshold, so the sum is bounded as before. False: there is no more to reserve. Three quarters of the threshold's
- * fixed part may be while up to four threads have heaps; with more of them each would gain little by it, and lose more. */
+ * fixed part may be while up to four threads have heaps; with more of them each would gain little by it, and lose more. And
+ * all of the thrash allowance. */
 bool np_return_reserve(size_t bytes);
 void np_return_give_reserve_back(size_t bytes);
 
@@ -40,8 +41,16 @@ bool np_return_reserve_to_park(size_t bytes, size_t *room_bytes);
 /* The first thread's heap leaves so much of its own limit to be reserved, beside what is spare. */
 void np_return_note_left(size_t bytes);
 
-/* Whether more is reserved than may be, since there are more threads or the threshold has been set lower. */
+/* Whether more is reserved than may be, since there are more threads, the threshold has been set lower, or the allowance has
+ * fallen. */
 bool np_return_is_reserve_too_large(void);
+
+/* Returns free pages of slabs that heaps hold open and do not take from (slab.h), until so much has gone; returns the bytes
+ * that went. Their owners need not run for it; those that do find slabs that were taken from them. */
+size_t np_return_from_resting(size_t most_bytes);
+
+/* The same of what is reserved and may not be any more: heaps that sleep do not give it back. */
+size_t np_return_over_reserved(size_t most_bytes);
 
 /* So many more threads have a heap of their own now, or fewer. */
 void np_return_note_threads(int more);

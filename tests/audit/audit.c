@@ -34,6 +34,7 @@
 #define HOMELESS_BYTES ((size_t)128 << 10)
 #define SPARE_BYTES    (CONSTANT_BYTES - HOMELESS_BYTES)
 #define RESERVED_MAX_BYTES ((size_t)768 << 10)
+#define HEAP_RESERVED_MAX_BYTES ((size_t)2 << 20)
 #define REFAULT_NS     NP_THRASH_REFAULT_MAX_NS /* what one is counted as is measured */
 #define QUARANTINE_COUNT 1088 /* 1,024 slots of up to 1 KiB, 64 above */
 #define CREDIT_MIN_NS  9900000 /* 10 ms, and a little for rounding */
@@ -200,6 +201,7 @@ static void look_at_heaps(struct audit_found *found)
                          heap->reserved_bytes,
                      found);
         left_bytes += own_left_bytes;
+        EXPECT(found, heap->reserved_bytes <= HEAP_RESERVED_MAX_BYTES, "A9: a heap has reserved too much");
         found->reserved_bytes += heap->reserved_bytes;
         if (atomic_load(&heap->is_parked) != 0)
             parked_bytes += heap->open_bytes;
@@ -207,11 +209,11 @@ static void look_at_heaps(struct audit_found *found)
     EXPECT(found, parked_bytes <= PARKED_BYTES, "A9: parked heaps hold too much open");
     EXPECT(found, left_bytes <= NP_LEFT_BYTES, "A9: two heaps are the first thread's");
     left_bytes += SPARE_BYTES;
-    EXPECT(found, found->reserved_bytes <= left_bytes + RESERVED_MAX_BYTES,
+    EXPECT(found, found->reserved_bytes <= left_bytes + RESERVED_MAX_BYTES || has_thrashed,
            "A9: heaps have reserved too much");
     found->reserved_bytes += parked_bytes;
     found->reserved_bytes -= np_min(found->reserved_bytes, left_bytes);
-    EXPECT(found, found->reserved_bytes <= FLOOR_BYTES, "A9: too much is reserved");
+    EXPECT(found, found->reserved_bytes <= FLOOR_BYTES || has_thrashed, "A9: too much is reserved");
 }
 
 static bool has_open(const struct np_heap *heap, const struct np_slab *slab)

@@ -26,8 +26,10 @@
  * [A7] All of a medium run is live.
  * [A8] A slab that is open is so in a heap that has it in its list.
  * [A9] A heap holds at most NEAP_OPEN_BYTES open and what it has reserved: in all heaps together
- *      what the first thread's heap leaves, 384 KiB of P1's constant, and 768 KiB. Parked heaps
- *      together hold 256 KiB, reserved, too, and 1 MiB may be then; the homeless one holds 128 KiB.
+ *      what the first thread's heap leaves, 384 KiB of P1's constant, and 768 KiB; once there was
+ *      an allowance that too, 2 MiB each at most, and what they keep of one that has fallen is
+ *      judged by P1. Parked heaps together hold 256 KiB, reserved, too, and 1 MiB may be then; the
+ *      homeless one holds 128 KiB.
  *      One that says that it is beyond its limit has grown during a fork, and not since.
  * [A10] What the engine counts as retained, and what heaps hold open, is together no less than
  *      what is retained in truth.
