@@ -187,7 +187,7 @@ static void return_excess(void)
             gone_bytes = np_return_down_to(threshold_bytes - threshold_bytes / 8,
                                            NP_PURGE_BATCH_BYTES);
         else
-            gone_bytes = np_return_over_reserved(NP_PURGE_BATCH_BYTES);
+            gone_bytes = np_return_over_reserved();
         pthread_mutex_unlock(&working);
     } while (gone_bytes > 0);
 }

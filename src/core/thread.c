@@ -32,11 +32,10 @@ static NP_SPARSE_ZERO struct np_heap homeless_heap;
 static bool is_homeless_ready;
 
 static struct np_pool heap_pool = NP_POOL_INIT(struct np_heap);
-static _Atomic(struct np_heap *) newest_heap;
 
 struct np_heap *np_thread_heaps(void)
 {
-    return atomic_load_explicit(&newest_heap, memory_order_acquire);
+    return atomic_load_explicit(&np_heaps, memory_order_acquire);
 }
 
 void np_thread_read_environment(void)
@@ -64,7 +63,7 @@ static struct np_heap *make_heap(void)
     np_heap_init(heap);
     do
         heap->next = newest;
-    while (!atomic_compare_exchange_weak_explicit(&newest_heap, &newest, heap,
+    while (!atomic_compare_exchange_weak_explicit(&np_heaps, &newest, heap,
                                                   memory_order_release, memory_order_acquire));
     return heap;
 }

@@ -213,10 +213,11 @@ static unsigned place_before(const struct np_heap *heap, unsigned index)
 /* Closes the gap that a slab leaves in open[], and in the ring of its class. */
 static void close_gap(struct np_heap *heap, unsigned index)
 {
-    unsigned last = --heap->open_count;
+    unsigned last = heap->open_count - 1;
     uint8_t *searched = &heap->searched[heap->open[index]->class_index];
     unsigned before = place_before(heap, index);
 
+    NP_OWNER_SET(heap->open_count, last);
     heap->open_after[before] = heap->open_after[index];
     if (*searched == index)
         *searched = (uint8_t)(before != index ? before : NP_OPEN_MAX);
@@ -225,7 +226,7 @@ static void close_gap(struct np_heap *heap, unsigned index)
     before = place_before(heap, last);
     heap->open_after[before] = (uint8_t)index;
     heap->open_after[index] = heap->open_after[last];
-    heap->open[index] = heap->open[last];
+    NP_OWNER_SET(heap->open[index], heap->open[last]);
     NP_OWNER_SET(heap->open[index]->open_index, (uint8_t)index);
     searched = &heap->searched[heap->open[index]->class_index];
     if (*searched == last)
@@ -366,8 +367,8 @@ static size_t most_open_bytes(const struct np_heap *heap)
     return usual_open_bytes(heap);
 }
 
-/* So much at most of a large allowance, since a thread may sleep on it. What the first thread's heap holds open is as much, with
- * its own limit, as P1 allows a program of one thread that has no allowance any more. */
+/* So much at most of a large allowance, since a thread may sleep on it. With its own limit that is as much as P1 allows the
+ * first thread's heap in a program of one thread that has no allowance any more. */
 #define RESERVE_MAX_BYTES ((size_t)2 << 20)
 
 /* Whether the heap may hold a unit more than before. Who sets the limit means it. */
@@ -529,11 +530,12 @@ enum use { TO_USE, TO_REST, TO_LEND };
 
 static void own(struct np_heap *heap, struct np_slab *slab, enum use use)
 {
-    unsigned index = heap->open_count++;
+    unsigned index = heap->open_count;
     uint8_t *searched = &heap->searched[slab->class_index];
 
     NP_ASSERT(index < NP_OPEN_MAX);
-    heap->open[index] = slab;
+    NP_OWNER_SET(heap->open_count, index + 1);
+    NP_OWNER_SET(heap->open[index], slab);
     heap->open_after[index] = *searched != NP_OPEN_MAX ? heap->open_after[*searched] : (uint8_t)index;
     if (*searched != NP_OPEN_MAX)
         heap->open_after[*searched] = (uint8_t)index;

@@ -69,8 +69,8 @@ struct np_heap {
     uint16_t made_count[NP_CLASS_TABLE_COUNT]; /* slabs of the class made here, less those that emptied here */
     uint8_t open_after[NP_OPEN_MAX]; /* of the open slabs of each class, by places in open[]: a ring, searched for free slots */
     uint8_t searched[NP_CLASS_TABLE_COUNT]; /* which of them was last, or NP_OPEN_MAX: the class has none */
-    struct np_slab *open[NP_OPEN_MAX];
-    struct np_heap *next;        /* of all heaps; fixed */
+    struct np_slab *open[NP_OPEN_MAX]; /* these and open_count: read by those who return memory, too */
+    struct np_heap *next;        /* of np_heaps; fixed */
     struct np_heap *next_parked; /* core's, under its lock */
     _Atomic uint32_t is_parked;
     uint32_t emptied_count; /* how often nothing of a current slab was live */
@@ -94,6 +94,10 @@ extern bool np_heap_may_be_alone;
 /* The heap that the fast path uses: the thread's own, or the empty heap where every call must take the slow
  * path. */
 extern NP_THREAD_LOCAL struct np_heap *np_heap_fast;
+
+/* All heaps of threads, newest first, by `next`; core makes them. It lies with the return engine, which visits what they have
+ * open. */
+extern _Atomic(struct np_heap *) np_heaps;
 
 /* A slot for a request of at most NP_DIRECT_MAX_BYTES, or NULL: not "no memory", ask the slow path. */
 NP_INLINE void *np_heap_try_take(const struct np_heap *heap, size_t size_bytes)

@@ -5,6 +5,7 @@
 #include "arena.h"
 #include "bits.h"
 #include "depot.h"
+#include "heap.h"
 #include "lock.h"
 #include "meta.h"
 #include "returned.h"
@@ -62,6 +63,8 @@ size_t np_return_threshold_bytes(void)
  * who reserves looks at what is retained afterwards (reserve_more in heap.c). */
 static _Atomic size_t reserved_bytes;
 static _Atomic int thread_count;
+
+_Atomic(struct np_heap *) np_heaps;
 
 void np_return_note_threads(int more)
 {
@@ -212,12 +215,24 @@ static void add_ranges(struct round *round, const struct np_slab *slab, uint32_t
     }
 }
 
-/* Whether slabs are visited that are charged, or all that rest. */
-enum visits { VISITS_CHARGED, VISITS_RESTING };
+/* One that this thread has opened, or visits, and so holds. */
+static void add_slab(struct round *round, struct np_slab *slab)
+{
+    add_ranges(round, slab, round->pages[round->slab_count]);
+    round->slabs[round->slab_count++] = slab;
+}
 
-/* Opens the slab that may begin there, if it is charged and nobody holds it, or visits it if it rests. The record is read
- * without a claim to the slab: it may be of another one by now, or of none; opening decides. */
-static void visit_slab(struct round *round, struct np_window *window, unsigned unit, enum visits visits)
+/* Visits the slab if it rests. The record is read without a claim to the slab: it may be of another one by now, or of none;
+ * its word decides. */
+static void visit_if_resting(struct round *round, struct np_slab *slab)
+{
+    round->words[round->slab_count] = 0;
+    if (np_slab_try_visit(slab, &round->pages[round->slab_count]))
+        add_slab(round, slab);
+}
+
+/* Opens the slab that may begin there, if it is charged and nobody holds it, or visits it; the record is read as above. */
+static void visit_slab(struct round *round, struct np_window *window, unsigned unit)
 {
     struct np_slab *slab =
         (struct np_slab *)(void *)(window->records + ((size_t)unit << NP_SLAB_RECORD_SHIFT));
@@ -225,20 +240,17 @@ static void visit_slab(struct round *round, struct np_window *window, unsigned u
     _Atomic uint64_t *word = &window->charged[unit / 64];
     uint64_t bit = UINT64_C(1) << unit % 64;
 
-    if (visits == VISITS_CHARGED && atomic_load_explicit(&slab->charged_count, memory_order_relaxed) == 0) {
+    if (atomic_load_explicit(&slab->charged_count, memory_order_relaxed) == 0) {
         np_slab_hide_from_visitors(slab, word, bit);
         return;
     }
     /* Discharged at once, so that nobody else returns other memory in its place meanwhile. */
-    if (visits == VISITS_CHARGED && np_slab_try_open(slab, &round->words[round->slab_count])) {
+    if (np_slab_try_open(slab, &round->words[round->slab_count])) {
         round->pages[round->slab_count] = np_slab_take_charge(slab, word, bit);
+        add_slab(round, slab);
     } else {
-        round->words[round->slab_count] = 0;
-        if (!np_slab_try_visit(slab, word, bit, &round->pages[round->slab_count]))
-            return;
+        visit_if_resting(round, slab);
     }
-    add_ranges(round, slab, round->pages[round->slab_count]);
-    round->slabs[round->slab_count++] = slab;
 }
 
 /* Asks for what a visit reads of the slabs that one word of the map tells of: charged slabs lie far apart, and each
@@ -277,25 +289,9 @@ static unsigned visit_window(struct round *round, struct np_window *window, unsi
             continue;
         }
         unit += (unsigned)__builtin_ctzll(charged);
-        visit_slab(round, window, unit++, VISITS_CHARGED);
+        visit_slab(round, window, unit++);
         if (is_full(round))
             return unit;
-    }
-    return unit;
-}
-
-/* Of a window's map of what has memory. */
-#define UNITS_OF_A_WORD (64 / NP_UNIT_GRANULES)
-#define UNIT_MASK       ((UINT64_C(1) << NP_UNIT_GRANULES) - 1)
-
-/* The same of slabs that rest. No hint tells of them: of units without memory the records are not read. */
-static unsigned visit_resting(struct round *round, struct np_window *window, unsigned unit)
-{
-    for (; unit < NP_WINDOW_UNITS && !is_full(round); unit++) {
-        uint64_t resident = atomic_load_explicit(&window->resident[unit / UNITS_OF_A_WORD], memory_order_relaxed);
-
-        if (((resident >> (unit % UNITS_OF_A_WORD * NP_UNIT_GRANULES)) & UNIT_MASK) != 0)
-            visit_slab(round, window, unit, VISITS_RESTING);
     }
     return unit;
 }
@@ -437,29 +433,57 @@ static NP_COLD bool purge_slabs(size_t want_granules, size_t *gone)
     return end_round(round, gone);
 }
 
+/* By the lists of what heaps have open, while their owners may change them: a slab that is moved to another place of its list
+ * may be missed, and what a place held before is a record of a slab still, or of none. Owners that sleep change nothing. */
+static void visit_open_of(struct round *round, struct np_heap *heap, unsigned *index)
+{
+    while (*index < NP_OWNER_GET(heap->open_count) && !is_full(round)) {
+        struct np_slab *slab = NP_OWNER_GET(heap->open[(*index)++]);
+
+        if (slab != NULL) /* a place that is being used for the first time */
+            visit_if_resting(round, slab);
+    }
+}
+
 NP_COLD size_t np_return_from_resting(size_t most_bytes)
 {
     size_t most = most_bytes >> NP_GRANULE_SHIFT;
     size_t gone = 0;
+    struct np_heap *heap = atomic_load_explicit(&np_heaps, memory_order_acquire);
+    unsigned index = 0;
 
-    for (struct np_window *window = np_window_list(); window != NULL; window = window->next)
-        for (unsigned unit = 0; unit < NP_WINDOW_UNITS && gone < most;) {
-            struct round *round = begin_round(most - gone);
+    while (heap != NULL && gone < most) {
+        struct round *round = begin_round(most - gone);
 
-            if (round == NULL)
-                return gone << NP_GRANULE_SHIFT;
-            unit = visit_resting(round, window, unit);
-            (void)end_round(round, &gone);
+        if (round == NULL)
+            break;
+        while (heap != NULL) {
+            visit_open_of(round, heap, &index);
+            if (is_full(round))
+                break;
+            heap = heap->next;
+            index = 0;
         }
+        (void)end_round(round, &gone);
+    }
     return gone << NP_GRANULE_SHIFT;
 }
 
-NP_COLD size_t np_return_over_reserved(size_t most_bytes)
-{
-    size_t most = most_reserved_bytes();
-    size_t reserved = atomic_load_explicit(&reserved_bytes, memory_order_relaxed);
+/* For so much beyond the threshold as is reserved what rests was returned already. Two threads may do it twice, or set this
+ * back: a round too many. */
+static _Atomic size_t seen_over_bytes;
 
-    return np_return_from_resting(np_min(most_bytes, reserved - np_min(reserved, most)));
+NP_COLD size_t np_return_over_reserved(void)
+{
+    size_t reserved = atomic_load_explicit(&reserved_bytes, memory_order_relaxed);
+    size_t over = reserved - np_min(reserved, most_of_quarters(4));
+    size_t seen = atomic_load_explicit(&seen_over_bytes, memory_order_relaxed);
+
+    if (NP_LIKELY(over == seen))
+        return 0;
+    atomic_store_explicit(&seen_over_bytes, over, memory_order_relaxed);
+    /* All of it: whose slabs are a sleeper's cannot be told. */
+    return over > seen ? np_return_from_resting(SIZE_MAX) : 0;
 }
 
 void np_return_fork(enum np_fork_phase phase)
@@ -530,7 +554,6 @@ void np_return_excess(void)
 {
     size_t reserved = reserved_of_threshold();
     size_t retained_bytes = np_arena_retained_most_bytes() + charged_bytes();
-    size_t allowance_bytes;
     size_t threshold_bytes;
 
     if (NP_LIKELY(is_quiet(retained_bytes, reserved))) {
@@ -539,10 +562,8 @@ void np_return_excess(void)
     }
     np_arena_settle_deferred();
     retained_bytes = np_return_retained_bytes();
-    allowance_bytes = np_arena_allowance_bytes();
     np_arena_look_at_allowance(used_bytes(), retained_bytes);
-    if (NP_UNLIKELY(np_arena_allowance_bytes() < allowance_bytes))
-        (void)np_return_over_reserved(SIZE_MAX);
+    (void)np_return_over_reserved();
     threshold_bytes = np_return_threshold_bytes();
     threshold_bytes -= np_min(threshold_bytes, reserved);
     if (retained_bytes > threshold_bytes) {

@@ -49,8 +49,9 @@ bool np_return_is_reserve_too_large(void);
  * that went. Their owners need not run for it; those that do find slabs that were taken from them. */
 size_t np_return_from_resting(size_t most_bytes);
 
-/* The same of what is reserved and may not be any more: heaps that sleep do not give it back. */
-size_t np_return_over_reserved(size_t most_bytes);
+/* The same of all of them, once, if more is reserved than the threshold is, of which it comes off: heaps that sleep do not give
+ * it back. */
+size_t np_return_over_reserved(void);
 
 /* So many more threads have a heap of their own now, or fewer. */
 void np_return_note_threads(int more);

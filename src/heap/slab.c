@@ -1037,7 +1037,7 @@ static bool move_list(struct np_slab *slab)
     return true;
 }
 
-NP_COLD bool np_slab_try_visit(struct np_slab *slab, _Atomic uint64_t *map_word, uint64_t bit, uint32_t *pages)
+NP_COLD bool np_slab_try_visit(struct np_slab *slab, uint32_t *pages)
 {
     uint64_t word = atomic_load_explicit(&slab->word, memory_order_relaxed);
 
@@ -1046,7 +1046,7 @@ NP_COLD bool np_slab_try_visit(struct np_slab *slab, _Atomic uint64_t *map_word,
                                 (with_notice(word, NOTICE_NEVER) & ~(NP_SLAB_RESTING_BIT | NP_SLAB_TAKEN_BIT)) |
                                     NP_SLAB_VISITED_BIT)) {
             atomic_store(&slab->owner, NULL);
-            (void)discharge(slab, map_word, bit);
+            (void)np_slab_charge(slab, 0);
             (void)move_list(slab);
             *pages = np_slab_free_pages(slab);
             return true;

@@ -284,7 +284,7 @@ bool np_slab_leave(struct np_slab *slab);
 
 /* A visitor takes a slab that rests, and its charge off, and gets the pages to return, as np_slab_take_charge does; false: it
  * does not rest. */
-bool np_slab_try_visit(struct np_slab *slab, _Atomic uint64_t *word, uint64_t bit, uint32_t *pages);
+bool np_slab_try_visit(struct np_slab *slab, uint32_t *pages);
 
 /* The visitor goes; false: its owner has left it meanwhile, and it is the visitor's to settle. */
 bool np_slab_end_visit(struct np_slab *slab);

@@ -159,6 +159,62 @@ static void what_other_threads_freed_goes_too(void **state)
     api_free(pin);
 }
 
+enum { SLEEPERS_COUNT = 6000, SLEEPERS_SIZE = 1000, SLEEPERS_APART = 60 };
+
+static pthread_barrier_t sleeper_is_ready;
+static pthread_barrier_t sleeper_may_end;
+
+/* Keeps a block in 60, and waits. */
+static void *free_most_and_sleep(void *unused)
+{
+    (void)unused;
+    for (size_t i = 0; i < SLEEPERS_COUNT; i++) {
+        blocks[i] = api_malloc(SLEEPERS_SIZE);
+        assert_non_null(blocks[i]);
+        pattern_fill(blocks[i], SLEEPERS_SIZE, i);
+    }
+    for (size_t i = 0; i < SLEEPERS_COUNT; i++)
+        if (i % SLEEPERS_APART != 0)
+            api_free(blocks[i]);
+    (void)pthread_barrier_wait(&sleeper_is_ready);
+    (void)pthread_barrier_wait(&sleeper_may_end);
+    /* It goes on as if nothing had happened. */
+    for (size_t i = 0; i < SLEEPERS_COUNT; i++) {
+        if (i % SLEEPERS_APART != 0)
+            blocks[i] = api_malloc(SLEEPERS_SIZE);
+        else
+            assert_true(pattern_holds(blocks[i], SLEEPERS_SIZE, i));
+        assert_non_null(blocks[i]);
+        memset(blocks[i], 2, SLEEPERS_SIZE);
+    }
+    for (size_t i = 0; i < SLEEPERS_COUNT; i++)
+        api_free(blocks[i]);
+    return NULL;
+}
+
+/* All but the slab that it takes from next. */
+static void what_a_sleeping_thread_has_open_goes_too(void **state)
+{
+    size_t kept_bytes = SLEEPERS_COUNT / SLEEPERS_APART * (size_t)sysconf(_SC_PAGESIZE);
+    size_t resident_at_start;
+    pthread_t thread;
+
+    (void)state;
+    if (!API_IS_NEAP)
+        return;
+    (void)api_malloc_trim(0);
+    pthread_barrier_init(&sleeper_is_ready, NULL, 2);
+    pthread_barrier_init(&sleeper_may_end, NULL, 2);
+    resident_at_start = resident_bytes();
+    assert_int_equal(pthread_create(&thread, NULL, free_most_and_sleep, NULL), 0);
+    (void)pthread_barrier_wait(&sleeper_is_ready);
+    assert_int_equal(api_malloc_trim(0), 1);
+    assert_true(resident_bytes() <= resident_at_start + kept_bytes + 300 * KIB);
+    assert_int_equal(api_malloc_trim(0), 0);
+    (void)pthread_barrier_wait(&sleeper_may_end);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
 static void the_pad_stays(void **state)
 {
     size_t resident_at_start;
@@ -326,6 +382,7 @@ int main(void)
         cmocka_unit_test(live_blocks_are_not_hurt),
         cmocka_unit_test(pages_between_live_blocks_go),
         cmocka_unit_test(what_other_threads_freed_goes_too),
+        cmocka_unit_test(what_a_sleeping_thread_has_open_goes_too),
         cmocka_unit_test(the_pad_stays),
         cmocka_unit_test(a_second_trim_makes_no_system_call),
         cmocka_unit_test(parts_make_up_the_whole),

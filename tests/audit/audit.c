@@ -201,7 +201,8 @@ static void look_at_heaps(struct audit_found *found)
                          heap->reserved_bytes,
                      found);
         left_bytes += own_left_bytes;
-        EXPECT(found, heap->reserved_bytes <= HEAP_RESERVED_MAX_BYTES, "A9: a heap has reserved too much");
+        EXPECT(found, heap->reserved_bytes <= HEAP_RESERVED_MAX_BYTES,
+               "A9: a heap has reserved too much");
         found->reserved_bytes += heap->reserved_bytes;
         if (atomic_load(&heap->is_parked) != 0)
             parked_bytes += heap->open_bytes;

@@ -34,8 +34,11 @@ static size_t block_count;
 static inline void init_heaps(void)
 {
     set_alone(0);
-    for (size_t i = 0; i < HEAPS; i++)
+    for (size_t i = 0; i < HEAPS; i++) {
         np_heap_init(&heaps[i]);
+        heaps[i].next = i > 0 ? &heaps[i - 1] : NULL;
+    }
+    atomic_store(&np_heaps, &heaps[HEAPS - 1]);
 }
 
 /* ---- as malloc and free do ---- */

@@ -575,6 +575,127 @@ static void what_is_taken_back_later_goes_each_time(void **state)
     expect_truth();
 }
 
+/* ---- what is reserved of the allowance ---- */
+
+enum { USUAL_OPEN = 960 * KIB, USUAL_RESERVE = 768 * KIB + NP_RETURN_SPARE_BYTES };
+
+/* The heap takes 6 MiB and frees all but the first slot of each slab. What it may hold open of
+ * that, it does. */
+static void hold_much_open(struct np_heap *heap)
+{
+    for (unsigned i = 0; i < 6 * KIB; i++)
+        add_block(heap, 1024);
+    for (size_t i = block_count; i-- > 0;)
+        if (np_slab_slot_index(slab_of(i), (uintptr_t)blocks[i].memory) != 0)
+            remove_block(heap, i);
+}
+
+/* What lies in its open slabs beside the pages of the first slots. */
+static size_t withheld_bytes(const struct np_heap *heap)
+{
+    size_t bytes = 0;
+
+    for (unsigned i = 0; i < heap->open_count; i++)
+        bytes += resident_bytes_of(heap->open[i]) - PAGE;
+    return bytes;
+}
+
+static void thrash(void)
+{
+    for (unsigned tooth = 0; tooth < 20; tooth++)
+        (void)saw(50000000);
+    assert_true(np_return_threshold_bytes() >= 15 * MIB);
+}
+
+/* Little is done, and slowly, by another heap. */
+static void let_the_allowance_fall(struct np_heap *heap)
+{
+    for (unsigned i = 0; i < 1000 && np_return_threshold_bytes() > MIB + MIB / 4; i++) {
+        os_fake_advance_coarse_ns(200000000);
+        for (unsigned block = 0; block < 80; block++)
+            add_block(heap, 16384);
+        for (unsigned block = 0; block < 80; block++)
+            remove_block(heap, block_count - 1);
+    }
+    assert_true(np_return_threshold_bytes() <= MIB + MIB / 4);
+}
+
+static void drop_all_of(struct np_heap *heap)
+{
+    while (block_count > 0)
+        remove_block(heap, block_count - 1);
+    expect_sound();
+    expect_truth();
+}
+
+static void what_is_taken_back_at_once_may_stay_open(void **state)
+{
+    (void)state;
+    init_heaps();
+    hold_much_open(&heaps[0]);
+    assert_true(withheld_bytes(&heaps[0]) <= USUAL_OPEN + USUAL_RESERVE);
+    drop_all_of(&heaps[0]);
+    thrash();
+    hold_much_open(&heaps[0]);
+    assert_in_range(heaps[0].reserved_bytes, USUAL_RESERVE + MIB / 2, 2 * MIB);
+    assert_in_range(withheld_bytes(&heaps[0]), USUAL_OPEN + USUAL_RESERVE + MIB / 2,
+                    USUAL_OPEN + 2 * MIB);
+    assert_true(heaps[0].open_bytes <= USUAL_OPEN + heaps[0].reserved_bytes);
+    drop_all_of(&heaps[0]);
+}
+
+static void no_allowance_is_reserved_where_a_threshold_is_set(void **state)
+{
+    (void)state;
+    init_heaps();
+    thrash();
+    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, 4 * MIB));
+    hold_much_open(&heaps[0]);
+    assert_true(heaps[0].reserved_bytes <= USUAL_RESERVE);
+    drop_all_of(&heaps[0]);
+}
+
+/* Its owner, who need not run any more, goes on with what is left of its slabs. */
+static void what_a_sleeper_reserved_goes_when_the_allowance_falls(void **state)
+{
+    (void)state;
+    init_heaps();
+    thrash();
+    hold_much_open(&heaps[0]);
+    assert_true(withheld_bytes(&heaps[0]) > USUAL_OPEN + USUAL_RESERVE);
+    let_the_allowance_fall(&heaps[1]);
+    assert_true(np_return_is_reserve_too_large());
+    assert_true(withheld_bytes(&heaps[0]) <= USUAL_OPEN + USUAL_RESERVE + MIB / 4);
+    expect_truth();
+    for (unsigned i = 0; i < 1000; i++)
+        add_block(&heaps[0], 1024);
+    assert_false(np_return_is_reserve_too_large());
+    drop_all_of(&heaps[0]);
+}
+
+/* Slabs that rest are visited once, all of them: their owner's list goes back, the current slab
+ * stays. */
+static void what_rests_is_returned_on_request(void **state)
+{
+    size_t before;
+
+    (void)state;
+    init_heaps();
+    hold_much_open(&heaps[0]);
+    before = withheld_bytes(&heaps[0]);
+    assert_true(before > USUAL_OPEN);
+    assert_int_equal(np_return_over_reserved(), 0); /* no more than may be */
+    assert_in_range(np_return_from_resting(20 * PAGE), 20 * PAGE, 36 * PAGE);
+    assert_true(np_return_from_resting(SIZE_MAX) >= before - 36 * PAGE - NP_UNIT_BYTES);
+    assert_true(withheld_bytes(&heaps[0]) <= NP_UNIT_BYTES);
+    assert_int_equal(np_return_from_resting(SIZE_MAX), 0);
+    expect_sound();
+    expect_truth();
+    for (unsigned i = 0; i < 1000; i++)
+        add_block(&heaps[0], 1024);
+    drop_all_of(&heaps[0]);
+}
+
 /* ---- a random life, and the truth after each of its steps ---- */
 
 /* Some way of freeing a block. */
@@ -595,6 +716,10 @@ static void make_one_step(void)
         np_heap_close_free(&heaps[random_below(HEAPS)], NP_CLOSE_SPARSE);
         (void)np_return_all(0);
         assert_int_equal(np_return_retained_bytes(), 0);
+        break;
+    case 3:
+        (void)np_return_from_resting(random_below(200 * KIB));
+        expect_bounded();
         break;
     case 2:
         np_heap_close_all(&heaps[random_below(HEAPS)]);
@@ -850,6 +975,10 @@ int main(void)
         cmocka_unit_test(without_memory_for_a_round_nothing_goes),
         cmocka_unit_test(what_is_taken_back_at_once_is_kept),
         cmocka_unit_test(what_is_taken_back_later_goes_each_time),
+        cmocka_unit_test(what_is_taken_back_at_once_may_stay_open),
+        cmocka_unit_test(no_allowance_is_reserved_where_a_threshold_is_set),
+        cmocka_unit_test(what_a_sleeper_reserved_goes_when_the_allowance_falls),
+        cmocka_unit_test(what_rests_is_returned_on_request),
         cmocka_unit_test(random_life_with_little_retained),
         cmocka_unit_test(random_life_with_little_retained_and_16k_pages),
         cmocka_unit_test(random_life_with_little_retained_and_64k_pages),

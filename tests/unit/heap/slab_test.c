@@ -796,12 +796,9 @@ static bool is_hinted(const struct np_slab *slab);
 /* As a visitor does, up to the return of pages; those that were returned. */
 static uint32_t begin_visit(struct np_slab *slab)
 {
-    const struct np_window *window = np_window_find(slab->start);
-    uintptr_t unit = (slab->start - window->base) / NP_UNIT_BYTES;
     uint32_t pages = 0;
 
-    assert_true(np_slab_try_visit(slab, (_Atomic uint64_t *)&window->charged[unit / 64],
-                                  UINT64_C(1) << unit % 64, &pages));
+    assert_true(np_slab_try_visit(slab, &pages));
     assert_int_equal(pages, truly_free_pages(slab));
     purge_pages(slab, pages);
     return pages;
