@@ -119,6 +119,17 @@ static size_t most_reserved_bytes(void)
     return most_of_quarters(reserved_quarters());
 }
 
+/* So much more is reserved than the threshold is, since the allowance has fallen, and for so much of that what rests was
+ * returned. Two threads may do that twice, or set this back: a round too many. */
+static _Atomic size_t seen_over_bytes;
+
+static size_t over_reserved_bytes(void)
+{
+    size_t reserved = atomic_load_explicit(&reserved_bytes, memory_order_relaxed);
+
+    return reserved - np_min(reserved, most_of_quarters(4));
+}
+
 static NP_NOINLINE bool reserve(size_t bytes, size_t most, size_t *room_bytes)
 {
     size_t old = atomic_load_explicit(&reserved_bytes, memory_order_relaxed);
@@ -469,14 +480,9 @@ NP_COLD size_t np_return_from_resting(size_t most_bytes)
     return gone << NP_GRANULE_SHIFT;
 }
 
-/* For so much beyond the threshold as is reserved what rests was returned already. Two threads may do it twice, or set this
- * back: a round too many. */
-static _Atomic size_t seen_over_bytes;
-
 NP_COLD size_t np_return_over_reserved(void)
 {
-    size_t reserved = atomic_load_explicit(&reserved_bytes, memory_order_relaxed);
-    size_t over = reserved - np_min(reserved, most_of_quarters(4));
+    size_t over = over_reserved_bytes();
     size_t seen = atomic_load_explicit(&seen_over_bytes, memory_order_relaxed);
 
     if (NP_LIKELY(over == seen))
@@ -532,11 +538,18 @@ static size_t step_bytes(size_t threshold_bytes)
     return np_max(threshold_bytes / 8, np_min(threshold_bytes / 2, (size_t)512 << 10));
 }
 
+/* What heaps hold open of the threshold. Nothing, when more than it is reserved and what rests was returned for that: those who
+ * run give theirs back before they hold more, and those who sleep have nothing of it any more. */
 static size_t reserved_of_threshold(void)
 {
     size_t reserved = atomic_load_explicit(&reserved_bytes, memory_order_relaxed);
+    size_t over;
 
-    return reserved - np_min(reserved, spare_bytes());
+    reserved -= np_min(reserved, spare_bytes());
+    if (NP_LIKELY(reserved == 0))
+        return 0;
+    over = over_reserved_bytes();
+    return over > 0 && over <= atomic_load_explicit(&seen_over_bytes, memory_order_relaxed) ? 0 : reserved;
 }
 
 /* Whether nothing is to be returned, for sure, and the allowance stays as it is: by words that are seldom written, since
@@ -565,7 +578,7 @@ void np_return_excess(void)
     np_arena_look_at_allowance(used_bytes(), retained_bytes);
     (void)np_return_over_reserved();
     threshold_bytes = np_return_threshold_bytes();
-    threshold_bytes -= np_min(threshold_bytes, reserved);
+    threshold_bytes -= np_min(threshold_bytes, reserved_of_threshold());
     if (retained_bytes > threshold_bytes) {
         (void)np_return_down_to(threshold_bytes - step_bytes(threshold_bytes), SIZE_MAX);
         retained_bytes = np_return_retained_bytes();
