@@ -179,10 +179,10 @@ NEAP_API size_t neap_malloc_usable_size(void *block) NEAP_NOTHROW;
 NEAP_API int neap_mallopt(int parameter, int value) NEAP_NOTHROW;
 
 /* Returns free memory to the system, that of all arenas and of every thread as far as it can be
- * taken without the thread's help (1 MiB for each other thread may stay), save `pad_bytes` at the
- * top of the main arena. Returns 1 if something went, 0 if nothing did. Never needed for the
- * promise that neap_free makes; it takes what the trim threshold keeps. malloc_trim(3).
- * [interposed] */
+ * taken without the thread's help (the slabs that another thread takes its next blocks from stay),
+ * save `pad_bytes` at the top of the main arena. Returns 1 if something went, 0 if nothing did.
+ * Never needed for the promise that neap_free makes; it takes what the trim threshold keeps.
+ * malloc_trim(3). [interposed] */
 NEAP_API int neap_malloc_trim(size_t pad_bytes) NEAP_NOTHROW;
 
 /* neap_malloc_trim(0) in parts, for a program that has some time now and then and must not stop for

@@ -481,6 +481,7 @@ void audit_walk(struct audit_found *found)
 static void judge(const struct audit_found *found)
 {
     const struct audit_limits *limits = &audit_limits;
+    size_t reserved_bytes = found->reserved_bytes;
     size_t limit_bytes;
 
     EXPECT(found, found->overcharged_bytes <= limits->overcharge_bytes,
@@ -497,9 +498,12 @@ static void judge(const struct audit_found *found)
     limit_bytes = found->threshold_bytes + CONSTANT_BYTES + limits->more_bytes +
                   limits->thread_bytes * (limits->thread_count + limits->lost_count);
     EXPECT(found, found->retained_bytes <= limit_bytes, "P1: too much is retained");
+    /* More than there is to reserve: the allowance has fallen, and what it was for has gone. */
+    if (reserved_bytes > FLOOR_BYTES + found->allowance_bytes)
+        reserved_bytes = 0;
     EXPECT(found,
-           found->run_bytes + found->closed_bytes + found->reserved_bytes <=
-               np_max(found->threshold_bytes, found->reserved_bytes) + limits->more_bytes,
+           found->run_bytes + found->closed_bytes + reserved_bytes <=
+               np_max(found->threshold_bytes, reserved_bytes) + limits->more_bytes,
            "P2: more than the threshold is retained in runs and closed slabs");
     if (limit_bytes - found->retained_bytes < nearest_bytes) {
         nearest_bytes = limit_bytes - found->retained_bytes;

@@ -5,7 +5,8 @@
  * What is promised (docs/architecture.md, "What bounds retained memory"):
  * [P1] retained <= T + 512 KiB + 1 MiB for each thread. T is M_TRIM_THRESHOLD; unless set, max(1
  *      MiB, live / 32) plus the thrash allowance.
- * [P2] What lies in free runs and closed slabs alone is at most T.
+ * [P2] What lies in free runs and closed slabs alone is at most T, less what heaps have reserved of
+ *      it, if that is not more than there is to reserve.
  * [P3] There is no allowance unless, for some time until now, more than 1/32 of it went into
  *      taking back what had been returned.
  * [P4] Bookkeeping is resident for windows, and for those shares of their addresses in which there
