@@ -183,11 +183,10 @@ static void return_excess(void)
         if (atomic_load(&np_is_fork_under_way))
             sleep_ns(FORK_NS);
         pthread_mutex_lock(&working);
+        (void)np_return_reserved_of_threshold(); /* what sleepers have of a higher one goes */
         if (np_return_retained_bytes() > threshold_bytes)
             gone_bytes = np_return_down_to(threshold_bytes - threshold_bytes / 8,
                                            NP_PURGE_BATCH_BYTES);
-        else
-            gone_bytes = np_return_over_reserved();
         pthread_mutex_unlock(&working);
     } while (gone_bytes > 0);
 }

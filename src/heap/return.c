@@ -123,13 +123,6 @@ static size_t most_reserved_bytes(void)
  * returned. Two threads may do that twice, or set this back: a round too many. */
 static _Atomic size_t seen_over_bytes;
 
-static size_t over_reserved_bytes(void)
-{
-    size_t reserved = atomic_load_explicit(&reserved_bytes, memory_order_relaxed);
-
-    return reserved - np_min(reserved, most_of_quarters(4));
-}
-
 static NP_NOINLINE bool reserve(size_t bytes, size_t most, size_t *room_bytes)
 {
     size_t old = atomic_load_explicit(&reserved_bytes, memory_order_relaxed);
@@ -446,50 +439,27 @@ static NP_COLD bool purge_slabs(size_t want_granules, size_t *gone)
 
 /* By the lists of what heaps have open, while their owners may change them: a slab that is moved to another place of its list
  * may be missed, and what a place held before is a record of a slab still, or of none. Owners that sleep change nothing. */
-static void visit_open_of(struct round *round, struct np_heap *heap, unsigned *index)
-{
-    while (*index < NP_OWNER_GET(heap->open_count) && !is_full(round)) {
-        struct np_slab *slab = NP_OWNER_GET(heap->open[(*index)++]);
-
-        if (slab != NULL) /* a place that is being used for the first time */
-            visit_if_resting(round, slab);
-    }
-}
-
 NP_COLD size_t np_return_from_resting(size_t most_bytes)
 {
     size_t most = most_bytes >> NP_GRANULE_SHIFT;
     size_t gone = 0;
-    struct np_heap *heap = atomic_load_explicit(&np_heaps, memory_order_acquire);
-    unsigned index = 0;
 
-    while (heap != NULL && gone < most) {
-        struct round *round = begin_round(most - gone);
+    for (struct np_heap *heap = atomic_load_explicit(&np_heaps, memory_order_acquire); heap != NULL; heap = heap->next)
+        for (unsigned index = 0; index < NP_OWNER_GET(heap->open_count) && gone < most;) {
+            struct round *round = begin_round(most - gone);
 
-        if (round == NULL)
-            break;
-        while (heap != NULL) {
-            visit_open_of(round, heap, &index);
-            if (is_full(round))
-                break;
-            heap = heap->next;
-            index = 0;
+            if (round == NULL)
+                return gone << NP_GRANULE_SHIFT;
+            for (; index < NP_OWNER_GET(heap->open_count) && !is_full(round); index++) {
+                struct np_slab *slab = NP_OWNER_GET(heap->open[index]);
+
+                /* NULL: the place is being used for the first time. Of one that was taken all free pages are charged. */
+                if (slab != NULL && !np_slab_is_taken(slab))
+                    visit_if_resting(round, slab);
+            }
+            (void)end_round(round, &gone);
         }
-        (void)end_round(round, &gone);
-    }
     return gone << NP_GRANULE_SHIFT;
-}
-
-NP_COLD size_t np_return_over_reserved(void)
-{
-    size_t over = over_reserved_bytes();
-    size_t seen = atomic_load_explicit(&seen_over_bytes, memory_order_relaxed);
-
-    if (NP_LIKELY(over == seen))
-        return 0;
-    atomic_store_explicit(&seen_over_bytes, over, memory_order_relaxed);
-    /* All of it: whose slabs are a sleeper's cannot be told. */
-    return over > seen ? np_return_from_resting(SIZE_MAX) : 0;
 }
 
 void np_return_fork(enum np_fork_phase phase)
@@ -538,18 +508,23 @@ static size_t step_bytes(size_t threshold_bytes)
     return np_max(threshold_bytes / 8, np_min(threshold_bytes / 2, (size_t)512 << 10));
 }
 
-/* What heaps hold open of the threshold. Nothing, when more than it is reserved and what rests was returned for that: those who
- * run give theirs back before they hold more, and those who sleep have nothing of it any more. */
-static size_t reserved_of_threshold(void)
+size_t np_return_reserved_of_threshold(void)
 {
     size_t reserved = atomic_load_explicit(&reserved_bytes, memory_order_relaxed);
+    size_t before = atomic_load_explicit(&seen_over_bytes, memory_order_relaxed);
+    size_t spare = spare_bytes();
     size_t over;
 
-    reserved -= np_min(reserved, spare_bytes());
-    if (NP_LIKELY(reserved == 0))
+    if (NP_LIKELY(reserved <= spare && before == 0))
         return 0;
-    over = over_reserved_bytes();
-    return over > 0 && over <= atomic_load_explicit(&seen_over_bytes, memory_order_relaxed) ? 0 : reserved;
+    over = reserved - np_min(reserved, most_of_quarters(4));
+    if (NP_UNLIKELY(over != before)) {
+        atomic_store_explicit(&seen_over_bytes, over, memory_order_relaxed);
+        /* All of it: whose slabs are a sleeper's cannot be told. */
+        if (over > before)
+            (void)np_return_from_resting(SIZE_MAX);
+    }
+    return over > 0 ? 0 : reserved - np_min(reserved, spare);
 }
 
 /* Whether nothing is to be returned, for sure, and the allowance stays as it is: by words that are seldom written, since
@@ -565,7 +540,7 @@ static bool is_quiet(size_t retained_bytes, size_t reserved)
 
 void np_return_excess(void)
 {
-    size_t reserved = reserved_of_threshold();
+    size_t reserved = np_return_reserved_of_threshold();
     size_t retained_bytes = np_arena_retained_most_bytes() + charged_bytes();
     size_t threshold_bytes;
 
@@ -576,9 +551,8 @@ void np_return_excess(void)
     np_arena_settle_deferred();
     retained_bytes = np_return_retained_bytes();
     np_arena_look_at_allowance(used_bytes(), retained_bytes);
-    (void)np_return_over_reserved();
     threshold_bytes = np_return_threshold_bytes();
-    threshold_bytes -= np_min(threshold_bytes, reserved_of_threshold());
+    threshold_bytes -= np_min(threshold_bytes, np_return_reserved_of_threshold());
     if (retained_bytes > threshold_bytes) {
         (void)np_return_down_to(threshold_bytes - step_bytes(threshold_bytes), SIZE_MAX);
         retained_bytes = np_return_retained_bytes();

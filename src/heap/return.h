@@ -49,9 +49,10 @@ bool np_return_is_reserve_too_large(void);
  * that went. Their owners need not run for it; those that do find slabs that were taken from them. */
 size_t np_return_from_resting(size_t most_bytes);
 
-/* The same of all of them, once, if more is reserved than the threshold is, of which it comes off: heaps that sleep do not give
- * it back. */
-size_t np_return_over_reserved(void);
+/* What heaps hold open of the threshold, and so is less of it for the rest. If more is reserved than there is, since the
+ * allowance has fallen or the threshold was set, that is nothing, and what rests is returned, once: those who run give theirs
+ * back before they hold more, and those who sleep have nothing of it any more. */
+size_t np_return_reserved_of_threshold(void);
 
 /* So many more threads have a heap of their own now, or fewer. */
 void np_return_note_threads(int more);
