@@ -448,8 +448,10 @@ NP_COLD size_t np_return_from_resting(size_t most_bytes)
         for (unsigned index = 0; index < NP_OWNER_GET(heap->open_count) && gone < most;) {
             struct round *round = begin_round(most - gone);
 
-            if (round == NULL)
+            if (round == NULL) { /* no memory: to be tried again */
+                atomic_store_explicit(&seen_over_bytes, 0, memory_order_relaxed);
                 return gone << NP_GRANULE_SHIFT;
+            }
             for (; index < NP_OWNER_GET(heap->open_count) && !is_full(round); index++) {
                 struct np_slab *slab = NP_OWNER_GET(heap->open[index]);
 

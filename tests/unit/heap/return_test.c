@@ -697,6 +697,27 @@ static void what_rests_is_returned_on_request(void **state)
     drop_all_of(&heaps[0]);
 }
 
+/* The threshold is set lower than what is reserved, and a round's record cannot be had. */
+static void what_rests_goes_when_there_is_memory_for_a_round(void **state)
+{
+    size_t before;
+
+    (void)state;
+    keep_everything();
+    init_heaps();
+    hold_much_open(&heaps[0]);
+    before = withheld_bytes(&heaps[0]);
+    assert_true(before > USUAL_OPEN + MIB / 2);
+    assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, 0));
+    os_fake_refuse(OS_FAKE_MAP);
+    np_return_excess();
+    assert_int_equal(withheld_bytes(&heaps[0]), before);
+    os_fake_reset();
+    np_return_excess();
+    assert_true(withheld_bytes(&heaps[0]) <= NP_UNIT_BYTES);
+    drop_all_of(&heaps[0]);
+}
+
 /* ---- a random life, and the truth after each of its steps ---- */
 
 /* Some way of freeing a block. */
@@ -980,6 +1001,7 @@ int main(void)
         cmocka_unit_test(no_allowance_is_reserved_where_a_threshold_is_set),
         cmocka_unit_test(what_a_sleeper_reserved_goes_when_the_allowance_falls),
         cmocka_unit_test(what_rests_is_returned_on_request),
+        cmocka_unit_test(what_rests_goes_when_there_is_memory_for_a_round),
         cmocka_unit_test(random_life_with_little_retained),
         cmocka_unit_test(random_life_with_little_retained_and_16k_pages),
         cmocka_unit_test(random_life_with_little_retained_and_64k_pages),
