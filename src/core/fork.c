@@ -105,8 +105,15 @@ static void settle(void)
     np_arena_settle_deferred();
     /* With one thread there is no more than before the fork, and the handler may have interrupted a step that is plain
      * then (alone.h): nothing may be visited in the middle of it. */
-    if (!np_is_alone())
-        np_return_excess();
+    if (np_is_alone())
+        return;
+    /* What others have opened meanwhile, without a limit, and may sleep on. */
+    for (const struct np_heap *heap = np_thread_heaps(); heap != NULL; heap = heap->next)
+        if (NP_OWNER_GET(heap->is_beyond_limit)) {
+            (void)np_return_from_resting(SIZE_MAX);
+            break;
+        }
+    np_return_excess();
 }
 
 void np_fork_parent(void)

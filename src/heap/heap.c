@@ -472,8 +472,8 @@ static void close_surplus(struct np_heap *heap, const struct np_slab *except)
         if (heap->open_count == NP_OPEN_MAX || !tighten(heap, idle))
             close_slab(heap, idle);
     }
-    heap->is_beyond_limit = most_open_bytes(heap) == SIZE_MAX &&
-                            heap->open_bytes > usual_open_bytes(heap);
+    NP_OWNER_SET(heap->is_beyond_limit, most_open_bytes(heap) == SIZE_MAX &&
+                                            heap->open_bytes > usual_open_bytes(heap));
 }
 
 NP_COLD void np_heap_look_for_company(struct np_heap *heap)
