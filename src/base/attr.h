@@ -70,6 +70,13 @@ typedef uint16_t np_half_word;
 #define NP_OWNER_ADD(word, delta) ((word) += (delta)) /* one instruction, which matters in malloc */
 #endif
 
+/* For what reads words that another thread may be writing plainly, and finds out afterwards whether that was so. */
+#if NP_THREAD_SANITIZER
+#define NP_NOT_SANITIZED __attribute__((no_sanitize("thread"), noinline))
+#else
+#define NP_NOT_SANITIZED
+#endif
+
 /* What the fast path reads of a word that others may write meanwhile, and orders by no more than the address that it was
  * asked about: it has seen what happened before the program got that. On x86-64 a plain load, which the compiler can
  * make part of the instruction that uses it; it is atomic there, and an acquire. */

@@ -62,11 +62,9 @@ static unsigned slot_class_of(const struct np_heap *heap, unsigned class_index)
 }
 
 /* H1. */
-static struct np_shelf *shelf_of(struct np_heap *heap, unsigned class_index)
+static struct np_shelf *shelf_of(const struct np_heap *heap, unsigned class_index)
 {
-    struct np_slab *slab = heap->current[class_index];
-
-    return slab != &np_empty_slab ? &slab->shelf : &heap->shelves[class_index];
+    return &heap->current[class_index]->shelf;
 }
 
 /* The smallest class of the group that this one, its largest, serves. */
@@ -126,8 +124,6 @@ NP_COLD void np_heap_init(struct np_heap *heap)
                                                      ? np_class_group_top(class_index)
                                                      : class_index);
         heap->current[class_index] = &np_empty_slab;
-        heap->shelves[class_index].free_slots = NP_NO_SLOT;
-        heap->shelves[class_index].key = (uintptr_t)np_mix((uintptr_t)&heap->shelves[class_index] ^ np_secret());
     }
     rebuild_direct(heap);
 }
@@ -168,6 +164,22 @@ static void give_surplus_reserve_back(struct np_heap *heap)
 }
 
 
+/* So many granules next to each other lie on system pages of at most so many granules. */
+static unsigned in_system_pages(unsigned granules)
+{
+    unsigned page = (unsigned)(np_page_bytes() >> NP_GRANULE_SHIFT);
+
+    return ((granules + page - 2) / page + 1) * page;
+}
+
+/* What two slots may withhold: so many a visitor leaves to malloc. */
+static size_t left_to_malloc_bytes(const struct np_slab *slab)
+{
+    unsigned granules = (slab->slot_bytes - 1U) / (unsigned)NP_GRANULE_BYTES + (slab->slots_per_page != 0 ? 1 : 2);
+
+    return (size_t)2 * in_system_pages(granules) << NP_GRANULE_SHIFT;
+}
+
 /* What an open slab may retain before its owner looks at it (H3): all that the slots leave that are live until then. Live
  * slots lie on as many granules at least as their bytes fill. Of one that rests others may free some before it is charged. */
 static unsigned retainable_granules(const struct np_slab *slab)
@@ -177,6 +189,8 @@ static unsigned retainable_granules(const struct np_slab *slab)
     size_t live_bytes = slab->notice_at > 1 && live_count > 0 ? (size_t)live_count * slab->slot_bytes : 0;
     size_t bytes = resident_bytes - np_min(resident_bytes, np_align_up(live_bytes, NP_GRANULE_BYTES));
 
+    if (np_slab_is_current(slab))
+        bytes = np_max(bytes, np_min(resident_bytes, left_to_malloc_bytes(slab)));
     return (unsigned)(bytes >> NP_GRANULE_SHIFT);
 }
 
@@ -267,54 +281,8 @@ static void close_slab(struct np_heap *heap, struct np_slab *slab)
         settle(heap, slab);
 }
 
-static void count_lent(struct np_heap *heap, unsigned class_index, unsigned granule_count)
-{
-    size_t before = (size_t)heap->shelf_granules[class_index] << NP_GRANULE_SHIFT;
-    size_t bytes = (size_t)granule_count << NP_GRANULE_SHIFT;
-
-    heap->open_bytes += bytes - before;
-    heap->lent_bytes += bytes - before;
-    heap->shelf_granules[class_index] = (uint8_t)granule_count;
-}
-
-/* Gives lent slots back. What is too much now is the caller's to return. */
-static void empty_shelf(struct np_heap *heap, unsigned class_index)
-{
-    struct np_shelf *shelf = &heap->shelves[class_index];
-
-    while (!np_shelf_is_empty(shelf)) {
-        struct np_slot *slot = np_shelf_pop(shelf);
-        struct np_slab *slab = np_slab_find((uintptr_t)slot);
-
-        if (np_slab_push(slab, slot, NP_PUSH_ONLY) == NP_PUSH_CLAIMED)
-            np_depot_settle(slab);
-    }
-    count_lent(heap, class_index, 0);
-}
-
-static void clear_shelf(struct np_heap *heap, unsigned class_index)
-{
-    if (NP_LIKELY(heap->shelf_granules[class_index] == 0))
-        return;
-    empty_shelf(heap, class_index);
-    return_excess(heap);
-}
-
-static void clear_other_shelves(struct np_heap *heap, unsigned except)
-{
-    for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++)
-        if (class_index != except)
-            clear_shelf(heap, class_index);
-}
-
-static void clear_shelves(struct np_heap *heap)
-{
-    clear_other_shelves(heap, NP_CLASS_TABLE_COUNT);
-}
-
 static NP_COLD void apply_knobs(struct np_heap *heap, size_t held_bytes)
 {
-    clear_shelf(heap, NP_TWIN_CLASS);
     for (unsigned index = heap->open_count; index-- > 0;) {
         struct np_slab *slab = heap->open[index];
 
@@ -403,20 +371,25 @@ static int tight_notice(const struct np_slab *slab, unsigned slack)
     return notice_at < live_count ? notice_at : live_count;
 }
 
-/* Whether slabs that the heap holds open and does not take from may rest. */
+/* Whether slabs that the heap holds open may rest, such as are not current at least. */
 static bool may_rest(const struct np_heap *heap, const struct np_slab *slab)
 {
     return !heap->is_alone && heap->open_max_bytes == SIZE_MAX && !np_mxfast_is_held(slab->class_index);
 }
 
-/* The slab is not taken from until it wakes. */
+static bool is_current(const struct np_heap *heap, const struct np_slab *slab)
+{
+    return heap->current[slab->class_index] == slab;
+}
+
+/* Lets a slab rest that the heap holds, if it may: a current one only where visitors can stop malloc. */
 static void rest(struct np_heap *heap, struct np_slab *slab)
 {
     unsigned slack = 0;
     int notice_at;
 
-    if (may_rest(heap, slab)) {
-        np_slab_rest(slab);
+    if (may_rest(heap, slab) && (!is_current(heap, slab) || np_may_barrier())) {
+        np_slab_rest(slab, is_current(heap, slab));
         slack = np_slab_slack(slab);
     } else if (!heap->is_alone) {
         return;
@@ -439,7 +412,7 @@ static bool tighten(struct np_heap *heap, struct np_slab *slab)
         (size_t)(notice_at - before) * slab->slot_bytes < counted_bytes(slab) / 4)
         return false;
     if (is_to_rest) {
-        if (heap->current[slab->class_index] == slab)
+        if (is_current(heap, slab) && !np_may_barrier())
             set_current(heap, slab->class_index, &np_empty_slab);
         rest(heap, slab);
     } else {
@@ -495,10 +468,9 @@ NP_COLD void np_heap_look_for_company(struct np_heap *heap)
     for (unsigned index = 0; index < heap->open_count; index++) {
         struct np_slab *slab = heap->open[index];
 
-        if (heap->current[slab->class_index] != slab && may_rest(heap, slab))
-            rest(heap, slab);
-        else if (slab->notice_at > 1)
+        if (slab->notice_at > 1)
             set_notice(heap, slab, 1);
+        rest(heap, slab);
     }
     close_surplus(heap, NULL);
 }
@@ -511,22 +483,8 @@ static void make_room_for(struct np_heap *heap, const struct np_slab *slab)
     close_surplus(heap, slab);
 }
 
-/* Slots that this slab has lent to the heap that opens it now are its free ones again; otherwise it would never be seen
- * to be entirely free. */
-static void take_back_lent(struct np_heap *heap, struct np_slab *slab)
-{
-    unsigned class_index = slab->class_index;
-    struct np_shelf *shelf = &heap->shelves[class_index];
-
-    if (heap->lender[class_index] != slab || np_shelf_is_empty(shelf))
-        return;
-    while (!np_shelf_is_empty(shelf))
-        (void)np_slab_give(slab, np_shelf_pop(shelf));
-    count_lent(heap, class_index, 0);
-}
-
 /* Makes the heap the owner of a slab that its thread holds. */
-enum use { TO_USE, TO_REST, TO_LEND };
+enum use { TO_USE, TO_REST };
 
 static void own(struct np_heap *heap, struct np_slab *slab, enum use use)
 {
@@ -544,14 +502,14 @@ static void own(struct np_heap *heap, struct np_slab *slab, enum use use)
     heap->open_bytes += counted_bytes(slab);
     NP_OWNER_SET(slab->open_index, (uint8_t)index);
     slab->used_when_passed = UINT16_MAX;
-    take_back_lent(heap, slab);
     NP_OWNER_SET(slab->is_refused, false);
     /* What is open is bounded by open_bytes. */
     np_returned_note_reused((size_t)np_slab_charge(slab, 0) << NP_GRANULE_SHIFT);
     np_slab_count_settled(slab, 0);
     slab->moved_count = 0;
     atomic_store_explicit(&slab->owner, heap, memory_order_relaxed);
-    if (use == TO_LEND)
+    /* What is to be current is counted when it rests (rest_current), or else with all that is behind it. */
+    if (use == TO_USE && may_rest(heap, slab) && np_may_barrier())
         return;
     if (use == TO_REST)
         rest(heap, slab);
@@ -650,9 +608,11 @@ void np_heap_notice(struct np_heap *heap, struct np_slab *slab)
         set_notice(heap, slab, 0);
         return;
     }
-    if (heap->current[slab->class_index] == slab) {
-        if (is_time_to_check(heap))
+    if (is_current(heap, slab)) {
+        if (is_time_to_check(heap) && np_slab_wake(slab, heap)) {
             np_slab_check(slab);
+            rest(heap, slab);
+        }
         set_notice(heap, slab, 0);
         close_empty_surplus(heap, slab);
         close_surplus(heap, slab);
@@ -697,8 +657,6 @@ bool np_heap_finish_push(struct np_heap *heap, struct np_slab *slab, enum np_pus
     if (push == NP_PUSH_CLAIMED && wish == NP_PUSH_AND_OPEN && np_slab_live_count(slab) != 0 &&
         has_slots_of_class(heap, slab)) {
         own(heap, slab, TO_REST);
-        if (is_open_here(heap, slab) && slab->until_notice < 0) /* only slots that it had lent to us were live */
-            np_heap_notice(heap, slab);
         return true;
     }
     if (push == NP_PUSH_CLAIMED)
@@ -738,13 +696,13 @@ bool np_heap_push(struct np_heap *heap, struct np_slab *slab, void *memory)
     return np_heap_push_fast(heap, slab, memory);
 }
 
-/* The slab that was current has no free slot left: exhausted, or only cold ones are. */
-static void retire_current(struct np_heap *heap, unsigned class_index)
+/* The slab that was current has no free slot left: exhausted, or only cold ones are; or a visitor has it. */
+static void retire(struct np_heap *heap, struct np_slab *slab)
 {
-    struct np_slab *slab = heap->current[class_index];
-
     if (slab == &np_empty_slab)
         return;
+    if (!np_slab_is_held(slab))
+        np_slab_retire(slab);
     np_slab_look(slab);
     /* Exhausted, and no slot of it can be free before others free it; or entirely free, and not to be looked at again
      * by a free. */
@@ -753,7 +711,7 @@ static void retire_current(struct np_heap *heap, unsigned class_index)
         close_slab(heap, slab);
         return;
     }
-    if (may_rest(heap, slab)) {
+    if (may_rest(heap, slab) && np_slab_is_held(slab)) {
         rest(heap, slab);
         return;
     }
@@ -765,10 +723,14 @@ static void retire_current(struct np_heap *heap, unsigned class_index)
 
 static void make_current(struct np_heap *heap, unsigned class_index, struct np_slab *slab)
 {
-    if (heap->current[class_index] == slab)
+    struct np_slab *before = heap->current[class_index];
+
+    if (before == slab)
         return;
-    retire_current(heap, class_index);
     set_current(heap, class_index, slab);
+    retire(heap, before);
+    if (may_rest(heap, slab) && np_may_barrier())
+        return; /* rest_current */
     if (!heap->is_alone && (slab->notice_at > 1 || slab->counted_granules == 0))
         set_notice(heap, slab, 1);
     else
@@ -777,49 +739,40 @@ static void make_current(struct np_heap *heap, unsigned class_index, struct np_s
         close_surplus(heap, slab);
 }
 
-/* So many granules next to each other lie on system pages of at most so many granules. */
-static unsigned in_system_pages(unsigned granules)
-{
-    unsigned page = (unsigned)(np_page_bytes() >> NP_GRANULE_SHIFT);
-
-    return granules == 0 ? 0 : ((granules + page - 2) / page + 1) * page;
-}
-
 /* Whether the heap has room for all that is behind a slab that it holds. */
-static bool has_room_for_all_of(struct np_heap *heap, const struct np_slab *slab)
+static bool has_room_for_all_of(const struct np_heap *heap, const struct np_slab *slab)
 {
-    size_t bytes = heap->open_bytes - counted_bytes(slab) + np_slab_resident_bytes(slab);
-
-    return heap->is_alone || heap->open_max_bytes != SIZE_MAX || bytes <= most_open_bytes(heap) ||
-           !may_rest(heap, slab);
+    return heap->open_bytes - counted_bytes(slab) + np_slab_resident_bytes(slab) <= most_open_bytes(heap);
 }
 
-/* Takes some slots of an open slab onto the heap's own shelf, for a class that has none. */
-static void lend_own(struct np_heap *heap, unsigned class_index, struct np_slab *slab)
+/* What a refill held rests again, once a slot was taken; unless others freed what it was refilled with, and would have to
+ * charge for it. */
+static void rest_current(struct np_heap *heap, unsigned class_index)
 {
-    struct np_shelf *shelf = &heap->shelves[class_index];
+    struct np_slab *slab = heap->current[class_index];
 
-    if (heap->current[class_index] != &np_empty_slab) {
-        retire_current(heap, class_index);
-        set_current(heap, class_index, &np_empty_slab);
-    }
-    if (heap->lender[class_index] != slab || NP_OWNER_GET(shelf->lent_from) == 0) {
-        NP_OWNER_SET(shelf->lent_from, np_run_find(slab->start)->arena->index << 16 | slab->slot_bytes);
-        heap->lender[class_index] = slab;
-    }
-    count_lent(heap, class_index, in_system_pages(np_slab_lend_own(slab, shelf)));
-    rest(heap, slab);
+    if (slab == &np_empty_slab || !np_slab_is_held(slab) || !may_rest(heap, slab) || !np_may_barrier())
+        return;
+    if (heap->is_refilled_by_others && has_room_for_all_of(heap, slab))
+        set_notice(heap, slab, 1);
+    else
+        rest(heap, slab);
     if (NP_UNLIKELY(heap->open_bytes > usual_open_bytes(heap) || heap->open_count == NP_OPEN_MAX))
-        close_surplus(heap, slab);
-    /* Where system pages are large, a few slots withhold much. */
-    if (NP_UNLIKELY(heap->lent_bytes > most_open_bytes(heap) / 2))
-        clear_other_shelves(heap, class_index);
+        make_room_for(heap, slab);
 }
 
 /* Free slots in a slab that is open here: its private list, or what others have pushed. */
-static bool has_free_slots(struct np_slab *slab)
+static bool has_free_slots(struct np_heap *heap, struct np_slab *slab)
 {
-    return !np_shelf_is_empty(&slab->shelf) || np_slab_refill(slab);
+    if (!np_shelf_is_empty(&slab->shelf))
+        return true;
+    return heap->is_refilled_by_others = np_slab_refill(slab);
+}
+
+/* The same at a glance, of one that may rest. */
+static bool may_have_free_slots(const struct np_slab *slab)
+{
+    return np_slab_first(slab) != np_slab_end(slab) || np_slab_may_have_warm_slots(slab);
 }
 
 /* The same of one that may rest: it is held then. A resting one without free slots rests on. */
@@ -827,11 +780,11 @@ static bool wakes_with_free_slots(struct np_heap *heap, struct np_slab *slab)
 {
     bool is_held = np_slab_is_held(slab);
 
-    if (!is_held && np_shelf_is_empty(&slab->shelf) && !np_slab_may_have_warm_slots(slab))
+    if (!is_held && !may_have_free_slots(slab))
         return false;
     if (!np_slab_wake(slab, heap))
         return false;
-    if (has_free_slots(slab))
+    if (has_free_slots(heap, slab))
         return true;
     if (!is_held)
         rest(heap, slab);
@@ -850,8 +803,9 @@ static struct np_slab *find_open(struct np_heap *heap, unsigned class_index, enu
     unsigned last = *searched;
     unsigned most_tries = search == SEARCH_ALL ? NP_OPEN_MAX : FIND_TRIES;
 
-    /* It has no free slot, or it would not have come to this. */
-    if (current != &np_empty_slab && search == SEARCH_COLD && np_slab_is_extendable(current))
+    /* It has no free slot, or it would not have come to this; or a visitor has it. */
+    if (current != &np_empty_slab && search == SEARCH_COLD && np_slab_is_extendable(current) &&
+        np_slab_wake(current, heap))
         return current;
     for (unsigned tries = 0; tries < most_tries && last != NP_OPEN_MAX; tries++) {
         struct np_slab *slab;
@@ -910,48 +864,6 @@ static struct np_slab *take_listed(struct np_heap *heap, unsigned class_index)
     return NULL;
 }
 
-/* Whether another slab can be opened without closing one that is at work. Each time that there is no room, one open slab is
- * looked at, and closed if it was not used since it was looked at last: so those give way that are not needed. */
-static bool has_room_to_open(struct np_heap *heap)
-{
-    struct np_slab *slab;
-
-    if (heap->open_count + 1 < NP_OPEN_MAX &&
-        (heap->open_bytes + NP_UNIT_BYTES <= most_open_bytes(heap) || reserve_more(heap)))
-        return true;
-    /* The homeless heap does not borrow: what it may hold open is one large slab. */
-    if (heap->open_count <= 1 || heap->open_max_bytes != SIZE_MAX)
-        return true;
-    heap->open_hand = heap->open_hand + 1 < heap->open_count ? heap->open_hand + 1 : 0;
-    slab = heap->open[heap->open_hand];
-    if (heap->open_count + 1 < NP_OPEN_MAX && tighten(heap, slab))
-        return heap->open_bytes + NP_UNIT_BYTES <= most_open_bytes(heap);
-    if (slab->used_when_passed != (uint16_t)np_slab_live_count(slab)) {
-        slab->used_when_passed = (uint16_t)np_slab_live_count(slab);
-        return false;
-    }
-    close_slab(heap, slab);
-    return heap->open_bytes + NP_UNIT_BYTES <= most_open_bytes(heap);
-}
-
-/* Has slots of a slab that others have closed lent, onto the heap's own shelf, which is empty: it is open from then on, but
- * counts with little. */
-static struct np_shelf *borrow(struct np_heap *heap, unsigned class_index)
-{
-    struct np_slab *slab = take_listed(heap, class_index);
-
-    if (slab == NULL)
-        return NULL;
-    if (np_shelf_is_empty(&slab->shelf)) { /* all that is free is cold */
-        own(heap, slab, TO_USE);
-        make_current(heap, class_index, slab);
-        return &slab->shelf;
-    }
-    own(heap, slab, TO_LEND);
-    lend_own(heap, class_index, slab);
-    return &heap->shelves[class_index];
-}
-
 static struct np_slab *make_slab(struct np_heap *heap, unsigned class_index,
                                  enum np_growth growth)
 {
@@ -1001,10 +913,9 @@ static bool split_group(struct np_heap *heap, unsigned class_index, const struct
     return true;
 }
 
-/* An open slab of the class with a free slot or a cold page, as the class's current one; NULL: see np_heap_take. The order
+/* A slab of the class with a free slot or a cold page, open here from then on; NULL: see np_heap_take. The order
  * spends what is resident before what is cold, and what is here before what is shared. */
-static struct np_slab *refill_by_slab(struct np_heap *heap, unsigned class_index,
-                                      enum np_growth growth)
+static struct np_slab *find_more(struct np_heap *heap, unsigned class_index, enum np_growth growth)
 {
     struct np_slab *slab = take_listed(heap, class_index);
 
@@ -1016,78 +927,71 @@ static struct np_slab *refill_by_slab(struct np_heap *heap, unsigned class_index
         slab = make_slab(heap, class_index, growth);
     if (slab == NULL)
         slab = find_open(heap, class_index, SEARCH_ALL);
-    if (slab == NULL)
-        return NULL;
-    clear_shelf(heap, class_index);
-    make_current(heap, class_index, slab);
     return slab;
 }
 
-/* A shelf of the class with a slot; NULL: see np_heap_take. A shelf without one: its slab has to be extended. */
-static struct np_shelf *refill(struct np_heap *heap, unsigned class_index, enum np_growth growth)
+/* A slab of the class with a slot, as the current one, held; NULL: see np_heap_take. One without: it has to be extended. */
+static struct np_slab *refill(struct np_heap *heap, unsigned class_index, enum np_growth growth)
 {
     struct np_slab *slab = heap->current[class_index];
 
-    if (slab != &np_empty_slab && has_free_slots(slab))
-        return &slab->shelf;
+    heap->is_refilled_by_others = false;
+    if (slab != &np_empty_slab && may_have_free_slots(slab) && np_slab_wake(slab, heap) && has_free_slots(heap, slab))
+        return slab;
     slab = find_open(heap, class_index, SEARCH_FREE);
-    if (slab != NULL && !has_room_for_all_of(heap, slab)) {
-        lend_own(heap, class_index, slab);
-        return &heap->shelves[class_index];
-    }
-    if (slab != NULL) {
-        clear_shelf(heap, class_index);
+    if (slab == NULL)
+        slab = find_more(heap, class_index, growth);
+    if (slab != NULL)
         make_current(heap, class_index, slab);
-        return &slab->shelf;
-    }
-    if (heap->current[class_index] == &np_empty_slab && !has_room_to_open(heap)) {
-        struct np_shelf *shelf = borrow(heap, class_index);
+    else
+        rest_current(heap, class_index);
+    return slab;
+}
 
-        if (shelf != NULL)
-            return shelf;
-    }
-    slab = refill_by_slab(heap, class_index, growth);
-    return slab != NULL ? &slab->shelf : NULL;
+/* The first slot of the class's current slab, which is held and has one, or is extended. */
+static void *take_from(struct np_heap *heap, struct np_slab *slab)
+{
+    struct np_slot *slot;
+
+    if (np_shelf_is_empty(&slab->shelf))
+        extend(heap, slab);
+    slot = np_shelf_pop(&slab->shelf);
+    rest_current(heap, slab->class_index);
+    return slot;
 }
 
 /* A slot of the class; NULL: see np_heap_take. */
 static void *take_of_class(struct np_heap *heap, unsigned class_index, enum np_growth growth)
 {
-    struct np_shelf *shelf = shelf_of(heap, class_index);
+    struct np_slab *slab = heap->current[class_index];
 
-    if (np_shelf_is_empty(shelf)) {
-        shelf = refill(heap, class_index, growth);
-        if (shelf == NULL)
-            return NULL;
-        if (np_shelf_is_empty(shelf))
-            extend(heap, heap->current[class_index]);
-    }
-    return np_shelf_pop(shelf);
+    if (!np_shelf_is_empty(&slab->shelf))
+        return np_shelf_pop(&slab->shelf);
+    slab = refill(heap, class_index, growth);
+    return slab != NULL ? take_from(heap, slab) : NULL;
 }
 
 void *np_heap_take(struct np_heap *heap, size_t size_bytes, enum np_growth growth)
 {
     unsigned class_index;
-    struct np_shelf *shelf;
+    struct np_slab *slab;
 
     np_heap_apply_knobs(heap);
     if (NP_UNLIKELY(heap->is_alone != np_is_alone()))
         np_heap_look_for_company(heap);
     class_index = class_of_request(heap, size_bytes);
-    shelf = shelf_of(heap, class_index);
-    if (!np_shelf_is_empty(shelf))
-        return np_shelf_pop(shelf);
-    shelf = refill(heap, class_index, growth);
-    if (shelf == NULL)
+    slab = heap->current[class_index];
+    if (!np_shelf_is_empty(&slab->shelf))
+        return np_shelf_pop(&slab->shelf);
+    slab = refill(heap, class_index, growth);
+    if (slab == NULL)
         return NULL;
-    if (np_shelf_is_empty(shelf)) {
-        struct np_slab *slab = heap->current[class_index];
-
-        if (split_group(heap, class_index, slab) && class_of_request(heap, size_bytes) != class_index)
-            return take_of_class(heap, class_of_request(heap, size_bytes), growth);
-        extend(heap, slab);
+    if (np_shelf_is_empty(&slab->shelf) && split_group(heap, class_index, slab) &&
+        class_of_request(heap, size_bytes) != class_index) {
+        rest_current(heap, class_index);
+        return take_of_class(heap, class_of_request(heap, size_bytes), growth);
     }
-    return np_shelf_pop(shelf);
+    return take_from(heap, slab);
 }
 
 /* Whether every slot of the class is so aligned. Slabs begin at a multiple of a unit, fitted pages at one of 4 KiB. */
@@ -1153,7 +1057,6 @@ void np_heap_check(const struct np_heap *heap)
 
 NP_COLD void np_heap_close_all(struct np_heap *heap)
 {
-    clear_shelves(heap);
     while (heap->open_count > 0)
         close_slab(heap, heap->open[heap->open_count - 1]);
     give_reserve_back(heap, heap->reserved_bytes);
@@ -1170,7 +1073,6 @@ NP_COLD void np_heap_close_down_to(struct np_heap *heap, size_t most_bytes)
 
 NP_COLD void np_heap_prepare_to_park(struct np_heap *heap)
 {
-    clear_shelves(heap);
     give_reserve_back(heap, heap->reserved_bytes);
     memset(heap->pushed, 0, sizeof heap->pushed);
     memset(heap->made_count, 0, sizeof heap->made_count);
@@ -1179,9 +1081,6 @@ NP_COLD void np_heap_prepare_to_park(struct np_heap *heap)
 
 NP_COLD void np_heap_close_free(struct np_heap *heap, enum np_close close)
 {
-    for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++)
-        if (heap->shelf_granules[class_index] > 0)
-            empty_shelf(heap, class_index);
     for (unsigned index = heap->open_count; index-- > 0;) {
         struct np_slab *slab = heap->open[index];
         bool is_wanted = is_empty(slab);
@@ -1204,7 +1103,6 @@ NP_COLD void np_heap_close_free(struct np_heap *heap, enum np_close close)
 
 NP_COLD void np_heap_settle(struct np_heap *heap)
 {
-    clear_shelves(heap);
     for (unsigned index = 0; index < heap->open_count; index++) {
         struct np_slab *slab = heap->open[index];
         bool is_resting = !np_slab_is_held(slab);
@@ -1216,31 +1114,6 @@ NP_COLD void np_heap_settle(struct np_heap *heap)
             rest(heap, slab);
     }
     close_surplus(heap, NULL);
-}
-
-static const char *audit_shelf(const struct np_heap *heap, unsigned class_index)
-{
-    const struct np_shelf *shelf = &heap->shelves[class_index];
-    const struct np_slot *slot = shelf->free_slots;
-    int32_t count = 0;
-
-    if (!np_slot_is_end(slot) && heap->current[class_index] != &np_empty_slab)
-        return "H4: a class has both a current slab and lent slots";
-    for (; slot != NP_NO_SLOT; count++) {
-        const struct np_slab *slab = np_slab_find((uintptr_t)slot);
-
-        /* A twin's may have stopped being one since: another heap has learnt of a new limit before this one. */
-        if (slab == NULL ||
-            (slab->class_index != class_index &&
-             (class_index != NP_TWIN_CLASS || slab->slot_bytes != (shelf->lent_from & 0xFFFF))) ||
-            np_slab_slot_index(slab, (uintptr_t)slot) < 0 ||
-            np_slab_is_free_bit(slab, (uintptr_t)slot) || count > (int32_t)slab->slot_count)
-            return "H4: what is lent is no live slot of its class";
-        slot = (const struct np_slot *)(slot->encoded_next ^ shelf->key);
-    }
-    if (count != -shelf->until_notice)
-        return "H4: lent slots are miscounted";
-    return NULL;
 }
 
 /* Whether the rings of all classes together have each open slab once. */
@@ -1284,28 +1157,23 @@ const char *np_heap_audit(const struct np_heap *heap)
             return "H3: a heap that is not alone counts on live slots";
         open_bytes += counted_bytes(slab);
     }
-    for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++)
-        open_bytes += (size_t)heap->shelf_granules[class_index] << NP_GRANULE_SHIFT;
     if (!is_each_in_a_ring(heap))
         return "H3: an open slab would not be searched for free slots";
     if (open_bytes != heap->open_bytes)
         return "H3: a heap's open bytes are miscounted";
     for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++) {
         const struct np_slab *slab = heap->current[class_index];
-        const char *fault = audit_shelf(heap, class_index);
-
-        if (fault != NULL)
-            return fault;
 
         if (slab != &np_empty_slab &&
-            (slab->class_index != class_index || atomic_load(&slab->owner) != heap))
-            return "H2: a current slab is not this heap's, or of another class";
+            (slab->class_index != class_index || !is_open_here(heap, slab) ||
+             np_slab_is_current(slab) == np_slab_is_held(slab)))
+            return "H2: a current slab is not this heap's, or of another class, or rests as others do";
     }
     for (size_t granule = 0; granule < NP_DIRECT_COUNT; granule++) {
         unsigned class_index = class_of_request(heap, granule * NP_ALIGNMENT);
 
         if (heap->direct[granule] != EMPTY_SHELF &&
-            heap->direct[granule] != shelf_of((struct np_heap *)heap, class_index))
+            heap->direct[granule] != shelf_of(heap, class_index))
             return "H1: a direct entry is not the shelf of its class";
     }
     return NULL;

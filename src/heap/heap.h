@@ -6,24 +6,18 @@
  * and, if it is not set, what the heap has reserved: of what the first thread's heap leaves, and of the threshold, of which
  * all heaps together may have three quarters.
  *
- * Slots are handed out of current slabs, one a class, and of the heap's own shelves. A current slab may retain all the memory
- * behind it, if its owner sleeps and others free what is live there. The others *rest* (slab.h): what others free of them is
+ * Slots are handed out of current slabs, one a class. They and the others *rest* (slab.h): what others free of them is
  * charged, and visitors return it. They count with what their slots leave that are live at least, and the slab's notice
  * comes when fewer are. So slabs that are full cost nothing, and many can be open. While the process has one thread the heap is
- * *alone*, and all its slabs count so.
+ * *alone*, and all its slabs count so. Where the kernel has no barrier for all threads (np_barrier) current slabs do not
+ * rest, and count with all the memory behind them.
  *
- * Where there is no room for a current slab, the heap has slots lent: some of those on the list of a slab that rests, on few
- * pages. They are live, to the slab, and the pages count.
- *
- * [H1] direct[g] is the shelf that serves requests of granule g: that of the current slab of the class, or if it has none
- *      the heap's own of the class.
+ * [H1] direct[g] is the shelf that serves requests of granule g: that of the current slab of the class.
  * [H2] current[c] is an open slab of class c in this heap, or the empty slab.
  * [H3] open[0..open_count) are the slabs whose owner is this heap; open_bytes is the sum of what they may retain before
- *      their owner looks again (counted_granules), and of the bytes of shelf_granules. In a heap that is not alone notices
+ *      their owner looks again (counted_granules). In a heap that is not alone notices
  *      of slabs that do not rest are at most 1.
  *      The rings of open_after have each open slab once, by class.
- * [H4] The slots on shelves[c] are of class c and lie on at most shelf_granules[c] granules of lender[c]; there are
- *      -until_notice of them, and none while the class has a current slab.
  *
  * Read next: heap.c for refilling and closing, slab.h for slabs, docs/life_of_an_allocation.md for all of it
  * in order.
@@ -51,18 +45,14 @@
 struct np_heap {
     struct np_shelf *direct[NP_DIRECT_COUNT];
     struct np_slab *current[NP_CLASS_TABLE_COUNT];
-    struct np_shelf shelves[NP_CLASS_TABLE_COUNT]; /* H4 */
-    uint8_t shelf_granules[NP_CLASS_TABLE_COUNT];
     bool is_beyond_limit; /* more is open than may be since a fork, until the heap grows again */
     uint8_t served_by[NP_CLASS_TABLE_COUNT]; /* the class whose slots requests of the class get: the largest of its group */
-    struct np_slab *lender[NP_CLASS_TABLE_COUNT]; /* where the last slots of the class were lent */
     uintptr_t pushed[NP_PUSHED_PLACES]; /* by class: the slab of the last free that was not for one of ours, and how many
                                            in a row were; only compared */
     struct np_arena *home;
     size_t held_bytes;    /* the limit of M_MXFAST that direct[] and the twin class's slabs here were made for */
     uint32_t open_count;
     size_t open_bytes;
-    size_t lent_bytes; /* of open_bytes, those of shelf_granules */
     size_t open_max_bytes; /* a limit of its own where that is below the knob's */
     size_t reserved_bytes; /* what it may hold open beyond its limit: a part of the threshold (return.h) */
     uint32_t open_hand; /* where the search for an idle slab goes on */
@@ -75,6 +65,7 @@ struct np_heap {
     _Atomic uint32_t is_parked;
     uint32_t emptied_count; /* how often nothing of a current slab was live */
     bool is_alone; /* H3 */
+    bool is_refilled_by_others; /* what malloc was refilled with last was freed by other threads */
     uint8_t side;  /* of the depot (depot.h) */
     bool is_first; /* np_heap_be_first */
     uint16_t made_total; /* of made_count */
@@ -210,23 +201,8 @@ void np_heap_close_free(struct np_heap *heap, enum np_close close);
  * of that. In the heap's thread, before another one runs. */
 void np_heap_look_for_company(struct np_heap *heap);
 
-/* Makes what the heap has on private lists free by its bits, so that walkers see it: lent slots go back, the lists of its
- * slabs are published. */
+/* Makes what the heap has on private lists free by its bits, so that walkers see it. */
 void np_heap_settle(struct np_heap *heap);
-
-/* For walkers, of any heap: how many slots of the class it has been lent and has not handed out, how large they are, and in
- * which arena. */
-NP_INLINE unsigned np_heap_lent_count(const struct np_heap *heap, unsigned class_index,
-                                      unsigned *slot_bytes, unsigned *arena_index)
-{
-    const struct np_shelf *shelf = &heap->shelves[class_index];
-    int32_t count = -NP_OWNER_GET(shelf->until_notice);
-    uint32_t lent_from = NP_OWNER_GET(shelf->lent_from);
-
-    *slot_bytes = lent_from & 0xFFFF;
-    *arena_index = lent_from >> 16;
-    return count > 0 && *slot_bytes > 0 ? (unsigned)count : 0;
-}
 
 /* Makes the heap that of the first thread, which lives as long as the process: nearly half of what it may hold open
  * is there for whichever heap needs it, this one too. */

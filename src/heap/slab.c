@@ -23,7 +23,7 @@
 #include "tune.h"
 #include "window.h"
 
-/* word: bits 48-63 count, 32-47 notice, 5 taken, 4 left, 3 visited, 2 resting, 1 listed, 0 closed. The count is signed and on
+/* word: bits 48-63 count, 32-47 notice, 6 current, 5 taken, 4 left, 3 visited, 2 resting, 1 listed, 0 closed. The count is signed and on
  * top, so that it can be added to and subtracted from without a carry into the rest. */
 #define COUNT_ONE (UINT64_C(1) << 48)
 #define NOTICE_SHIFT 32
@@ -462,8 +462,9 @@ NP_INLINE enum np_push count_shared_push(struct np_slab *slab, uintptr_t address
     uint64_t word = atomic_load_explicit(&slab->word, memory_order_seq_cst);
 
     if (may_free_a_page_now ||
+        ((word & (NP_SLAB_CLOSED_BIT | NP_SLAB_TAKEN_BIT)) != 0 && wish != NP_PUSH_ONLY) ||
         ((word & (NP_SLAB_CLOSED_BIT | NP_SLAB_RESTING_BIT | NP_SLAB_VISITED_BIT)) != 0 &&
-         (wish != NP_PUSH_ONLY || np_slab_word_count(word) + 1 >= word_notice(word))) ||
+         np_slab_word_count(word) + 1 >= word_notice(word)) ||
         NP_UNLIKELY(!atomic_compare_exchange_strong(&slab->word, &word, word + COUNT_ONE)))
         return count_rare_push(slab, address, now, wish);
     return NP_PUSH_DONE;
@@ -503,7 +504,7 @@ NP_INLINE enum np_push push(struct np_slab *slab, void *slot, enum np_push_wish 
                                         may_free_a_page(slab, &place, before));
 }
 
-static NP_NOINLINE enum np_push push_alone(struct np_slab *slab, void *slot, enum np_push_wish wish)
+static NP_COLD enum np_push push_alone(struct np_slab *slab, void *slot, enum np_push_wish wish)
 {
     return push(slab, slot, wish, true);
 }
@@ -527,8 +528,21 @@ enum np_push np_slab_push(struct np_slab *slab, void *slot, enum np_push_wish wi
     uint64_t bit;
     uint64_t before;
 
-    if (np_is_alone())
-        return push_alone(slab, slot, wish);
+    if (np_is_alone()) {
+        uint64_t word = atomic_load_explicit(&slab->word, memory_order_relaxed);
+
+        if (NP_UNLIKELY((uint32_t)product >= slab->inverse || index >= per_page || wish != NP_PUSH_ONLY ||
+                        (word & NP_SLAB_CLOSED_BIT) == 0 || np_slab_word_count(word) + 1 >= word_notice(word)))
+            return push_alone(slab, slot, wish);
+        bits = &slab->bits[word_of_page(slab, offset >> NP_GRANULE_SHIFT, index / 64)];
+        bit = UINT64_C(1) << index % 64;
+        before = atomic_load_explicit(bits, memory_order_relaxed);
+        if (NP_UNLIKELY((before & bit) != 0 || (before | bit) == UINT64_MAX >> (64 - np_min(behind, 64)) % 64))
+            return push_alone(slab, slot, wish);
+        atomic_store_explicit(bits, before | bit, memory_order_relaxed);
+        atomic_store_explicit(&slab->word, word + COUNT_ONE, memory_order_relaxed);
+        return NP_UNLIKELY(settle_one(slab)) ? NP_PUSH_CHARGED : NP_PUSH_DONE;
+    }
     /* Both lines were written last by another thread, perhaps on another processor: asked for at once, they come together. */
     NP_PREFETCH_TO_WRITE(slab->word);
     if (per_page == 0)
@@ -618,7 +632,7 @@ static NP_NOINLINE bool change(struct np_slab *slab, uint64_t *word, uint64_t ne
     return is_changed;
 }
 
-NP_COLD void np_slab_rest(struct np_slab *slab)
+NP_COLD void np_slab_rest(struct np_slab *slab, bool is_current)
 {
     uint64_t word = atomic_load_explicit(&slab->word, memory_order_relaxed);
     unsigned notice;
@@ -628,8 +642,15 @@ NP_COLD void np_slab_rest(struct np_slab *slab)
     do
         notice = (unsigned)(np_slab_word_count(word) > 0 ? np_slab_word_count(word) : 0) + np_slab_slack(slab) + 1;
     /* release: a visitor sees the private line as we leave it. */
-    while (!change(slab, &word, with_notice(word, notice) | NP_SLAB_RESTING_BIT));
+    while (!change(slab, &word, with_notice(word, notice) | NP_SLAB_RESTING_BIT |
+                                    (is_current ? NP_SLAB_CURRENT_BIT : 0)));
     learn(slab, np_slab_word_count(word), 0);
+}
+
+void np_slab_retire(struct np_slab *slab)
+{
+    /* release: a visitor that finds it so sees the list as malloc left it. */
+    (void)atomic_fetch_and(&slab->word, ~NP_SLAB_CURRENT_BIT);
 }
 
 void np_slab_look(struct np_slab *slab)
@@ -669,7 +690,7 @@ static NP_COLD void collect(struct np_slab *slab)
 {
     const struct np_slot *tail = tail_of(slab);
     struct np_slot *last = NULL;
-    struct np_slot *slot = slab->free_slots;
+    struct np_slot *slot = np_slab_first(slab);
     uint64_t count = slab->moved_count;
     unsigned left = slab->slot_count; /* a list that was spoilt may go round in a circle */
 
@@ -695,7 +716,7 @@ NP_COLD bool np_slab_wake(struct np_slab *slab, struct np_heap *owner)
 
     while ((word & NP_SLAB_RESTING_BIT) != 0)
         /* acquire: we see what visitors did. */
-        if (change(slab, &word, word & ~(NP_SLAB_RESTING_BIT | NP_SLAB_TAKEN_BIT))) {
+        if (change(slab, &word, word & ~(NP_SLAB_RESTING_BIT | NP_SLAB_TAKEN_BIT | NP_SLAB_CURRENT_BIT))) {
             if ((word & NP_SLAB_TAKEN_BIT) != 0) {
                 collect(slab);
                 atomic_store_explicit(&slab->owner, owner, memory_order_relaxed);
@@ -713,7 +734,7 @@ NP_COLD bool np_slab_leave(struct np_slab *slab)
 
         /* release: the visitor sees our counts. */
         while ((word & NP_SLAB_VISITED_BIT) != 0)
-            if (change(slab, &word, word | NP_SLAB_LEFT_BIT))
+            if (change(slab, &word, (word | NP_SLAB_LEFT_BIT) & ~NP_SLAB_CURRENT_BIT))
                 return false;
     }
     return true;
@@ -750,6 +771,21 @@ static unsigned random_bit(uint64_t bits)
     return ((unsigned)__builtin_ctzll(turned) + turn) % 64;
 }
 
+/* Links the slots of these bits behind `last`, in any order; returns the last of them. */
+static NP_COLD struct np_slot *link_at_random(struct np_slot *last, uint64_t bits, uintptr_t base,
+                                              uintptr_t slot_bytes, uintptr_t key)
+{
+    for (unsigned bit; bits != 0; bits &= ~(UINT64_C(1) << bit)) {
+        struct np_slot *slot;
+
+        bit = random_bit(bits);
+        slot = (struct np_slot *)(base + bit * slot_bytes);
+        last->encoded_next = (uintptr_t)slot ^ key;
+        last = slot;
+    }
+    return last;
+}
+
 /* Takes these bits of a word, which are set, and links their slots, the first of which begins at `base`. Rising, so that
  * neighbours in time are neighbours in memory. */
 static void take_bits(struct np_slab *slab, size_t word_at, uint64_t bits, uintptr_t base,
@@ -757,20 +793,21 @@ static void take_bits(struct np_slab *slab, size_t word_at, uint64_t bits, uintp
 {
     const uintptr_t slot_bytes = slab->slot_bytes;
     const uintptr_t key = chain->key;
-    const bool is_random = np_tune_get(NP_KNOB_HARDENING) == 2;
     struct np_slot *last = chain->last;
 
     /* Only the holder clears bits, so all of them are there still. */
     (void)np_fetch_and(&slab->bits[word_at], ~bits);
     chain->count += np_bit_count(bits);
-    do {
-        unsigned bit = is_random ? random_bit(bits) : (unsigned)__builtin_ctzll(bits);
-        struct np_slot *slot = (struct np_slot *)(base + bit * slot_bytes);
+    if (NP_UNLIKELY(np_tune_get(NP_KNOB_HARDENING) == 2)) {
+        last = link_at_random(last, bits, base, slot_bytes, key);
+        bits = 0;
+    }
+    for (; bits != 0; bits &= bits - 1) {
+        struct np_slot *slot = (struct np_slot *)(base + (unsigned)__builtin_ctzll(bits) * slot_bytes);
 
-        bits = is_random ? bits & ~(UINT64_C(1) << bit) : bits & (bits - 1);
         last->encoded_next = (uintptr_t)slot ^ key;
         last = slot;
-    } while (bits != 0);
+    }
     chain->last = last;
 }
 
@@ -870,8 +907,10 @@ bool np_slab_may_have_warm_slots(const struct np_slab *slab)
 
 bool np_slab_refill(struct np_slab *slab)
 {
-    if (np_shelf_is_empty(&slab->shelf))
-        (void)checked(slab, slab->free_slots, NULL);
+    if (np_shelf_is_empty(&slab->shelf) && checked(slab, np_slab_first(slab), NULL) != NULL) {
+        slab->free_slots = np_slab_first(slab); /* malloc was stopped there */
+        return true;
+    }
     if (!np_slab_may_have_warm_slots(slab))
         return false;
     if (take_warm(slab))
@@ -957,6 +996,13 @@ static unsigned publish_list(struct np_slab *slab, struct np_slot *first, const 
                              unsigned most)
 {
     const uintptr_t bytes = (uintptr_t)slab->unit_count * NP_UNIT_BYTES;
+    const struct np_slot *usual_end = np_slab_end(slab);
+    /* As find_slot, of which this is the loop. */
+    const uintptr_t start = slab->start;
+    const uintptr_t key = slab->key;
+    const uint32_t inverse = slab->inverse;
+    const uintptr_t within = is_paged(slab) ? NP_GRANULE_BYTES - 1 : UINTPTR_MAX;
+    const unsigned most_index = is_paged(slab) ? slab->slots_per_page : slab->slot_count;
     uint64_t gathered[NP_SLOT_BITS_PLANES * NP_UNIT_GRANULES]; /* by number, and of those by page */
     const size_t gathered_count = (is_paged(slab) ? words_per_page(slab) : LOOSE_WORDS) * NP_UNIT_GRANULES;
     struct np_slot *slot = first;
@@ -964,24 +1010,25 @@ static unsigned publish_list(struct np_slab *slab, struct np_slot *first, const 
     unsigned count = 0;
 
     memset(gathered, 0, gathered_count * sizeof gathered[0]);
-    for (; slot != end && slot != np_slab_end(slab) && count < most; count++) {
-        size_t page;
-        unsigned index;
+    for (; slot != end && slot != usual_end && count < most; count++) {
+        uintptr_t offset = (uintptr_t)slot - start;
+        uint64_t product = (uint64_t)(offset & within) * inverse;
+        unsigned index = (unsigned)(product >> 32);
         uint64_t *word;
         uint64_t bit;
 
-        if (NP_UNLIKELY((uintptr_t)slot - slab->start >= bytes) ||
-            NP_UNLIKELY(!find_slot(slab, (uintptr_t)slot, &page, &index)))
+        if (NP_UNLIKELY(offset >= bytes) || NP_UNLIKELY((uint32_t)product >= inverse) ||
+            NP_UNLIKELY(index >= most_index))
             die_of_link(slab, before);
-        before = slot;
-        slot = np_slot_next(slab, slot);
+        word = &gathered[index / 64 * NP_UNIT_GRANULES + ((offset & ~within) >> NP_GRANULE_SHIFT)];
         bit = UINT64_C(1) << index % 64;
-        word = &gathered[index / 64 * NP_UNIT_GRANULES + page];
+        before = slot;
+        slot = np_slot_unmarked((struct np_slot *)(slot->encoded_next ^ key));
         if (NP_UNLIKELY((*word & bit) != 0))
             die_of_two_lists(slab, (uintptr_t)before);
         *word |= bit;
     }
-    if (NP_UNLIKELY(slot != end && slot != np_slab_end(slab))) /* there are no more than so many */
+    if (NP_UNLIKELY(slot != end && slot != usual_end)) /* there are no more than so many */
         die_of_link(slab, before);
     for (size_t at = 0; at < gathered_count; at++)
         if (gathered[at] != 0)
@@ -999,7 +1046,7 @@ NP_COLD uint64_t np_slab_publish(struct np_slab *slab)
         learn(slab, np_slab_word_count(word), 0);
         return word;
     }
-    if (publish_list(slab, slab->free_slots, np_slab_end(slab), count) != count)
+    if (publish_list(slab, np_slab_first(slab), np_slab_end(slab), count) != count)
         die_of_link(slab, NULL);
     slab->free_slots = np_slab_end(slab);
     word = np_fetch_add(&slab->word, count * COUNT_ONE) + count * COUNT_ONE;
@@ -1023,18 +1070,127 @@ static void set_all_bits(struct np_slab *slab)
                 word_mask(slab->slots_per_page, number), memory_order_relaxed);
 }
 
+/* Frees what is from this slot on by its bits, and remembers it as the list's end. */
+static void move_from(struct np_slab *slab, struct np_slot *first)
+{
+    slab->moved_count =
+        (uint16_t)(slab->moved_count + publish_list(slab, first, tail_of(slab), slab->slot_count));
+    slab->tail_offset = (uint32_t)((uintptr_t)first - slab->start);
+}
+
+/* Whether nothing is on the list from here on, marked or not. */
+static bool is_at_end(const struct np_slab *slab, const struct np_slot *slot)
+{
+    return np_slot_unmarked(slot) == tail_of(slab) || slot == np_slab_end(slab);
+}
+
 /* Nobody takes slots from the list, and its owner no longer puts any there, but for one that it is about to: that may lead to
  * what is the first now, which is remembered as the list's end. False: there is nothing. */
 static bool move_list(struct np_slab *slab)
 {
-    struct np_slot *first = __atomic_load_n(&slab->free_slots, __ATOMIC_ACQUIRE);
-    const struct np_slot *tail = tail_of(slab);
+    struct np_slot *first = np_slot_unmarked(__atomic_load_n(&slab->free_slots, __ATOMIC_ACQUIRE));
 
-    if (first == np_slab_end(slab) || first == tail)
+    if (is_at_end(slab, first))
         return false;
-    slab->moved_count = (uint16_t)(slab->moved_count + publish_list(slab, first, tail, slab->slot_count));
-    slab->tail_offset = (uint32_t)((uintptr_t)first - slab->start);
+    move_from(slab, first);
     return true;
+}
+
+static NP_NOT_SANITIZED struct np_slot *raw_next(const struct np_slab *slab, const struct np_slot *slot)
+{
+    return (struct np_slot *)(__atomic_load_n(&slot->encoded_next, __ATOMIC_RELAXED) ^ slab->key);
+}
+
+static struct np_slot *marked(const struct np_slot *slot)
+{
+    return (struct np_slot *)((uintptr_t)slot | NP_STOP_MARK);
+}
+
+static bool is_slot(const struct np_slab *slab, const struct np_slot *slot)
+{
+    return np_slab_slot_index(slab, (uintptr_t)slot) >= 0;
+}
+
+/* malloc may be taking slots from the list, which takes no atomic step. So it is stopped: the second slot's link is marked,
+ * and what is behind is the visitor's, *rest, or NULL. False: it could not be made sure.
+ *
+ * malloc reads the head, then that slot's link, then stores the link as the head. It reads the second slot's link when it has
+ * stored that slot as the head. In every other thread there is a point, before the barrier is over, up to which all its
+ * stores can be seen, and from which on it sees ours. If at that point it had read the second slot's link as it was before,
+ * that slot was the head, or what is behind it was: so if after the barrier another slot is the head and leads to the second
+ * one, and that is marked still, malloc goes no further. The same if the head is the mark, which malloc has read there.
+ * Since the owner is NULL already, it puts no slot on the list after that point, but for one at most that it was about to,
+ * first.
+ * What was taken since we looked holds what the program wrote there, and malloc clears the word first. So a slot that looks
+ * like a link to another one is on the list, but for one chance in 2^32 and more, twice; and the mark is made by a swap, so
+ * a slot that is taken meanwhile stays as it is. */
+static NP_NOT_SANITIZED bool stop_owner(struct np_slab *slab, struct np_slot **rest)
+{
+    struct np_slot *first = __atomic_load_n(&slab->free_slots, __ATOMIC_ACQUIRE);
+    struct np_slot *second;
+    struct np_slot *third;
+    struct np_slot *at;
+    uintptr_t link;
+
+    *rest = NULL;
+    if (is_at_end(slab, first))
+        return true;
+    if (np_slot_is_end(first)) { /* it has stopped */
+        *rest = np_slot_unmarked(first);
+        return is_slot(slab, *rest);
+    }
+    second = raw_next(slab, first);
+    if (is_at_end(slab, second))
+        return true;
+    if (!is_slot(slab, second))
+        return false;
+    third = raw_next(slab, second);
+    if (is_at_end(slab, third))
+        return true;
+    if (!is_slot(slab, np_slot_unmarked(third)))
+        return false;
+    link = (uintptr_t)third ^ slab->key;
+    if (third != marked(third) &&
+        !__atomic_compare_exchange_n(&second->encoded_next, &link, (uintptr_t)marked(third) ^ slab->key, false,
+                                     __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+        return false;
+    third = marked(third);
+    if (!np_barrier())
+        return false;
+    at = __atomic_load_n(&slab->free_slots, __ATOMIC_ACQUIRE);
+    if (at == second)
+        return false;
+    /* One slot may have come before the first. */
+    for (unsigned steps = 0; at != second && at != third; steps++) {
+        if (steps == 2 || !is_slot(slab, at))
+            return false;
+        at = raw_next(slab, at);
+    }
+    if (at == second && raw_next(slab, second) != third)
+        return false;
+    *rest = np_slot_unmarked(third);
+    return true;
+}
+
+/* The owner could not be stopped, since it is in malloc just now: the slab rests as it did, charged with all that it may
+ * retain. False: it has left it meanwhile. */
+static bool undo_visit(struct np_slab *slab, struct np_heap *owner, uint64_t word_before)
+{
+    uint64_t word = atomic_load_explicit(&slab->word, memory_order_relaxed);
+
+    charge_more(slab, all_pages(slab));
+    while ((word & NP_SLAB_LEFT_BIT) == 0) {
+        int count = np_slab_word_count(word);
+        uint64_t next_word = with_notice(word, count > 0 ? (unsigned)count + 1 : 1);
+
+        atomic_store(&slab->owner, owner);
+        next_word = (next_word & ~NP_SLAB_VISITED_BIT) | NP_SLAB_RESTING_BIT | (word_before & NP_SLAB_TAKEN_BIT);
+        if (change(slab, &word, next_word))
+            return true;
+    }
+    atomic_store(&slab->owner, NULL);
+    (void)np_slab_charge(slab, 0);
+    return false;
 }
 
 NP_COLD bool np_slab_try_visit(struct np_slab *slab, uint32_t *pages)
@@ -1045,9 +1201,21 @@ NP_COLD bool np_slab_try_visit(struct np_slab *slab, uint32_t *pages)
         if (change(slab, &word,
                                 (with_notice(word, NOTICE_NEVER) & ~(NP_SLAB_RESTING_BIT | NP_SLAB_TAKEN_BIT)) |
                                     NP_SLAB_VISITED_BIT)) {
+            struct np_heap *owner = atomic_load_explicit(&slab->owner, memory_order_relaxed);
+            struct np_slot *rest;
+
             atomic_store(&slab->owner, NULL);
             (void)np_slab_charge(slab, 0);
-            (void)move_list(slab);
+            if ((word & NP_SLAB_CURRENT_BIT) == 0)
+                (void)move_list(slab);
+            else if (stop_owner(slab, &rest)) {
+                if (rest != NULL)
+                    move_from(slab, rest);
+            } else if (undo_visit(slab, owner, word)) {
+                return false;
+            } else {
+                (void)move_list(slab);
+            }
             *pages = np_slab_free_pages(slab);
             return true;
         }
@@ -1060,8 +1228,9 @@ NP_COLD bool np_slab_end_visit(struct np_slab *slab)
     uint32_t freed;
     uint64_t word;
 
-    /* Its owner was about to free a slot when we came. What others have charged stays; a page may be charged twice. */
-    if (move_list(slab))
+    /* Its owner was about to free a slot when we came. What others have charged stays; a page may be charged twice. From what
+     * is current malloc may take: it keeps the two slots or three that are left. */
+    if (!np_slab_is_current(slab) && move_list(slab))
         for (freed = np_slab_free_pages(slab) & ~before; freed != 0; freed &= freed + (freed & -freed))
             charge_more(slab, freed);
     word = atomic_load_explicit(&slab->word, memory_order_relaxed);
@@ -1077,54 +1246,6 @@ NP_COLD bool np_slab_end_visit(struct np_slab *slab)
             collect(slab);
         return !is_left;
     }
-}
-
-/* So many slots at most are lent at once, of so many pages. */
-#define LEND_OWN_SLOTS 16
-#define LEND_OWN_PAGES 4
-
-unsigned np_slab_lend_own(struct np_slab *slab, struct np_shelf *shelf)
-{
-    const uintptr_t bytes = (uintptr_t)slab->unit_count * NP_UNIT_BYTES;
-    struct np_slot *slot = slab->free_slots;
-    struct np_slot *last = NULL;
-    uint32_t pages = 0;
-    unsigned lent_pages = 0;
-    int32_t count = 0;
-
-    for (; slot != np_slab_end(slab) && count < LEND_OWN_SLOTS; count++) {
-        uintptr_t offset = (uintptr_t)slot - slab->start;
-        unsigned from = (unsigned)(offset >> NP_GRANULE_SHIFT);
-        unsigned to = (unsigned)((offset + slab->slot_bytes - 1) >> NP_GRANULE_SHIFT);
-        uint32_t more = ((2U << (to - from)) - 1) << from & ~pages;
-        struct np_slot *next;
-
-        if (more != 0) {
-            unsigned more_pages = np_bit_count(more);
-
-            if (count > 0 && lent_pages + more_pages > LEND_OWN_PAGES)
-                break;
-            lent_pages += more_pages;
-        }
-        next = np_slot_next(slab, slot);
-        /* No more than that it leads into the slab, or to the list's end: publishing looks closer. */
-        if (NP_UNLIKELY((uintptr_t)next - slab->start >= bytes))
-            die_of_link(slab, slot);
-        pages |= more;
-        if (last == NULL)
-            shelf->free_slots = slot;
-        else
-            last->encoded_next = (uintptr_t)slot ^ shelf->key;
-        last = slot;
-        slot = next;
-    }
-    if (last == NULL)
-        return 0;
-    last->encoded_next = (uintptr_t)NP_NO_SLOT ^ shelf->key;
-    slab->free_slots = slot;
-    NP_OWNER_SET(shelf->until_notice, -count);
-    NP_OWNER_ADD(slab->until_notice, count); /* they are live to the slab */
-    return lent_pages;
 }
 
 /* Nobody else has a slot of the slab, and so nobody else changes its bits. */
@@ -1458,7 +1579,7 @@ static NP_COLD void end_hold(const struct np_slab *looked_at, uint64_t word)
  * there. */
 static NP_COLD bool follow_list(const struct np_slab *slab, const struct np_slot *end, const void *wanted)
 {
-    struct np_slot *slot = checked(slab, slab->free_slots, NULL);
+    struct np_slot *slot = checked(slab, np_slab_first(slab), NULL);
     unsigned count = 0;
 
     for (; slot != NULL && slot != end && count < slab->slot_count; count++) {
@@ -1505,7 +1626,7 @@ static void check_bits(const struct np_slab *slab, const struct np_slot *slot)
 void np_slab_check(const struct np_slab *slab)
 {
     np_slab_check_links(slab);
-    check_bits(slab, slab->free_slots);
+    check_bits(slab, np_slab_first(slab));
 }
 
 /* Counts the slots of a list; returns what is wrong with it, or NULL. */
@@ -1525,7 +1646,7 @@ static const char *audit_list(const struct np_slab *slab, const struct np_slot *
 static const char *audit_held(const struct np_slab *slab)
 {
     unsigned count = 0;
-    const char *fault = audit_list(slab, slab->free_slots, &count);
+    const char *fault = audit_list(slab, np_slab_first(slab), &count);
 
     if (fault != NULL)
         return fault;

@@ -9,10 +9,11 @@
  * stay set until it is made warm again.
  * The whole protocol, its argument and the model that checks it: docs/slab_protocol.md.
  *
- * *Resting*: an open slab from whose list its owner takes nothing until it wakes it, but frees into it as ever. A visitor
- * may hold it meanwhile, to return its free pages; from then on it is *taken*: its owner's frees go the long way, too.
+ * *Resting*: an open slab that its owner does not hold until it wakes it, but frees into as ever. From its list malloc takes
+ * nothing, or if it is *current*, goes on taking. A visitor may hold it meanwhile, to return its free pages; from then on it is
+ * *taken*: its owner's frees go the long way, too.
  *
- * The word: {count, notice, left, taken, visited, resting, listed, closed}. count: free slots by their bits, less those
+ * The word: {count, notice, current, taken, left, visited, resting, listed, closed}. count: free slots by their bits, less those
  * whose bits are set but whose frees have not counted yet. notice: the count at which whoever pushes into the closed slab
  * must open it, to see whether it is to be listed, or given back; and into one that rests, charge it. listed: it is in the
  * depot's tree. Everything that decides who holds a slab is in this one word, so that one compare-and-swap decides it; a
@@ -36,6 +37,7 @@
  *      with.
  * [S9] Of a slab that rests, and was taken, the private list ends at tail_offset, whose slot is free by its bit, as are
  *      moved_count slots that word's count does not count yet.
+ * [S10] A link of a list, and its head, may have NP_STOP_MARK: malloc goes no further than that, all others do.
  */
 #ifndef NP_HEAP_SLAB_H
 #define NP_HEAP_SLAB_H
@@ -57,21 +59,20 @@ struct np_slot {
     uintptr_t encoded_next;
 };
 
-/* Free slots of one class for malloc to take, a private list: a slab's, or a heap's own (heap.h).
- * A list ends with an odd address: of a slab, its start and 1; NP_NO_SLOT in others. Slots are aligned, so that malloc, which
+/* Free slots of one class for malloc to take: a slab's private list.
+ * A list ends with an odd address: the slab's start and 1; NP_NO_SLOT in the empty slab's. Slots are aligned, so that malloc, which
  * stops at any address that is not, stops at most links that were overwritten, too. */
 struct np_shelf {
     struct np_slot *free_slots;
     uintptr_t key;        /* encodes the links */
-    int32_t until_notice; /* of a slab: live - notice_at; below 0 the freeing thread looks. Of a heap: less
-                             as many as there are slots on the shelf */
-    union { /* here because there is a place for it */
-        uint32_t cold_pages; /* of a slab, by granule */
-        uint32_t lent_from;  /* of a heap, for walkers: the arena's index << 16 and the bytes of a slot */
-    };
+    int32_t until_notice; /* live - notice_at; below 0 the freeing thread looks */
+    uint32_t cold_pages;  /* by granule; here because there is a place for it */
 };
 
 #define NP_NO_SLOT ((struct np_slot *)(uintptr_t)1)
+
+/* S10. Slots are aligned, so malloc stops there as at a list's end. */
+#define NP_STOP_MARK ((uintptr_t)8)
 
 enum np_slab_kind {
     NP_SLAB_NONE, /* no slab has its first unit here; a zero record says so */
@@ -146,10 +147,22 @@ NP_INLINE struct np_slot *np_slab_end(const struct np_slab *slab)
     return (struct np_slot *)(slab->start | 1);
 }
 
+/* The slot that a link or a list's head leads to, whether malloc stops there or not. */
+NP_INLINE struct np_slot *np_slot_unmarked(const struct np_slot *slot)
+{
+    return (struct np_slot *)((uintptr_t)slot & ~NP_STOP_MARK);
+}
+
 /* The slot behind this one on its list, or the end. */
 NP_INLINE struct np_slot *np_slot_next(const struct np_slab *slab, const struct np_slot *slot)
 {
-    return (struct np_slot *)(slot->encoded_next ^ slab->key);
+    return (struct np_slot *)((slot->encoded_next ^ slab->key) & ~NP_STOP_MARK);
+}
+
+/* The first slot of the private list, or the end. */
+NP_INLINE struct np_slot *np_slab_first(const struct np_slab *slab)
+{
+    return np_slot_unmarked(slab->free_slots);
 }
 
 /* Whether the list ends here; or is damaged, where it does not end as it should. */
@@ -249,6 +262,7 @@ NP_INLINE void np_slab_set_notice(struct np_slab *slab, int notice_at)
 #define NP_SLAB_VISITED_BIT UINT64_C(8)
 #define NP_SLAB_LEFT_BIT UINT64_C(16)
 #define NP_SLAB_TAKEN_BIT UINT64_C(32)
+#define NP_SLAB_CURRENT_BIT UINT64_C(64)
 /* Others' frees charge whole pages that they see free by their bits. */
 #define NP_SLAB_EXACT_BITS (NP_SLAB_CLOSED_BIT | NP_SLAB_VISITED_BIT | NP_SLAB_TAKEN_BIT)
 #define NP_NO_TAIL UINT32_MAX
@@ -273,8 +287,11 @@ enum np_push np_slab_push(struct np_slab *slab, void *slot, enum np_push_wish wi
  * the word as it is now. */
 bool np_slab_try_open(struct np_slab *slab, uint64_t *word);
 
-/* Owner: lets the slab rest. */
-void np_slab_rest(struct np_slab *slab);
+/* Owner: lets the slab rest; malloc takes from its list meanwhile, or does not. */
+void np_slab_rest(struct np_slab *slab, bool is_current);
+
+/* Owner: malloc takes no more from a slab that rests. */
+void np_slab_retire(struct np_slab *slab);
 
 /* Owner: wakes the slab if it rests; whether it is held by its owner now. False: a visitor has it. */
 bool np_slab_wake(struct np_slab *slab, struct np_heap *owner);
@@ -292,15 +309,16 @@ bool np_slab_end_visit(struct np_slab *slab);
 /* So many slots others may free of a slab that rests before it is charged. */
 unsigned np_slab_slack(const struct np_slab *slab);
 
-/* Holder: takes some slots on few pages from the private list to a shelf that has none, as live ones; returns the granules
- * that they lie on. */
-unsigned np_slab_lend_own(struct np_slab *slab, struct np_shelf *shelf);
-
 /* Of a slab that a heap owns: whether it does not rest; whether a visitor has it, or has had it since it rests. */
 NP_INLINE bool np_slab_is_held(const struct np_slab *slab)
 {
     return (atomic_load_explicit(&slab->word, memory_order_relaxed) &
             (NP_SLAB_RESTING_BIT | NP_SLAB_VISITED_BIT)) == 0;
+}
+
+NP_INLINE bool np_slab_is_current(const struct np_slab *slab)
+{
+    return (atomic_load_explicit(&slab->word, memory_order_relaxed) & NP_SLAB_CURRENT_BIT) != 0;
 }
 
 NP_INLINE bool np_slab_is_taken(const struct np_slab *slab)

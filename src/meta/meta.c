@@ -201,6 +201,16 @@ size_t np_page_bytes(void)
     return np_os_page_bytes();
 }
 
+bool np_barrier(void)
+{
+    return np_os_barrier();
+}
+
+bool np_may_barrier(void)
+{
+    return np_os_may_barrier();
+}
+
 uint64_t np_secret(void)
 {
     static _Atomic uint64_t secret;

@@ -55,6 +55,10 @@ void *np_meta_map(size_t bytes);
 /* Bytes of a system page, for layers that do not see the kernel. */
 size_t np_page_bytes(void);
 
+/* A full memory barrier in every thread (np_os_barrier), for the same; and whether there may be one. */
+bool np_barrier(void);
+bool np_may_barrier(void);
+
 /* A number that is hard to guess from outside, the same for the life of the process and never zero. */
 uint64_t np_secret(void);
 

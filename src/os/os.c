@@ -290,6 +290,40 @@ bool np_os_residency(const void *address, size_t bytes, unsigned char *pages)
     return is_done;
 }
 
+#if defined(SYS_membarrier)
+static bool membarrier(int command)
+{
+    int saved_errno = errno;
+    bool is_done = syscall(SYS_membarrier, command, 0, 0) == 0;
+
+    errno = saved_errno;
+    return is_done;
+}
+#else
+#define membarrier(command) false
+#endif
+
+/* Of linux/membarrier.h, which old systems lack. */
+#define BARRIER (1 << 3)          /* MEMBARRIER_CMD_PRIVATE_EXPEDITED */
+#define REGISTER_BARRIER (1 << 4) /* MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED; a fork's child inherits it */
+
+bool np_os_may_barrier(void)
+{
+    static _Atomic int answer; /* 0: not asked; two threads may ask at once, and are told the same */
+    int may = atomic_load_explicit(&answer, memory_order_relaxed);
+
+    if (may == 0) {
+        may = membarrier(REGISTER_BARRIER) ? 1 : -1;
+        atomic_store_explicit(&answer, may, memory_order_relaxed);
+    }
+    return may > 0;
+}
+
+bool np_os_barrier(void)
+{
+    return membarrier(BARRIER);
+}
+
 unsigned np_os_cpu_count(void)
 {
     int saved_errno = errno;

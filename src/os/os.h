@@ -91,6 +91,14 @@ size_t np_os_resident_bytes(const void *address, size_t bytes);
  * none. False: the kernel does not say, or not all of the range is mapped. */
 bool np_os_residency(const void *address, size_t bytes, unsigned char *pages);
 
+/* Whether np_os_barrier may work: asked of the kernel once, which is cheap while there is one thread. */
+bool np_os_may_barrier(void);
+
+/* Every other thread has passed a full memory barrier, between two of its instructions, since this was called. One that
+ * does not run costs nothing, one that does some microseconds. False: the kernel does not do that (before 4.14, or
+ * forbidden). */
+bool np_os_barrier(void);
+
 /* Processors the process may run on, at least 1. */
 unsigned np_os_cpu_count(void);
 

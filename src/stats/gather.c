@@ -187,35 +187,6 @@ static void visit(const struct np_run *run, void *context)
     }
 }
 
-/* Slots that a slab has lent to a heap are live to the slab, and yet nobody has them. */
-static void add_lent(struct np_gathered *gathered, size_t slot_bytes, size_t count)
-{
-    struct np_stats_sums *sums = &gathered->sums;
-
-    /* Bounded by what the walk has found, which is a little older. */
-    count = np_min(count, sums->live_count - sums->medium_count);
-    count = np_min(count, (sums->live_bytes - sums->medium_bytes) / slot_bytes);
-    sums->live_count -= count;
-    sums->live_bytes -= count * slot_bytes;
-    sums->hole_bytes += count * slot_bytes;
-    sums->free_slot_count += count;
-    add_to_bin(gathered, slot_bytes, count);
-}
-
-static void add_all_lent(const struct np_arena *arena, struct np_gathered *gathered)
-{
-    for (const struct np_heap *heap = np_thread_heaps(); heap != NULL; heap = heap->next) {
-        for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++) {
-            unsigned slot_bytes;
-            unsigned arena_index;
-            size_t count = np_heap_lent_count(heap, class_index, &slot_bytes, &arena_index);
-
-            if (count > 0 && arena_index == arena->index)
-                add_lent(gathered, slot_bytes, count);
-        }
-    }
-}
-
 /* A fork has the arena: what is counted without a walk has to do. */
 static void estimate(struct np_arena *arena, struct np_stats_sums *sums)
 {
@@ -237,9 +208,7 @@ void np_stats_gather(struct np_arena *arena, struct np_gathered *gathered)
     struct np_stats_sums *sums = &gathered->sums;
 
     *gathered = (struct np_gathered){0};
-    if (np_arena_walk(arena, visit, gathered))
-        add_all_lent(arena, gathered);
-    else
+    if (!np_arena_walk(arena, visit, gathered))
         estimate(arena, sums);
     sums->system_max_bytes =
         np_max(atomic_load_explicit(&arena->system_bytes_max, memory_order_relaxed),

@@ -1,5 +1,4 @@
-/* See audit.h. The walk collects the runs of all arenas, and marks what heaps have on their
- * shelves; then each run is held against the truth. */
+/* See audit.h. The walk collects the runs of all arenas; then each is held against the truth. */
 #include "audit.h"
 
 #include <stdio.h>
@@ -39,7 +38,7 @@
 #define QUARANTINE_COUNT 1088 /* 1,024 slots of up to 1 KiB, 64 above */
 #define CREDIT_MIN_NS  9900000 /* 10 ms, and a little for rounding */
 
-enum { RUNS_MAX = 1 << 20, MOMENTS_MAX = 1 << 16, LENT_MAX = 1 << 14 };
+enum { RUNS_MAX = 1 << 20, MOMENTS_MAX = 1 << 16, WAITING_MAX = 1 << 14 };
 
 struct audit_limits audit_limits = {
     .thread_count = 1, .thread_bytes = THREAD_BYTES, .idle_bookkeeping_bytes = (size_t)64 << 10};
@@ -54,11 +53,11 @@ static size_t run_count;
 
 static const struct np_heap *homeless_heap;
 
-/* Granules on which slots lie that are lent and free, and those with slots in quarantine. */
+/* Granules on which slots in quarantine lie. */
 static struct granules {
-    uintptr_t at[LENT_MAX];
+    uintptr_t at[WAITING_MAX];
     size_t count;
-} lent, waiting;
+} waiting;
 static size_t waiting_count; /* of slots */
 
 /* A time, and how much had been taken back by then: P3. */
@@ -78,11 +77,11 @@ static const char *audit_where = "";
 
 static void print_found(const struct audit_found *found)
 {
-    printf("  retained %zu: runs %zu closed %zu lent %zu open %zu; refused %zu, in quarantine %zu\n"
+    printf("  retained %zu: runs %zu closed %zu open %zu; refused %zu, in quarantine %zu\n"
            "  live %zu threshold %zu (allowance %zu) threads %u\n"
            "  believed %zu, held open %zu by %u heaps, overcharged %zu\n"
            "  bookkeeping %zu, of nothing %zu, pools %zu\n",
-           found->retained_bytes, found->run_bytes, found->closed_bytes, found->lent_bytes,
+           found->retained_bytes, found->run_bytes, found->closed_bytes,
            found->open_bytes, found->refused_bytes, found->waiting_bytes, found->live_bytes,
            found->threshold_bytes,
            found->allowance_bytes, audit_limits.thread_count, found->believed_bytes,
@@ -125,7 +124,7 @@ static void collect_runs(void)
         REQUIRE(np_arena_walk(arena, collect, NULL));
 }
 
-/* Heaps. */
+/* Slots in quarantine. */
 
 static void add_slot(struct granules *granules, const void *slot)
 {
@@ -134,20 +133,9 @@ static void add_slot(struct granules *granules, const void *slot)
 
     REQUIRE(slab != NULL);
     for (; at < (uintptr_t)slot + slab->slot_bytes; at += NP_GRANULE_BYTES) {
-        REQUIRE(granules->count < LENT_MAX);
+        REQUIRE(granules->count < WAITING_MAX);
         if (granules->count == 0 || granules->at[granules->count - 1] != at)
             granules->at[granules->count++] = at;
-    }
-}
-
-static void collect_lent(const struct np_heap *heap, unsigned class_index)
-{
-    const struct np_shelf *shelf = &heap->shelves[class_index];
-    const struct np_slot *slot = shelf->free_slots;
-
-    while (slot != NP_NO_SLOT) {
-        add_slot(&lent, slot);
-        slot = (const struct np_slot *)(slot->encoded_next ^ shelf->key);
     }
 }
 
@@ -172,6 +160,8 @@ static bool is_page_among(const struct granules *granules, uintptr_t page)
     return false;
 }
 
+/* Heaps. */
+
 static void look_at_heap(const struct np_heap *heap, size_t most_bytes, struct audit_found *found)
 {
     const char *fault = np_heap_audit(heap);
@@ -182,8 +172,6 @@ static void look_at_heap(const struct np_heap *heap, size_t most_bytes, struct a
            "A9: a heap holds too much open");
     found->held_open_bytes += heap->open_bytes;
     found->heap_count++;
-    for (unsigned class_index = 0; class_index < NP_CLASS_TABLE_COUNT; class_index++)
-        collect_lent(heap, class_index);
 }
 
 static void look_at_heaps(struct audit_found *found)
@@ -191,7 +179,6 @@ static void look_at_heaps(struct audit_found *found)
     size_t parked_bytes = 0;
     size_t left_bytes = 0; /* by the first thread's heap, to be reserved before the threshold is */
 
-    lent.count = 0;
     look_at_heap(homeless_heap, HOMELESS_BYTES, found);
     for (const struct np_heap *heap = np_thread_heaps(); heap != NULL; heap = heap->next) {
         size_t own_left_bytes = np_heap_left_bytes(heap);
@@ -268,9 +255,8 @@ static void look_at_page(const struct np_slab *slab, uint32_t free_pages, uintpt
         return;
     }
     if (bytes > 0 && !is_free) {
-        EXPECT(found, slab->is_refused || is_page_among(&lent, page),
-               "A3: a page is retained and not free by its bits");
-        found->lent_bytes += bytes;
+        EXPECT(found, slab->is_refused, "A3: a page is retained and not free by its bits");
+        found->refused_bytes += bytes;
     } else if (slab->is_refused) {
         found->refused_bytes += bytes;
     } else {
@@ -474,7 +460,7 @@ void audit_walk(struct audit_found *found)
     collect_waiting(found);
     look_at_runs(found);
     found->retained_bytes =
-        found->run_bytes + found->closed_bytes + found->lent_bytes + found->open_bytes;
+        found->run_bytes + found->closed_bytes + found->open_bytes;
     look_at_bookkeeping(found);
 }
 

@@ -17,8 +17,8 @@
  * What neap believes of itself:
  * [A1] A page that is cold to its slab is not resident.
  * [A2] A page all of whose slots are free by their bits has no byte of a live block.
- * [A3] A page of a closed slab that is resident, and without a byte of a live block or a slot that
- *      was lent, is free by its bits.
+ * [A3] A page of a closed slab that is resident, and without a byte of a live block, is free by its
+ *      bits.
  * [A4] A closed slab is charged with its free pages, and so is one that was taken from its owner;
  *      one that rests with what others have freed, by steps; another open one with nothing; or
  *      more, but little, where threads met.
@@ -45,7 +45,6 @@
 struct audit_found {
     size_t run_bytes;      /* in free runs */
     size_t closed_bytes;   /* in closed slabs */
-    size_t lent_bytes;     /* in closed slabs, on pages of which a heap has slots on its shelf */
     size_t open_bytes;     /* in open slabs */
     size_t refused_bytes;  /* not in the above: what the system would not take */
     size_t waiting_bytes;  /* nor this: on pages that only slots in quarantine withhold (A11) */

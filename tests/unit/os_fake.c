@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/membarrier.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -508,6 +510,35 @@ bool np_os_forbid_huge_pages(void *address, size_t bytes)
     }
     finish();
     return is_done;
+}
+
+static void (*at_barrier)(void);
+
+void os_fake_at_barrier(void (*call)(void))
+{
+    at_barrier = call;
+}
+
+/* The real one: tests have threads. The answer is remembered, so this is no call. */
+bool np_os_may_barrier(void)
+{
+    static _Atomic bool is_registered;
+
+    if (!is_registered)
+        is_registered = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+    return is_registered && !fake.is_refused[OS_FAKE_BARRIER];
+}
+
+bool np_os_barrier(void)
+{
+    bool is_done = begin(OS_FAKE_BARRIER);
+
+    finish();
+    if (!is_done || syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0)
+        return false;
+    if (at_barrier != NULL)
+        at_barrier();
+    return true;
 }
 
 static bool remap_in_place(uintptr_t start, size_t old_bytes, size_t new_bytes)

@@ -28,6 +28,7 @@ enum os_fake_call {
     OS_FAKE_POPULATE,
     OS_FAKE_FORBID_HUGE,
     OS_FAKE_REMAP,
+    OS_FAKE_BARRIER,
     OS_FAKE_BREAK_END,
     OS_FAKE_BREAK_MOVE,
     OS_FAKE_CALL_COUNT
@@ -106,6 +107,9 @@ void os_fake_advance_coarse_ns(uint64_t ns);
 
 /* np_os_fine_ns is ahead of it by so much for every call made since this was set; 0 at first. */
 void os_fake_set_call_ns(uint64_t ns);
+
+/* Called at the end of each barrier that is not refused, as if another thread did so before it; NULL: nothing is. */
+void os_fake_at_barrier(void (*call)(void));
 
 /* What the process is like. */
 void os_fake_set_cpu_count(unsigned count);

@@ -876,28 +876,42 @@ static void a_second_push_is_told(void **state)
 
 /* ---- a part of the threshold ---- */
 
-/* All but a slot of a slab of each class from this one on, until so much is open. */
+enum { WORK_FROM = 16 }; /* slabs of 64 KiB each */
+
+/* Uses a slab of the class, of which little stays live. */
+static void work_with_class(struct np_heap *heap, unsigned class_index)
+{
+    for (unsigned i = 0; i < np_classes[class_index].slot_count - 1U; i++)
+        add_block(heap, np_classes[class_index].slot_bytes);
+    for (unsigned i = 0; i < np_classes[class_index].slot_count / 8U * 7; i++)
+        remove_block(heap, block_count - 1);
+}
+
+/* The same of each class from this one on, until so much is open. */
 static void work_with_classes(struct np_heap *heap, unsigned class_index, size_t bytes)
 {
     for (; heap->open_bytes < bytes && class_index < NP_CLASS_COUNT; class_index++)
-        for (unsigned i = 0; i < np_classes[class_index].slot_count - 1U; i++)
-            add_block(heap, np_classes[class_index].slot_bytes);
+        work_with_class(heap, class_index);
 }
 
 static void more_is_open_at_the_price_of_the_threshold(void **state)
 {
     enum { LIMIT = 960 * KIB, RESERVE = 768 * KIB + NP_RETURN_SPARE_BYTES };
+    size_t most = 0;
 
     (void)state;
     init_heaps();
     part_classes(&heaps[0]);
     part_classes(&heaps[1]);
-    work_with_classes(&heaps[0], CLASS, LIMIT + RESERVE - 3 * NP_UNIT_BYTES);
+    work_with_classes(&heaps[0], WORK_FROM, LIMIT + RESERVE - 3 * NP_UNIT_BYTES);
     assert_true(heaps[0].open_bytes > LIMIT);
     assert_true(heaps[0].reserved_bytes >= heaps[0].open_bytes - LIMIT);
-    work_with_classes(&heaps[1], CLASS, LIMIT + RESERVE - 3 * NP_UNIT_BYTES);
-    assert_true(heaps[0].reserved_bytes + heaps[1].reserved_bytes <= RESERVE);
-    assert_true(heaps[0].reserved_bytes + heaps[1].reserved_bytes > RESERVE - NP_UNIT_BYTES);
+    for (unsigned class_index = WORK_FROM; class_index < NP_CLASS_COUNT; class_index++) {
+        work_with_class(&heaps[1], class_index);
+        assert_true(heaps[0].reserved_bytes + heaps[1].reserved_bytes <= RESERVE);
+        most = np_max(most, heaps[1].reserved_bytes);
+    }
+    assert_true(most > NP_UNIT_BYTES);
     expect_sound();
     np_heap_close_all(&heaps[0]);
     np_heap_prepare_to_park(&heaps[1]);
@@ -921,16 +935,16 @@ static void the_first_heap_leaves_a_part_of_its_limit(void **state)
     np_heap_be_first(&heaps[0]);
     assert_true(np_return_reserve(RESERVE + NP_LEFT_BYTES));
     assert_false(np_return_reserve(1));
-    work_with_classes(&heaps[0], CLASS, LIMIT);
+    work_with_classes(&heaps[0], WORK_FROM, LIMIT);
     assert_true(heaps[0].open_bytes <= LIMIT - NP_LEFT_BYTES);
     np_return_give_reserve_back(NP_LEFT_BYTES);
-    work_with_classes(&heaps[0], CLASS, LIMIT - NP_UNIT_BYTES);
+    work_with_classes(&heaps[0], WORK_FROM, LIMIT - NP_UNIT_BYTES);
     assert_true(heaps[0].open_bytes > LIMIT - 2 * NP_UNIT_BYTES);
     assert_true(heaps[0].open_bytes <= LIMIT);
     expect_sound();
     np_heap_close_all(&heaps[0]);
     np_return_give_reserve_back(RESERVE);
-    work_with_classes(&heaps[1], CLASS, LIMIT + NP_LEFT_BYTES - NP_UNIT_BYTES);
+    work_with_classes(&heaps[1], WORK_FROM, LIMIT + NP_LEFT_BYTES - NP_UNIT_BYTES);
     assert_true(heaps[1].reserved_bytes > NP_LEFT_BYTES / 2);
     expect_sound();
     np_heap_close_all(&heaps[1]);
@@ -948,7 +962,7 @@ static void a_limit_that_is_read_late_holds_for_the_first_heap(void **state)
     np_heap_be_first(&heaps[0]);
     assert_true(np_tune_set(NP_KNOB_OPEN_BYTES, LIMIT));
     for (unsigned at = 0; at < 10; at++)
-        work_with_classes(&heaps[0], CLASS + at, heaps[0].open_bytes + 1);
+        work_with_class(&heaps[0], WORK_FROM + at);
     assert_true(heaps[0].open_bytes <= LIMIT);
     expect_sound();
     np_heap_close_all(&heaps[0]);
@@ -963,7 +977,7 @@ static void what_was_reserved_before_more_threads_came_stays_until_its_slabs_clo
     (void)state;
     init_heaps();
     part_classes(&heaps[0]);
-    work_with_classes(&heaps[0], CLASS, LIMIT + NP_RETURN_SPARE_BYTES + 384 * KIB);
+    work_with_classes(&heaps[0], WORK_FROM, LIMIT + NP_RETURN_SPARE_BYTES + 384 * KIB);
     assert_true(heaps[0].reserved_bytes > NP_RETURN_SPARE_BYTES);
     np_return_note_threads(MORE_THREADS);
     assert_true(np_return_is_reserve_too_large());
@@ -971,7 +985,7 @@ static void what_was_reserved_before_more_threads_came_stays_until_its_slabs_clo
         remove_block(&heaps[0], 0);
         assert_true(heaps[0].open_bytes <= LIMIT + heaps[0].reserved_bytes);
     }
-    work_with_classes(&heaps[0], CLASS, LIMIT - NP_UNIT_BYTES);
+    work_with_classes(&heaps[0], WORK_FROM, LIMIT - NP_UNIT_BYTES);
     assert_true(heaps[0].reserved_bytes <= NP_RETURN_SPARE_BYTES);
     np_return_note_threads(-MORE_THREADS);
 }
@@ -985,7 +999,7 @@ static void a_fork_lifts_the_limit(void **state)
     part_classes(&heaps[0]);
     atomic_store(&np_is_fork_under_way, true);
     np_depot_fork(NP_FORK_PREPARE);
-    work_with_classes(&heaps[0], CLASS, SIZE_MAX);
+    work_with_classes(&heaps[0], WORK_FROM, SIZE_MAX);
     np_depot_fork(NP_FORK_PARENT);
     atomic_store(&np_is_fork_under_way, false);
     assert_true(heaps[0].open_bytes > open_bytes_max() + heaps[0].reserved_bytes);
@@ -1005,7 +1019,7 @@ static void a_threshold_that_is_set_limits_what_is_reserved(void **state)
     (void)state;
     init_heaps();
     part_classes(&heaps[0]);
-    work_with_classes(&heaps[0], CLASS, 1200 * KIB + NP_RETURN_SPARE_BYTES);
+    work_with_classes(&heaps[0], WORK_FROM, 1200 * KIB + NP_RETURN_SPARE_BYTES);
     assert_true(heaps[0].reserved_bytes > NP_RETURN_SPARE_BYTES);
     assert_true(np_tune_set(NP_KNOB_TRIM_THRESHOLD, 0));
     assert_true(np_return_is_reserve_too_large());
@@ -1016,103 +1030,103 @@ static void a_threshold_that_is_set_limits_what_is_reserved(void **state)
     assert_false(np_return_is_reserve_too_large());
 }
 
-/* ---- lending ---- */
+/* ---- current slabs ---- */
 
-/* Fills what heap 0 may hold open with slabs that it works with, of other classes than that of
- * SIZE; each has a slot left. */
-static void open_all_that_may_be(void)
-{
-    /* Whoever sets it gets just that: nothing is reserved of the threshold. */
-    assert_true(np_tune_set(NP_KNOB_OPEN_BYTES, 960 * KIB));
-    part_classes(&heaps[0]);
-    for (unsigned class_index = CLASS + 1; class_index < NP_CLASS_COUNT; class_index++) {
-        for (unsigned i = 0; i < np_classes[class_index].slot_count - 1U; i++)
-            add_block(&heaps[0], np_classes[class_index].slot_bytes);
-        /* So few are live that it would not count with much less if it rested. */
-        for (unsigned i = 0; i < np_classes[class_index].slot_count / 8U * 7; i++)
-            remove_block(&heaps[0], block_count - 1);
-        if (heaps[0].open_bytes + NP_UNIT_BYTES > (size_t)np_tune_get(NP_KNOB_OPEN_BYTES))
-            return;
-    }
-    fail_msg("there are not enough classes");
-}
-
-/* A closed slab of SIZE with a quarter of its slots free, and warm. */
-static struct np_slab *leave_a_slab_with_room(void)
+/* They rest like all others, and malloc takes from them as ever; and count with what their free
+ * slots may retain. */
+static void current_slabs_rest(void **state)
 {
     struct np_slab *slab;
 
+    (void)state;
+    init_heaps();
+    part_classes(&heaps[0]);
     for (unsigned i = 0; i < PER_SLAB; i++)
-        add_block(&heaps[1], SIZE);
-    slab = slab_of(block_count - 1);
-    for (unsigned i = 0; i < PER_SLAB / 4; i++)
-        remove_block(&heaps[1], block_count - 1);
-    np_heap_close_all(&heaps[1]);
-    assert_true(np_slab_is_listed(slab));
-    return slab;
-}
-
-/* Where the heap holds all that it may, and works with all of it, slots of a further class are
- * lent. */
-static void slots_are_lent_where_no_slab_can_be_opened(void **state)
-{
-    struct np_slab *lender;
-
-    (void)state;
-    init_heaps();
-    lender = leave_a_slab_with_room();
-    open_all_that_may_be();
-    add_block(&heaps[0], SIZE);
-    assert_ptr_equal(slab_of(block_count - 1), lender);
-    /* It is open, and rests: so it counts with less than all that is behind it. */
-    assert_ptr_equal(atomic_load(&lender->owner), &heaps[0]);
-    assert_false(np_slab_is_held(lender));
-    assert_true(lender->counted_granules < np_slab_resident_bytes(lender) / NP_GRANULE_BYTES);
-    assert_in_range(heaps[0].shelf_granules[CLASS], 1, 4);
-    assert_true(heaps[0].open_bytes <= (size_t)np_tune_get(NP_KNOB_OPEN_BYTES));
-    expect_sound();
-    expect_truth();
-    /* The pages have more: no look at the lender is needed. */
-    assert_false(np_shelf_is_empty(&heaps[0].shelves[CLASS]));
-    for (unsigned i = 0; i < PER_SLAB / 4 - 1; i++)
         add_block(&heaps[0], SIZE);
-    assert_ptr_equal(slab_of(block_count - 1), lender);
-    assert_int_equal(word_count(lender), 0);
-    expect_sound();
-    while (block_count > 0)
-        remove_block(&heaps[random_below(HEAPS)], random_below(block_count));
-    expect_truth();
-    expect_nothing_left();
-}
-
-/* What lies on the shelf is nobody's live block: it goes back when the heap closes what it has. */
-/* What others have freed of a slab that rests is lent a little at a time where there is no room for
- * all that is behind it. */
-static void slots_are_lent_of_a_slab_that_rests(void **state)
-{
-    const unsigned class_index = np_class_of(SIZE);
-    struct np_slab *slab;
-
-    (void)state;
-    init_heaps();
-    part_classes(&heaps[0]);
-    assert_true(np_tune_set(NP_KNOB_OPEN_BYTES, NP_UNIT_BYTES));
-    for (unsigned i = 0; i < 2 * PER_SLAB; i++)
-        add_block(&heaps[0], SIZE);
-    slab = slab_of(0);
-    assert_false(np_slab_is_held(slab));
     for (unsigned i = 0; i < PER_SLAB / 2; i++)
-        remove_block(&heaps[1], 0);
+        remove_block(&heaps[0], random_below(block_count));
+    add_block(&heaps[0], SIZE); /* the slab has been exhausted, and is current again */
+    slab = heaps[0].current[CLASS];
+    assert_ptr_equal(slab, slab_of(block_count - 1));
+    assert_false(np_slab_is_held(slab));
+    assert_true(np_slab_is_current(slab));
+    assert_in_range(slab->counted_granules, NP_UNIT_GRANULES / 2 - 1, NP_UNIT_GRANULES / 2 + 2);
     expect_sound();
-    while (heaps[0].shelf_granules[class_index] == 0 && block_count < 3 * PER_SLAB)
+    expect_truth();
+    for (unsigned i = 0; i < PER_SLAB / 2 - 1; i++)
         add_block(&heaps[0], SIZE);
-    assert_in_range(heaps[0].shelf_granules[class_index], 1, 4);
-    assert_ptr_equal(heaps[0].current[class_index], &np_empty_slab);
     assert_ptr_equal(slab_of(block_count - 1), slab);
+    assert_int_equal(np_slab_live_count(slab), PER_SLAB);
+    for (unsigned i = 0; i < PER_SLAB / 2; i++)
+        remove_block(&heaps[0], random_below(block_count));
+    expect_sound();
+    /* One of another slab is current then, and this one no more. */
+    while (heaps[0].current[CLASS] == slab)
+        add_block(&heaps[0], SIZE);
+    assert_false(np_slab_is_held(slab));
+    assert_false(np_slab_is_current(slab));
     expect_sound();
     while (block_count > 0)
         remove_block(&heaps[0], block_count - 1);
     expect_nothing_left();
+}
+
+/* Where the kernel has no barrier they are held, and count whole. */
+static void without_barriers_current_slabs_are_held(void **state)
+{
+    struct np_slab *slab;
+
+    (void)state;
+    os_fake_refuse(OS_FAKE_BARRIER);
+    init_heaps();
+    part_classes(&heaps[0]);
+    for (unsigned i = 0; i < PER_SLAB + PER_SLAB / 2; i++)
+        add_block(&heaps[0], SIZE);
+    for (unsigned i = 0; i < PER_SLAB; i++)
+        remove_block(&heaps[0], random_below(block_count));
+    add_block(&heaps[0], SIZE);
+    slab = heaps[0].current[CLASS];
+    assert_true(np_slab_is_held(slab));
+    assert_int_equal((size_t)slab->counted_granules << NP_GRANULE_SHIFT,
+                     np_slab_resident_bytes(slab));
+    expect_sound();
+    expect_truth();
+    os_fake_reset();
+    while (block_count > 0)
+        remove_block(&heaps[0], block_count - 1);
+    expect_nothing_left();
+}
+
+/* What others have freed is taken from a slab that is held while there is room for all of it: they
+ * go on freeing there, and need not charge it. Where there is no room it rests. */
+static void what_others_free_into_is_held_while_there_is_room(void **state)
+{
+    (void)state;
+    init_heaps();
+    for (unsigned has_room = 0; has_room < 2; has_room++) {
+        struct np_slab *slab;
+
+        assert_true(np_tune_set(NP_KNOB_OPEN_BYTES, has_room ? 960 * KIB : NP_UNIT_BYTES));
+        part_classes(&heaps[0]);
+        add_block(&heaps[0], 4 * SIZE);
+        for (unsigned i = 0; i < 2 * PER_SLAB; i++)
+            add_block(&heaps[0], SIZE);
+        slab = slab_of(1);
+        while (heaps[0].current[CLASS] == slab)
+            add_block(&heaps[0], SIZE);
+        for (unsigned i = 0; i < PER_SLAB / 2; i++)
+            remove_block(&heaps[1], 1);
+        while (heaps[0].current[CLASS] != slab && block_count < BLOCK_MAX)
+            add_block(&heaps[0], SIZE);
+        assert_ptr_equal(heaps[0].current[CLASS], slab);
+        assert_int_equal(np_slab_is_held(slab), has_room);
+        assert_true(heaps[0].open_bytes <= (size_t)np_tune_get(NP_KNOB_OPEN_BYTES));
+        expect_sound();
+        while (block_count > 0)
+            remove_block(&heaps[0], block_count - 1);
+        np_heap_close_all(&heaps[0]);
+        np_heap_close_all(&heaps[1]);
+    }
 }
 
 /* Full slabs cost nothing, so there may be as many as a heap can have. */
@@ -1120,7 +1134,6 @@ static void no_more_are_open_than_there_is_place_for(void **state)
 {
     enum { ASKED = 20 };
     const unsigned first = np_class_of(512);
-    unsigned lent = 0;
 
     (void)state;
     init_heaps();
@@ -1140,84 +1153,12 @@ static void no_more_are_open_than_there_is_place_for(void **state)
     assert_true(np_tune_set(NP_KNOB_OPEN_BYTES, NP_UNIT_BYTES));
     for (unsigned at = first; at < first + ASKED; at++) {
         add_block(&heaps[0], np_classes[at].slot_bytes);
-        lent += heaps[0].shelf_granules[at] > 0;
         assert_true(heaps[0].open_count < NP_OPEN_MAX);
         expect_sound();
     }
-    assert_true(lent > ASKED / 2);
     while (block_count > 0)
         remove_block(&heaps[0], block_count - 1);
     expect_nothing_left();
-}
-
-static void lent_slots_go_back(void **state)
-{
-    struct np_slab *lender;
-    int free_count;
-
-    (void)state;
-    init_heaps();
-    lender = leave_a_slab_with_room();
-    free_count = word_count(lender);
-    open_all_that_may_be();
-    add_block(&heaps[0], SIZE);
-    assert_true(heaps[0].shelf_granules[CLASS] > 0);
-    np_heap_prepare_to_park(&heaps[0]);
-    assert_int_equal(heaps[0].shelf_granules[CLASS], 0);
-    np_heap_close_all(&heaps[0]);
-    assert_int_equal(word_count(lender), free_count - 1);
-    expect_sound();
-    expect_truth();
-}
-
-/* The heap that opens the lender has the slots of its shelf there: else the slab would never be
- * seen to be free. */
-static void opening_the_lender_takes_lent_slots_back(void **state)
-{
-    struct np_slab *lender;
-
-    (void)state;
-    init_heaps();
-    lender = leave_a_slab_with_room();
-    open_all_that_may_be();
-    add_block(&heaps[0], SIZE);
-    np_heap_close_down_to(&heaps[0], 0);
-    assert_null(atomic_load(&lender->owner));
-    assert_false(np_shelf_is_empty(&heaps[0].shelves[CLASS]));
-    for (unsigned i = 0; i < NP_CLAIM_COUNT; i++) /* the last of so many in a row opens */
-        give_block(&heaps[0], blocks[i].memory);
-    assert_ptr_equal(atomic_load(&lender->owner), &heaps[0]);
-    assert_true(np_shelf_is_empty(&heaps[0].shelves[CLASS]));
-    assert_int_equal(heaps[0].shelf_granules[CLASS], 0);
-    expect_sound();
-    for (unsigned i = NP_CLAIM_COUNT; i < PER_SLAB * 3 / 4; i++)
-        give_block(&heaps[0], blocks[i].memory);
-    give_block(&heaps[0], blocks[block_count - 1].memory);
-    np_slab_look(lender);
-    assert_int_equal(np_slab_live_count(lender), 0);
-}
-
-/* An open slab that is not at work gives way, and then the further class has a slab of its own. */
-static void an_idle_slab_gives_way(void **state)
-{
-    struct np_slab *lender;
-    struct np_slab *busy;
-    unsigned rounds = 0;
-
-    (void)state;
-    init_heaps();
-    lender = leave_a_slab_with_room();
-    open_all_that_may_be();
-    busy = slab_of(block_count - 1);
-    while (atomic_load(&lender->owner) != &heaps[0]) {
-        assert_true(rounds++ < 200);
-        give_block(&heaps[0], blocks[--block_count].memory);
-        add_block(&heaps[0], slab_of(block_count - 1)->slot_bytes); /* the last class works on */
-        give_block(NULL, take_block(&heaps[0], SIZE));
-        expect_sound();
-    }
-    assert_ptr_equal(atomic_load(&busy->owner), &heaps[0]);
-    expect_truth();
 }
 
 /* ---- alignment ---- */
@@ -1517,12 +1458,10 @@ int main(void)
         cmocka_unit_test(what_was_reserved_before_more_threads_came_stays_until_its_slabs_close),
         cmocka_unit_test(a_fork_lifts_the_limit),
         cmocka_unit_test(a_threshold_that_is_set_limits_what_is_reserved),
-        cmocka_unit_test(slots_are_lent_where_no_slab_can_be_opened),
-        cmocka_unit_test(slots_are_lent_of_a_slab_that_rests),
+        cmocka_unit_test(current_slabs_rest),
+        cmocka_unit_test(without_barriers_current_slabs_are_held),
+        cmocka_unit_test(what_others_free_into_is_held_while_there_is_room),
         cmocka_unit_test(no_more_are_open_than_there_is_place_for),
-        cmocka_unit_test(lent_slots_go_back),
-        cmocka_unit_test(opening_the_lender_takes_lent_slots_back),
-        cmocka_unit_test(an_idle_slab_gives_way),
         cmocka_unit_test(aligned_slots_are_aligned),
         cmocka_unit_test(free_slots_that_lie_right_are_taken),
         cmocka_unit_test(full_slabs_stay_open_while_nobody_else_can_free),

@@ -612,9 +612,9 @@ static void let_the_allowance_fall(struct np_heap *heap)
 {
     for (unsigned i = 0; i < 1000 && np_return_threshold_bytes() > MIB; i++) {
         os_fake_advance_coarse_ns(200000000);
-        for (unsigned block = 0; block < 80; block++)
+        for (unsigned block = 0; block < 40; block++)
             add_block(heap, 16384);
-        for (unsigned block = 0; block < 80; block++)
+        for (unsigned block = 0; block < 40; block++)
             remove_block(heap, block_count - 1);
     }
     assert_int_equal(np_return_threshold_bytes(), MIB);

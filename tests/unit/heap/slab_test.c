@@ -738,57 +738,6 @@ static void the_owner_is_told_when_nothing_is_live(void **state)
     assert_int_equal(slab->until_notice, 0);
 }
 
-/* ---- lending ---- */
-
-/* What is on a shelf: slots of this slab, live to it, on so many warm pages. */
-static unsigned expect_on_shelf(const struct np_slab *slab, const struct np_shelf *shelf,
-                                unsigned granules)
-{
-    uint32_t pages = 0;
-    unsigned count = 0;
-
-    for (const struct np_slot *slot = shelf->free_slots; slot != NP_NO_SLOT;
-         slot = (const struct np_slot *)(slot->encoded_next ^ shelf->key)) {
-        int index = np_slab_slot_index(slab, (uintptr_t)slot);
-
-        assert_true(index >= 0);
-        assert_false(np_slab_is_free_bit(slab, (uintptr_t)slot));
-        pages |= pages_of(slab, (unsigned)index);
-        count++;
-    }
-    assert_int_equal(pages & slab->cold_pages, 0);
-    assert_int_equal(np_bit_count(pages), granules);
-    assert_int_equal(shelf->until_notice, -(int)count);
-    return count;
-}
-
-static void lent_slots_lie_on_few_pages_and_are_live(void **state)
-{
-    (void)state;
-    for (unsigned class_index = 0; class_index < NP_CLASS_COUNT; class_index++) {
-        struct np_slab *slab = drained(class_index);
-        struct np_shelf shelf = {.key = (uintptr_t)0x123456789ABCDEF0};
-        unsigned free_count = slab->slot_count - 1U;
-        unsigned granules;
-
-        shuffle_slots(slots, slab->slot_count);
-        for (unsigned i = 1; i < slab->slot_count; i++)
-            give(slab, slots[i]);
-        while ((granules = np_slab_lend_own(slab, &shelf)) > 0) {
-            unsigned count = expect_on_shelf(slab, &shelf, granules);
-
-            assert_in_range(count, 1, free_count);
-            assert_in_range(granules, 1, np_max(4, (slab->slot_bytes - 1U) / PAGE + 2));
-            free_count -= count;
-            assert_int_equal(np_slab_private_count(slab), free_count);
-            assert_int_equal(np_slab_live_count(slab), slab->slot_count - free_count);
-            assert_sound(np_slab_audit(slab));
-        }
-        assert_int_equal(free_count, 0);
-        assert_false(np_slab_refill(slab));
-    }
-}
-
 /* ---- slabs that rest ---- */
 
 static bool is_hinted(const struct np_slab *slab);
@@ -810,7 +759,7 @@ static struct np_slab *resting(unsigned class_index, struct np_heap *owner)
     struct np_slab *slab = drained(class_index);
 
     atomic_store(&slab->owner, owner);
-    np_slab_rest(slab);
+    np_slab_rest(slab, false);
     return slab;
 }
 
@@ -971,7 +920,7 @@ static void others_frees_charge_a_slab_that_rests(void **state)
         /* Taken: page by page, as they become free. */
         for (unsigned i = 0; i < count; i++)
             slots[i] = (void *)np_slab_slot_at(slab, i);
-        np_slab_rest(slab);
+        np_slab_rest(slab, false);
         (void)begin_visit(slab);
         assert_true(np_slab_end_visit(slab));
         for (unsigned i = 0; i < count; i++) {
@@ -982,6 +931,229 @@ static void others_frees_charge_a_slab_that_rests(void **state)
         assert_true(np_slab_wake(slab, owner_of_slabs));
     }
     assert_int_equal(atomic_load(&np_slab_sums.charged_granules), 0);
+}
+
+/* ---- current slabs that rest ---- */
+
+static struct np_slab *visited;
+static void *popped[3];
+static unsigned pop_count;
+
+/* malloc's way: no further than to a mark. */
+static void *pop_fast(struct np_slab *slab)
+{
+    return np_shelf_is_empty(&slab->shelf) ? NULL : np_shelf_pop(&slab->shelf);
+}
+
+/* malloc takes some slots between the visitor's first look and his second. */
+static void pop_some(void)
+{
+    for (unsigned i = 0; i < pop_count; i++)
+        popped[i] = pop_fast(visited);
+}
+
+/* It had read the second slot's link before that was marked, was about to store it, and does. */
+static void pop_two_by_old_links(void)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        struct np_slot *slot = visited->free_slots;
+
+        popped[i] = slot;
+        visited->free_slots = np_slot_next(visited, slot);
+        slot->encoded_next = 0;
+        visited->until_notice++;
+    }
+}
+
+/* The same, and it has not stored it yet: the second slot is the head. */
+static struct np_slot *about_to_store;
+
+static void be_about_to_pop_the_second(void)
+{
+    popped[0] = pop_fast(visited);
+    about_to_store = np_slot_next(visited, visited->free_slots);
+}
+
+static void push_one(void)
+{
+    (void)np_slab_give(visited, slots[0]);
+}
+
+/* A slab from which malloc takes, with all slots but one on its list. */
+static struct np_slab *current_slab(unsigned class_index)
+{
+    struct np_slab *slab = drained(class_index);
+
+    assert_true(np_may_barrier());
+    atomic_store(&slab->owner, owner_of_slabs);
+    for (unsigned i = 1; i < slab->slot_count; i++)
+        give(slab, slots[i]);
+    np_slab_rest(slab, true);
+    visited = slab;
+    return slab;
+}
+
+/* Has all slots that are free, and `taken`, once. */
+static void expect_all_free(struct np_slab *slab, unsigned taken)
+{
+    os_fake_at_barrier(NULL);
+    assert_true(np_slab_wake(slab, owner_of_slabs));
+    assert_ptr_equal(atomic_load(&slab->owner), owner_of_slabs);
+    expect_free(slab, slab->slot_count - taken);
+    assert_int_equal(atomic_load(&slab->charged_count), 0);
+}
+
+/* All that malloc has not taken goes, but for two slots and their pages: its thread sleeps, and may
+ * be about to take them. */
+static void visitors_return_pages_of_current_slabs(void **state)
+{
+    (void)state;
+    set_alone(0);
+    for (unsigned class_index = 0; class_index < NP_CLASS_COUNT; class_index++) {
+        struct np_slab *slab = current_slab(class_index);
+        uint32_t kept = pages_of(slab, (unsigned)np_slab_slot_index(slab, (uintptr_t)slots[0]));
+        const struct np_slot *first = slab->free_slots;
+        const struct np_slot *second = np_slot_next(slab, first);
+
+        kept |= pages_of(slab, (unsigned)np_slab_slot_index(slab, (uintptr_t)first));
+        kept |= pages_of(slab, (unsigned)np_slab_slot_index(slab, (uintptr_t)second));
+        (void)begin_visit(slab);
+        assert_int_equal(~slab->cold_pages & (UINT32_MAX >> (32 - slab->unit_count * 16)) & ~kept, 0);
+        assert_true(np_slab_end_visit(slab));
+        assert_true(np_slab_is_taken(slab) && np_slab_is_current(slab));
+        np_slab_check_links(slab);
+        assert_sound(np_slab_audit(slab));
+        assert_ptr_equal(pop_fast(slab), first);
+        assert_ptr_equal(pop_fast(slab), second);
+        assert_null(pop_fast(slab));
+        expect_all_free(slab, 3);
+    }
+}
+
+/* malloc goes on meanwhile: up to the mark, which is seen; or by a link that it had read before,
+ * and then the slab is as it was, and charged. */
+static void malloc_goes_on_while_a_visitor_comes(void **state)
+{
+    (void)state;
+    set_alone(0);
+    for (unsigned class_index = 0; class_index < NP_CLASS_COUNT; class_index++) {
+        unsigned pages;
+        uint32_t mask;
+
+        for (pop_count = 0; pop_count <= 3; pop_count++) {
+            struct np_slab *slab = current_slab(class_index);
+            bool is_sure = pop_count != 1;
+            unsigned got = pop_count < 2 ? pop_count : 2;
+
+            os_fake_at_barrier(pop_some);
+            assert_int_equal(np_slab_try_visit(slab, &mask), is_sure);
+            if (is_sure) {
+                assert_true(np_slab_end_visit(slab));
+                assert_true(np_slab_is_taken(slab));
+            } else {
+                assert_ptr_equal(atomic_load(&slab->owner), owner_of_slabs);
+                assert_false(np_slab_is_taken(slab));
+                assert_true(np_slab_is_current(slab));
+            }
+            assert_true(pop_count < 3 || popped[2] == NULL);
+            expect_all_free(slab, 1 + got);
+        }
+        for (unsigned is_stored = 0; is_stored < 2; is_stored++) {
+            struct np_slab *slab = current_slab(class_index);
+
+            os_fake_at_barrier(is_stored ? pop_two_by_old_links : be_about_to_pop_the_second);
+            assert_false(np_slab_try_visit(slab, &mask));
+            pages = atomic_load(&slab->charged_count);
+            assert_int_equal(pages, slab->unit_count * 16U);
+            if (!is_stored) {
+                popped[1] = slab->free_slots;
+                slab->free_slots->encoded_next = 0;
+                slab->free_slots = about_to_store;
+                slab->until_notice++;
+            }
+            np_slab_check_links(slab);
+            assert_sound(np_slab_audit(slab));
+            expect_all_free(slab, 3);
+        }
+    }
+    assert_int_equal(atomic_load(&np_slab_sums.charged_granules), 0);
+}
+
+/* free was under way; the kernel refuses; a mark is there from before; malloc stopped at it. */
+static void marks_that_stay_are_no_ends(void **state)
+{
+    (void)state;
+    set_alone(0);
+    for (unsigned class_index = 0; class_index < NP_CLASS_COUNT; class_index++) {
+        struct np_slab *slab = current_slab(class_index);
+        uint32_t pages;
+
+        os_fake_at_barrier(push_one);
+        assert_true(np_slab_try_visit(slab, &pages));
+        assert_true(np_slab_end_visit(slab));
+        expect_all_free(slab, 0);
+
+        slab = current_slab(class_index);
+        os_fake_refuse(OS_FAKE_BARRIER);
+        assert_false(np_slab_try_visit(slab, &pages));
+        os_fake_reset();
+        assert_int_equal(np_slab_push(slab, slots[0], NP_PUSH_ONLY), NP_PUSH_CHARGED);
+        assert_true(np_slab_try_visit(slab, &pages)); /* the mark is there already */
+        assert_true(np_slab_end_visit(slab));
+        assert_true(np_slab_try_visit(slab, &pages)); /* and now the list's end is behind it */
+        assert_true(np_slab_end_visit(slab));
+        expect_all_free(slab, 0);
+
+        slab = current_slab(class_index);
+        os_fake_refuse(OS_FAKE_BARRIER);
+        assert_false(np_slab_try_visit(slab, &pages));
+        os_fake_reset();
+        popped[0] = pop_fast(slab);
+        assert_false(np_slab_try_visit(slab, &pages)); /* it may be about to take the marked one */
+        popped[1] = pop_fast(slab);
+        assert_null(pop_fast(slab));
+        assert_true(np_slab_try_visit(slab, &pages));
+        assert_true(np_slab_end_visit(slab));
+        expect_all_free(slab, 3);
+
+        slab = current_slab(class_index);
+        os_fake_refuse(OS_FAKE_BARRIER);
+        assert_false(np_slab_try_visit(slab, &pages));
+        os_fake_reset();
+        (void)pop_fast(slab);
+        (void)pop_fast(slab);
+        assert_null(pop_fast(slab));
+        assert_true(np_slab_wake(slab, owner_of_slabs)); /* malloc goes on where it stopped */
+        assert_true(np_slab_refill(slab));
+        expect_free(slab, slab->slot_count - 3U);
+    }
+}
+
+static void leave_it(void)
+{
+    popped[0] = pop_fast(visited);
+    assert_false(np_slab_leave(visited));
+    atomic_store(&visited->owner, NULL);
+}
+
+/* The owner closes it when the visitor could not make sure: then it is his in any case. */
+static void what_is_left_meanwhile_is_the_visitors(void **state)
+{
+    (void)state;
+    set_alone(0);
+    for (unsigned class_index = 0; class_index < NP_CLASS_COUNT; class_index++) {
+        struct np_slab *slab = current_slab(class_index);
+        uint32_t pages;
+
+        os_fake_at_barrier(leave_it);
+        assert_true(np_slab_try_visit(slab, &pages));
+        os_fake_at_barrier(NULL);
+        assert_null(atomic_load(&slab->owner));
+        assert_int_equal(atomic_load(&slab->charged_count), 0);
+        assert_false(np_slab_end_visit(slab));
+        assert_true(np_slab_is_held(slab));
+        expect_free(slab, slab->slot_count - 2U);
+    }
 }
 
 /* ---- charges ---- */
@@ -1486,12 +1658,15 @@ int main(void)
         cmocka_unit_test(a_slab_that_was_pushed_into_does_not_close),
         cmocka_unit_test(marks_and_holder_change_together),
         cmocka_unit_test(the_owner_is_told_when_nothing_is_live),
-        cmocka_unit_test(lent_slots_lie_on_few_pages_and_are_live),
         cmocka_unit_test(visitors_return_pages_of_slabs_that_rest),
         cmocka_unit_test(a_free_under_way_is_not_lost),
         cmocka_unit_test(half_woken_slabs_look_sound),
         cmocka_unit_test(the_visitor_keeps_what_its_owner_leaves),
         cmocka_unit_test(others_frees_charge_a_slab_that_rests),
+        cmocka_unit_test(visitors_return_pages_of_current_slabs),
+        cmocka_unit_test(malloc_goes_on_while_a_visitor_comes),
+        cmocka_unit_test(marks_that_stay_are_no_ends),
+        cmocka_unit_test(what_is_left_meanwhile_is_the_visitors),
         cmocka_unit_test(charges_add_up_and_are_found_by_window),
         cmocka_unit_test(what_is_resident_outlives_the_slab),
         cmocka_unit_test(what_is_resident_outlives_the_slab_with_16k_pages),
