@@ -23,8 +23,8 @@
 #include "tune.h"
 #include "window.h"
 
-/* word: bits 48-63 count, 32-47 notice, 6 current, 5 taken, 4 left, 3 visited, 2 resting, 1 listed, 0 closed. The count is signed and on
- * top, so that it can be added to and subtracted from without a carry into the rest. */
+/* word: bits 48-63 count, 32-47 notice, 6 current, 5 taken, 4 left, 3 visited, 2 resting, 1 listed, 0 closed. The count is
+ * signed and on top, so that it can be added to and subtracted from without a carry into the rest. */
 #define COUNT_ONE (UINT64_C(1) << 48)
 #define NOTICE_SHIFT 32
 #define NOTICE_NEVER 0x7FFF
@@ -1111,84 +1111,82 @@ static bool is_slot(const struct np_slab *slab, const struct np_slot *slot)
     return np_slab_slot_index(slab, (uintptr_t)slot) >= 0;
 }
 
+/* Slots that a visitor leaves to malloc, and one that its owner was about to free when he came. */
+#define LEFT_TO_MALLOC 2
+#define LEFT_MOST (LEFT_TO_MALLOC + 1)
+
 /* malloc may be taking slots from the list, which takes no atomic step. So it is stopped: the second slot's link is marked,
- * and what is behind is the visitor's, *rest, or NULL. False: it could not be made sure.
+ * and what is behind is the visitor's, *rest, or NULL: there is nothing. False: it could not be made sure.
  *
- * malloc reads the head, then that slot's link, then stores the link as the head. It reads the second slot's link when it has
- * stored that slot as the head. In every other thread there is a point, before the barrier is over, up to which all its
+ * malloc reads the head, then that slot's link, then stores the link as the head. So it reads the second slot's link when it
+ * has stored that slot as the head. In every other thread there is a point, before the barrier is over, up to which all its
  * stores can be seen, and from which on it sees ours. If at that point it had read the second slot's link as it was before,
  * that slot was the head, or what is behind it was: so if after the barrier another slot is the head and leads to the second
  * one, and that is marked still, malloc goes no further. The same if the head is the mark, which malloc has read there.
  * Since the owner is NULL already, it puts no slot on the list after that point, but for one at most that it was about to,
  * first.
  * What was taken since we looked holds what the program wrote there, and malloc clears the word first. So a slot that looks
- * like a link to another one is on the list, but for one chance in 2^32 and more, twice; and the mark is made by a swap, so
- * a slot that is taken meanwhile stays as it is. */
+ * like a link to another one is on the list, but for one chance in millions, twice; and the mark is made by a swap, so a slot
+ * that is taken meanwhile stays as it is. */
 static NP_NOT_SANITIZED bool stop_owner(struct np_slab *slab, struct np_slot **rest)
 {
     struct np_slot *first = __atomic_load_n(&slab->free_slots, __ATOMIC_ACQUIRE);
-    struct np_slot *second;
-    struct np_slot *third;
+    struct np_slot *second = NULL;
+    struct np_slot *stop = NULL; /* where malloc stops; NULL: nothing is to be taken */
     struct np_slot *at;
-    uintptr_t link;
 
     *rest = NULL;
-    if (is_at_end(slab, first))
-        return true;
-    if (np_slot_is_end(first)) { /* it has stopped */
-        *rest = np_slot_unmarked(first);
-        return is_slot(slab, *rest);
+    if (!is_at_end(slab, first) && np_slot_is_end(first)) {
+        stop = first; /* it has stopped */
+    } else if (!is_at_end(slab, first) && !is_at_end(slab, second = np_slot_unmarked(raw_next(slab, first)))) {
+        struct np_slot *third;
+        uintptr_t link;
+
+        if (!is_slot(slab, second))
+            return false;
+        third = raw_next(slab, second);
+        link = (uintptr_t)third ^ slab->key;
+        if (!is_at_end(slab, third)) {
+            stop = marked(third);
+            if (!is_slot(slab, np_slot_unmarked(third)) ||
+                (third != stop &&
+                 !__atomic_compare_exchange_n(&second->encoded_next, &link, (uintptr_t)stop ^ slab->key, false,
+                                              __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)))
+                return false;
+        }
     }
-    second = raw_next(slab, first);
-    if (is_at_end(slab, second))
-        return true;
-    if (!is_slot(slab, second))
-        return false;
-    third = raw_next(slab, second);
-    if (is_at_end(slab, third))
-        return true;
-    if (!is_slot(slab, np_slot_unmarked(third)))
-        return false;
-    link = (uintptr_t)third ^ slab->key;
-    if (third != marked(third) &&
-        !__atomic_compare_exchange_n(&second->encoded_next, &link, (uintptr_t)marked(third) ^ slab->key, false,
-                                     __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
-        return false;
-    third = marked(third);
     if (!np_barrier())
         return false;
     at = __atomic_load_n(&slab->free_slots, __ATOMIC_ACQUIRE);
-    if (at == second)
+    if (at == second && stop != NULL)
         return false;
-    /* One slot may have come before the first. */
-    for (unsigned steps = 0; at != second && at != third; steps++) {
-        if (steps == 2 || !is_slot(slab, at))
+    for (unsigned left = 0; stop != NULL ? at != stop : !is_at_end(slab, at); left++) {
+        bool is_second = at == second;
+
+        if (left == LEFT_MOST || !is_slot(slab, at))
             return false;
         at = raw_next(slab, at);
+        if (at != stop) { /* an older mark */
+            if (is_second && stop != NULL)
+                return false;
+            at = np_slot_unmarked(at);
+        }
     }
-    if (at == second && raw_next(slab, second) != third)
-        return false;
-    *rest = np_slot_unmarked(third);
+    if (stop != NULL)
+        *rest = np_slot_unmarked(stop);
     return true;
 }
 
-/* The owner could not be stopped, since it is in malloc just now: the slab rests as it did, charged with all that it may
- * retain. False: it has left it meanwhile. */
-static bool undo_visit(struct np_slab *slab, struct np_heap *owner, uint64_t word_before)
+/* The owner could not be stopped, since it is in malloc just now: the slab rests as it did, and is charged with all that it may
+ * retain. The owner's heap stays NULL: it may just be leaving the slab. False: it has left it. */
+static bool undo_visit(struct np_slab *slab)
 {
     uint64_t word = atomic_load_explicit(&slab->word, memory_order_relaxed);
 
     charge_more(slab, all_pages(slab));
-    while ((word & NP_SLAB_LEFT_BIT) == 0) {
-        int count = np_slab_word_count(word);
-        uint64_t next_word = with_notice(word, count > 0 ? (unsigned)count + 1 : 1);
-
-        atomic_store(&slab->owner, owner);
-        next_word = (next_word & ~NP_SLAB_VISITED_BIT) | NP_SLAB_RESTING_BIT | (word_before & NP_SLAB_TAKEN_BIT);
-        if (change(slab, &word, next_word))
+    while ((word & NP_SLAB_LEFT_BIT) == 0)
+        if (change(slab, &word, (word & ~NP_SLAB_VISITED_BIT) | NP_SLAB_RESTING_BIT | NP_SLAB_TAKEN_BIT))
             return true;
-    }
-    atomic_store(&slab->owner, NULL);
     (void)np_slab_charge(slab, 0);
     return false;
 }
@@ -1201,7 +1199,6 @@ NP_COLD bool np_slab_try_visit(struct np_slab *slab, uint32_t *pages)
         if (change(slab, &word,
                                 (with_notice(word, NOTICE_NEVER) & ~(NP_SLAB_RESTING_BIT | NP_SLAB_TAKEN_BIT)) |
                                     NP_SLAB_VISITED_BIT)) {
-            struct np_heap *owner = atomic_load_explicit(&slab->owner, memory_order_relaxed);
             struct np_slot *rest;
 
             atomic_store(&slab->owner, NULL);
@@ -1211,7 +1208,7 @@ NP_COLD bool np_slab_try_visit(struct np_slab *slab, uint32_t *pages)
             else if (stop_owner(slab, &rest)) {
                 if (rest != NULL)
                     move_from(slab, rest);
-            } else if (undo_visit(slab, owner, word)) {
+            } else if (undo_visit(slab)) {
                 return false;
             } else {
                 (void)move_list(slab);

@@ -13,8 +13,8 @@
  * nothing, or if it is *current*, goes on taking. A visitor may hold it meanwhile, to return its free pages; from then on it is
  * *taken*: its owner's frees go the long way, too.
  *
- * The word: {count, notice, current, taken, left, visited, resting, listed, closed}. count: free slots by their bits, less those
- * whose bits are set but whose frees have not counted yet. notice: the count at which whoever pushes into the closed slab
+ * The word: {count, notice, current, taken, left, visited, resting, listed, closed}. count: free slots by their bits, less
+ * those whose bits are set but whose frees have not counted yet. notice: the count at which whoever pushes into the closed slab
  * must open it, to see whether it is to be listed, or given back; and into one that rests, charge it. listed: it is in the
  * depot's tree. Everything that decides who holds a slab is in this one word, so that one compare-and-swap decides it; a
  * zero word is of no slab, and cannot be opened.
@@ -60,8 +60,8 @@ struct np_slot {
 };
 
 /* Free slots of one class for malloc to take: a slab's private list.
- * A list ends with an odd address: the slab's start and 1; NP_NO_SLOT in the empty slab's. Slots are aligned, so that malloc, which
- * stops at any address that is not, stops at most links that were overwritten, too. */
+ * A list ends with an odd address: the slab's start and 1; NP_NO_SLOT in the empty slab's. Slots are aligned, so that malloc,
+ * which stops at any address that is not, stops at most links that were overwritten, too. */
 struct np_shelf {
     struct np_slot *free_slots;
     uintptr_t key;        /* encodes the links */

@@ -525,7 +525,8 @@ bool np_os_may_barrier(void)
     static _Atomic bool is_registered;
 
     if (!is_registered)
-        is_registered = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+        is_registered =
+            syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
     return is_registered && !fake.is_refused[OS_FAKE_BARRIER];
 }
 

@@ -108,7 +108,8 @@ void os_fake_advance_coarse_ns(uint64_t ns);
 /* np_os_fine_ns is ahead of it by so much for every call made since this was set; 0 at first. */
 void os_fake_set_call_ns(uint64_t ns);
 
-/* Called at the end of each barrier that is not refused, as if another thread did so before it; NULL: nothing is. */
+/* Called at the end of each barrier that is not refused, as if another thread did that before its
+ * end; NULL: nothing is. */
 void os_fake_at_barrier(void (*call)(void));
 
 /* What the process is like. */

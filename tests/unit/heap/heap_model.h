@@ -54,7 +54,8 @@ static inline void *take_block(struct np_heap *heap, size_t bytes)
 /* The slab of an address if this heap holds it. */
 static inline struct np_slab *open_slab_of(const struct np_heap *heap, const void *memory)
 {
-    struct np_slab *slab = np_slab_find((uintptr_t)memory); /* also of a slab's second unit, as the slow path */
+    /* Also of a slab's second unit, as on the slow path. */
+    struct np_slab *slab = np_slab_find((uintptr_t)memory);
 
     return slab != NULL && atomic_load(&slab->owner) == heap ? slab : NULL;
 }
