@@ -169,7 +169,7 @@ static unsigned in_system_pages(unsigned granules)
 {
     unsigned page = (unsigned)(np_page_bytes() >> NP_GRANULE_SHIFT);
 
-    return ((granules + page - 2) / page + 1) * page;
+    return ((granules + page - 2) & ~(page - 1)) + page;
 }
 
 /* What two slots may withhold: so many a visitor leaves to malloc. */
@@ -372,7 +372,7 @@ static int tight_notice(const struct np_slab *slab, unsigned slack)
 }
 
 /* Whether slabs that the heap holds open may rest, such as are not current at least. */
-static bool may_rest(const struct np_heap *heap, const struct np_slab *slab)
+NP_INLINE bool may_rest(const struct np_heap *heap, const struct np_slab *slab)
 {
     return !heap->is_alone && heap->open_max_bytes == SIZE_MAX && !np_mxfast_is_held(slab->class_index);
 }
