@@ -382,6 +382,13 @@ static bool is_current(const struct np_heap *heap, const struct np_slab *slab)
     return heap->current[slab->class_index] == slab;
 }
 
+/* Whether a current slab counts with what its free slots may retain, from when one of them is taken on (rest_current). Others
+ * count with all that is behind them. */
+static bool is_counted_later(const struct np_heap *heap, const struct np_slab *slab)
+{
+    return heap->is_alone ? !np_mxfast_is_held(slab->class_index) : may_rest(heap, slab) && np_may_barrier();
+}
+
 /* Lets a slab rest that the heap holds, if it may: a current one only where visitors can stop malloc. */
 static void rest(struct np_heap *heap, struct np_slab *slab)
 {
@@ -508,8 +515,7 @@ static void own(struct np_heap *heap, struct np_slab *slab, enum use use)
     np_slab_count_settled(slab, 0);
     slab->moved_count = 0;
     atomic_store_explicit(&slab->owner, heap, memory_order_relaxed);
-    /* What is to be current is counted when it rests (rest_current), or else with all that is behind it. */
-    if (use == TO_USE && may_rest(heap, slab) && np_may_barrier())
+    if (use == TO_USE && is_counted_later(heap, slab))
         return;
     if (use == TO_REST)
         rest(heap, slab);
@@ -729,8 +735,8 @@ static void make_current(struct np_heap *heap, unsigned class_index, struct np_s
         return;
     set_current(heap, class_index, slab);
     retire(heap, before);
-    if (may_rest(heap, slab) && np_may_barrier())
-        return; /* rest_current */
+    if (is_counted_later(heap, slab))
+        return;
     if (!heap->is_alone && (slab->notice_at > 1 || slab->counted_granules == 0))
         set_notice(heap, slab, 1);
     else
@@ -751,9 +757,9 @@ static void rest_current(struct np_heap *heap, unsigned class_index)
 {
     struct np_slab *slab = heap->current[class_index];
 
-    if (slab == &np_empty_slab || !np_slab_is_held(slab) || !may_rest(heap, slab) || !np_may_barrier())
+    if (slab == &np_empty_slab || !np_slab_is_held(slab) || !is_counted_later(heap, slab))
         return;
-    if (heap->is_refilled_by_others && has_room_for_all_of(heap, slab))
+    if (!heap->is_alone && heap->is_refilled_by_others && has_room_for_all_of(heap, slab))
         set_notice(heap, slab, 1);
     else
         rest(heap, slab);

@@ -1101,12 +1101,12 @@ static NP_NOT_SANITIZED struct np_slot *raw_next(const struct np_slab *slab, con
     return (struct np_slot *)(__atomic_load_n(&slot->encoded_next, __ATOMIC_RELAXED) ^ slab->key);
 }
 
-static struct np_slot *marked(const struct np_slot *slot)
+static struct np_slot *with_mark(const struct np_slot *slot)
 {
     return (struct np_slot *)((uintptr_t)slot | NP_STOP_MARK);
 }
 
-static bool is_slot(const struct np_slab *slab, const struct np_slot *slot)
+static bool begins_slot(const struct np_slab *slab, const struct np_slot *slot)
 {
     return np_slab_slot_index(slab, (uintptr_t)slot) >= 0;
 }
@@ -1138,17 +1138,18 @@ static NP_NOT_SANITIZED bool stop_owner(struct np_slab *slab, struct np_slot **r
     *rest = NULL;
     if (!is_at_end(slab, first) && np_slot_is_end(first)) {
         stop = first; /* it has stopped */
-    } else if (!is_at_end(slab, first) && !is_at_end(slab, second = np_slot_unmarked(raw_next(slab, first)))) {
+    } else if (!is_at_end(slab, first) &&
+               !is_at_end(slab, second = np_slot_unmarked(raw_next(slab, first)))) {
         struct np_slot *third;
         uintptr_t link;
 
-        if (!is_slot(slab, second))
+        if (!begins_slot(slab, second))
             return false;
         third = raw_next(slab, second);
         link = (uintptr_t)third ^ slab->key;
         if (!is_at_end(slab, third)) {
-            stop = marked(third);
-            if (!is_slot(slab, np_slot_unmarked(third)) ||
+            stop = with_mark(third);
+            if (!begins_slot(slab, np_slot_unmarked(third)) ||
                 (third != stop &&
                  !__atomic_compare_exchange_n(&second->encoded_next, &link, (uintptr_t)stop ^ slab->key, false,
                                               __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)))
@@ -1163,7 +1164,7 @@ static NP_NOT_SANITIZED bool stop_owner(struct np_slab *slab, struct np_slot **r
     for (unsigned left = 0; stop != NULL ? at != stop : !is_at_end(slab, at); left++) {
         bool is_second = at == second;
 
-        if (left == LEFT_MOST || !is_slot(slab, at))
+        if (left == LEFT_MOST || !begins_slot(slab, at))
             return false;
         at = raw_next(slab, at);
         if (at != stop) { /* an older mark */
@@ -1199,16 +1200,16 @@ NP_COLD bool np_slab_try_visit(struct np_slab *slab, uint32_t *pages)
         if (change(slab, &word,
                                 (with_notice(word, NOTICE_NEVER) & ~(NP_SLAB_RESTING_BIT | NP_SLAB_TAKEN_BIT)) |
                                     NP_SLAB_VISITED_BIT)) {
+            bool is_current = (word & NP_SLAB_CURRENT_BIT) != 0;
             struct np_slot *rest;
 
             atomic_store(&slab->owner, NULL);
             (void)np_slab_charge(slab, 0);
-            if ((word & NP_SLAB_CURRENT_BIT) == 0)
-                (void)move_list(slab);
-            else if (stop_owner(slab, &rest)) {
+            if (is_current && stop_owner(slab, &rest)) {
+                NP_SEE_FAST(slab->free_slots);
                 if (rest != NULL)
                     move_from(slab, rest);
-            } else if (undo_visit(slab)) {
+            } else if (is_current && undo_visit(slab)) {
                 return false;
             } else {
                 (void)move_list(slab);
@@ -1226,8 +1227,10 @@ NP_COLD bool np_slab_end_visit(struct np_slab *slab)
     uint64_t word;
 
     /* Its owner was about to free a slot when we came. What others have charged stays; a page may be charged twice. From what
-     * is current malloc may take: it keeps the two slots or three that are left. */
-    if (!np_slab_is_current(slab) && move_list(slab))
+     * is current malloc may take: it keeps the two slots or three that are left. acquire: if it was retired meanwhile, we see
+     * the list as malloc left it. */
+    word = atomic_load_explicit(&slab->word, memory_order_acquire);
+    if ((word & NP_SLAB_CURRENT_BIT) == 0 && move_list(slab))
         for (freed = np_slab_free_pages(slab) & ~before; freed != 0; freed &= freed + (freed & -freed))
             charge_more(slab, freed);
     word = atomic_load_explicit(&slab->word, memory_order_relaxed);

@@ -184,7 +184,7 @@ NP_INLINE struct np_slot *np_shelf_pop(struct np_shelf *shelf)
 
     NP_IN_RESULT_REGISTER(slot);
     next = slot->encoded_next ^ shelf->key;
-    shelf->free_slots = (struct np_slot *)next;
+    NP_FAST_SET(shelf->free_slots, (struct np_slot *)next);
     atomic_signal_fence(memory_order_seq_cst); /* a handler that ends the process looks through the list */
     slot->encoded_next = 0;
     NP_OWNER_ADD(shelf->until_notice, 1);
