@@ -372,7 +372,7 @@ static int tight_notice(const struct np_slab *slab, unsigned slack)
 }
 
 /* Whether slabs that the heap holds open may rest, such as are not current at least. */
-NP_INLINE bool may_rest(const struct np_heap *heap, const struct np_slab *slab)
+static bool may_rest(const struct np_heap *heap, const struct np_slab *slab)
 {
     return !heap->is_alone && heap->open_max_bytes == SIZE_MAX && !np_mxfast_is_held(slab->class_index);
 }

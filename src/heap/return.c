@@ -18,6 +18,9 @@
 #define VISIT_SLABS 1024
 #define VISIT_RANGES 1024
 
+/* So many current slabs share a barrier, which takes as long as returning some pages. */
+#define VISIT_STOPS 16
+
 /* The built-in threshold: 1 MiB, or 1/32 of what is live where that is more. */
 #define THRESHOLD_FLOOR_BYTES ((size_t)1 << 20)
 #define THRESHOLD_LIVE_SHARE 32
@@ -183,6 +186,7 @@ struct round {
     struct round *next; /* of all rounds; fixed */
     bool is_remembered;
     const void *user; /* an address in the thread-local memory of the thread that has it */
+    bool is_with_current; /* current slabs are visited, too, for which a barrier is needed */
     size_t want_granules;
     size_t granules; /* of the ranges */
     unsigned slab_count;
@@ -191,6 +195,8 @@ struct round {
     uint32_t pages[VISIT_SLABS]; /* of each, that are to be cold afterwards */
     uint64_t words[VISIT_SLABS]; /* of each, as it was when we opened it, or 0: it rests */
     struct np_range ranges[VISIT_RANGES];
+    unsigned stop_count;
+    struct np_stop stops[VISIT_STOPS]; /* visits to current slabs that wait for the barrier */
 };
 
 static struct np_pool round_pool = NP_POOL_INIT(struct round);
@@ -198,10 +204,12 @@ static struct np_pool round_pool = NP_POOL_INIT(struct round);
 static bool is_full(const struct round *round)
 {
     /* A slab may have two units, and need a range for every second page. */
-    return round->slab_count == VISIT_SLABS ||
-           round->range_count + NP_UNIT_GRANULES + NP_RUN_RANGES > VISIT_RANGES ||
+    size_t more = round->stop_count + 1U;
+
+    return round->slab_count + more > VISIT_SLABS ||
+           round->range_count + more * NP_UNIT_GRANULES + NP_RUN_RANGES > VISIT_RANGES ||
            round->granules >= round->want_granules ||
-           (round->granules + 2 * NP_UNIT_GRANULES) << NP_GRANULE_SHIFT > NP_PURGE_BATCH_BYTES;
+           (round->granules + 2 * more * NP_UNIT_GRANULES) << NP_GRANULE_SHIFT > NP_PURGE_BATCH_BYTES;
 }
 
 static void add_ranges(struct round *round, const struct np_slab *slab, uint32_t pages)
@@ -226,13 +234,28 @@ static void add_slab(struct round *round, struct np_slab *slab)
     round->slabs[round->slab_count++] = slab;
 }
 
+/* Goes on with the visits to current slabs. */
+static void finish_stops(struct round *round)
+{
+    bool is_over = round->stop_count > 0 && np_barrier();
+
+    for (unsigned at = 0; at < round->stop_count; at++) {
+        round->words[round->slab_count] = 0;
+        if (np_slab_finish_stop(&round->stops[at], is_over, &round->pages[round->slab_count]))
+            add_slab(round, round->stops[at].slab);
+    }
+    round->stop_count = 0;
+}
+
 /* Visits the slab if it rests. The record is read without a claim to the slab: it may be of another one by now, or of none;
  * its word decides. */
 static void visit_if_resting(struct round *round, struct np_slab *slab)
 {
     round->words[round->slab_count] = 0;
-    if (np_slab_try_visit(slab, &round->pages[round->slab_count]))
+    if (np_slab_try_visit(slab, &round->stops[round->stop_count], &round->pages[round->slab_count]))
         add_slab(round, slab);
+    else if (round->stops[round->stop_count].slab != NULL && ++round->stop_count == VISIT_STOPS)
+        finish_stops(round);
 }
 
 /* Opens the slab that may begin there, if it is charged and nobody holds it, or visits it; the record is read as above. */
@@ -252,7 +275,7 @@ static void visit_slab(struct round *round, struct np_window *window, unsigned u
     if (np_slab_try_open(slab, &round->words[round->slab_count])) {
         round->pages[round->slab_count] = np_slab_take_charge(slab, word, bit);
         add_slab(round, slab);
-    } else {
+    } else if (round->is_with_current || !np_slab_is_current(slab)) {
         visit_if_resting(round, slab);
     }
 }
@@ -378,7 +401,7 @@ NP_COLD void np_return_settle_in_child(void)
     }
 }
 
-static struct round *begin_round(size_t want_granules)
+static struct round *begin_round(size_t want_granules, bool is_with_current)
 {
     struct round *round = np_pool_take(&round_pool);
 
@@ -386,8 +409,9 @@ static struct round *begin_round(size_t want_granules)
         return NULL;
     remember(round);
     round->user = &np_thread_is_forking;
+    round->is_with_current = is_with_current;
     round->want_granules = want_granules;
-    round->granules = round->range_count = 0;
+    round->granules = round->range_count = round->stop_count = 0;
     return round;
 }
 
@@ -395,8 +419,10 @@ static struct round *begin_round(size_t want_granules)
  * them rest. Adds the granules that went to *gone. False: there were none. */
 static bool end_round(struct round *round, size_t *gone)
 {
-    bool is_any = round->slab_count > 0;
+    bool is_any;
 
+    finish_stops(round);
+    is_any = round->slab_count > 0;
     if (round->range_count > 0) {
         *gone += np_arena_purge_with_runs(round->ranges, round->range_count, round->want_granules);
         for (unsigned at = 0; at < round->range_count; at++)
@@ -427,9 +453,9 @@ static bool end_round(struct round *round, size_t *gone)
 
 /* One round of charged slabs. Adds the granules that went to *gone. False: no slab to visit was found. After true there is
  * less to visit, even if nothing went because the system refused to take it. */
-static NP_COLD bool purge_slabs(size_t want_granules, size_t *gone)
+static NP_COLD bool purge_slabs(size_t want_granules, bool is_with_current, size_t *gone)
 {
-    struct round *round = begin_round(want_granules);
+    struct round *round = begin_round(want_granules, is_with_current);
 
     if (round == NULL)
         return false;
@@ -446,7 +472,7 @@ NP_COLD size_t np_return_from_resting(size_t most_bytes)
 
     for (struct np_heap *heap = atomic_load_explicit(&np_heaps, memory_order_acquire); heap != NULL; heap = heap->next)
         for (unsigned index = 0; index < NP_OWNER_GET(heap->open_count) && gone < most;) {
-            struct round *round = begin_round(most - gone);
+            struct round *round = begin_round(most - gone, true);
 
             if (round == NULL) { /* no memory: to be tried again */
                 atomic_store_explicit(&seen_over_bytes, 0, memory_order_relaxed);
@@ -479,6 +505,7 @@ NP_COLD size_t np_return_down_to(size_t retained_bytes, size_t most_bytes)
     size_t gone_bytes = 0;
     bool may_have_runs = true;
     bool may_have_slabs = true;
+    bool is_with_current = false; /* only where others do not do */
 
     while (gone_bytes < most_bytes && (may_have_runs || may_have_slabs)) {
         size_t run_bytes = may_have_runs ? np_arena_retained_bytes() : 0;
@@ -496,7 +523,10 @@ NP_COLD size_t np_return_down_to(size_t retained_bytes, size_t most_bytes)
             /* All there are, as far as is allowed, so that the next call comes later: each one costs the program its
              * cached translations. */
             want = ((most_bytes - gone_bytes - 1) >> NP_GRANULE_SHIFT) + 1;
-            may_have_slabs = purge_slabs(want, &gone);
+            if (!purge_slabs(want, is_with_current, &gone)) {
+                may_have_slabs = !is_with_current;
+                is_with_current = true;
+            }
         }
         gone_bytes += gone << NP_GRANULE_SHIFT;
     }
@@ -566,7 +596,7 @@ bool np_return_all(size_t pad_bytes)
 {
     size_t gone = 0;
 
-    while (purge_slabs(SIZE_MAX, &gone))
+    while (purge_slabs(SIZE_MAX, true, &gone))
         ;
     return np_arena_trim(pad_bytes) || gone > 0;
 }

@@ -1116,7 +1116,7 @@ static bool begins_slot(const struct np_slab *slab, const struct np_slot *slot)
 #define LEFT_MOST (LEFT_TO_MALLOC + 1)
 
 /* malloc may be taking slots from the list, which takes no atomic step. So it is stopped: the second slot's link is marked,
- * and what is behind is the visitor's, *rest, or NULL: there is nothing. False: it could not be made sure.
+ * and what is behind is the visitor's.
  *
  * malloc reads the head, then that slot's link, then stores the link as the head. So it reads the second slot's link when it
  * has stored that slot as the head. In every other thread there is a point, before the barrier is over, up to which all its
@@ -1128,53 +1128,56 @@ static bool begins_slot(const struct np_slab *slab, const struct np_slot *slot)
  * What was taken since we looked holds what the program wrote there, and malloc clears the word first. So a slot that looks
  * like a link to another one is on the list, but for one chance in millions, twice; and the mark is made by a swap, so a slot
  * that is taken meanwhile stays as it is. */
-static NP_NOT_SANITIZED bool stop_owner(struct np_slab *slab, struct np_slot **rest)
+static NP_NOT_SANITIZED void mark(struct np_slab *slab, struct np_stop *stop)
 {
     struct np_slot *first = __atomic_load_n(&slab->free_slots, __ATOMIC_ACQUIRE);
-    struct np_slot *second = NULL;
-    struct np_slot *stop = NULL; /* where malloc stops; NULL: nothing is to be taken */
-    struct np_slot *at;
+    struct np_slot *third;
+    uintptr_t link;
 
-    *rest = NULL;
-    if (!is_at_end(slab, first) && np_slot_is_end(first)) {
-        stop = first; /* it has stopped */
-    } else if (!is_at_end(slab, first) &&
-               !is_at_end(slab, second = np_slot_unmarked(raw_next(slab, first)))) {
-        struct np_slot *third;
-        uintptr_t link;
-
-        if (!begins_slot(slab, second))
-            return false;
-        third = raw_next(slab, second);
-        link = (uintptr_t)third ^ slab->key;
-        if (!is_at_end(slab, third)) {
-            stop = with_mark(third);
-            if (!begins_slot(slab, np_slot_unmarked(third)) ||
-                (third != stop &&
-                 !__atomic_compare_exchange_n(&second->encoded_next, &link, (uintptr_t)stop ^ slab->key, false,
-                                              __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)))
-                return false;
-        }
+    *stop = (struct np_stop){.slab = slab, .is_possible = true};
+    if (is_at_end(slab, first))
+        return;
+    if (np_slot_is_end(first)) { /* it has stopped */
+        stop->mark = first;
+        return;
     }
-    if (!np_barrier())
+    stop->second = np_slot_unmarked(raw_next(slab, first));
+    if (is_at_end(slab, stop->second))
+        return;
+    stop->is_possible = begins_slot(slab, stop->second);
+    if (!stop->is_possible)
+        return;
+    third = raw_next(slab, stop->second);
+    link = (uintptr_t)third ^ slab->key;
+    if (is_at_end(slab, third))
+        return;
+    stop->mark = with_mark(third);
+    stop->is_possible =
+        begins_slot(slab, np_slot_unmarked(third)) &&
+        (third == stop->mark ||
+         __atomic_compare_exchange_n(&stop->second->encoded_next, &link, (uintptr_t)stop->mark ^ slab->key, false,
+                                     __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+}
+
+/* After a barrier: whether malloc stops at the mark, or if there is none has no more than it is left. */
+static NP_NOT_SANITIZED bool has_stopped(const struct np_slab *slab, const struct np_stop *stop)
+{
+    const struct np_slot *at = __atomic_load_n(&slab->free_slots, __ATOMIC_ACQUIRE);
+
+    if (at == stop->second && stop->mark != NULL)
         return false;
-    at = __atomic_load_n(&slab->free_slots, __ATOMIC_ACQUIRE);
-    if (at == second && stop != NULL)
-        return false;
-    for (unsigned left = 0; stop != NULL ? at != stop : !is_at_end(slab, at); left++) {
-        bool is_second = at == second;
+    for (unsigned left = 0; stop->mark != NULL ? at != stop->mark : !is_at_end(slab, at); left++) {
+        bool is_second = at == stop->second;
 
         if (left == LEFT_MOST || !begins_slot(slab, at))
             return false;
         at = raw_next(slab, at);
-        if (at != stop) { /* an older mark */
-            if (is_second && stop != NULL)
+        if (at != stop->mark) { /* an older mark */
+            if (is_second && stop->mark != NULL)
                 return false;
             at = np_slot_unmarked(at);
         }
     }
-    if (stop != NULL)
-        *rest = np_slot_unmarked(stop);
     return true;
 }
 
@@ -1192,32 +1195,43 @@ static bool undo_visit(struct np_slab *slab)
     return false;
 }
 
-NP_COLD bool np_slab_try_visit(struct np_slab *slab, uint32_t *pages)
+NP_COLD bool np_slab_try_visit(struct np_slab *slab, struct np_stop *stop, uint32_t *pages)
 {
     uint64_t word = atomic_load_explicit(&slab->word, memory_order_relaxed);
 
+    stop->slab = NULL;
     while ((word & NP_SLAB_RESTING_BIT) != 0)
         if (change(slab, &word,
                                 (with_notice(word, NOTICE_NEVER) & ~(NP_SLAB_RESTING_BIT | NP_SLAB_TAKEN_BIT)) |
                                     NP_SLAB_VISITED_BIT)) {
-            bool is_current = (word & NP_SLAB_CURRENT_BIT) != 0;
-            struct np_slot *rest;
-
             atomic_store(&slab->owner, NULL);
             (void)np_slab_charge(slab, 0);
-            if (is_current && stop_owner(slab, &rest)) {
-                NP_SEE_FAST(slab->free_slots);
-                if (rest != NULL)
-                    move_from(slab, rest);
-            } else if (is_current && undo_visit(slab)) {
+            if ((word & NP_SLAB_CURRENT_BIT) != 0) {
+                mark(slab, stop);
                 return false;
-            } else {
-                (void)move_list(slab);
             }
+            (void)move_list(slab);
             *pages = np_slab_free_pages(slab);
             return true;
         }
     return false;
+}
+
+NP_COLD bool np_slab_finish_stop(const struct np_stop *stop, bool is_barrier_over, uint32_t *pages)
+{
+    struct np_slab *slab = stop->slab;
+
+    if (is_barrier_over && stop->is_possible && has_stopped(slab, stop)) {
+        NP_SEE_FAST(slab->free_slots);
+        if (stop->mark != NULL)
+            move_from(slab, np_slot_unmarked(stop->mark));
+    } else if (undo_visit(slab)) {
+        return false;
+    } else {
+        (void)move_list(slab);
+    }
+    *pages = np_slab_free_pages(slab);
+    return true;
 }
 
 NP_COLD bool np_slab_end_visit(struct np_slab *slab)

@@ -299,9 +299,20 @@ bool np_slab_wake(struct np_slab *slab, struct np_heap *owner);
 /* Who was its owner: as np_slab_wake, but a visitor who has it is told to settle it. */
 bool np_slab_leave(struct np_slab *slab);
 
-/* A visitor takes a slab that rests, and its charge off, and gets the pages to return, as np_slab_take_charge does; false: it
- * does not rest. */
-bool np_slab_try_visit(struct np_slab *slab, uint32_t *pages);
+/* A current slab that is being visited: where malloc is to stop. */
+struct np_stop {
+    struct np_slab *slab;   /* NULL: there is none */
+    struct np_slot *second; /* of the list, or NULL */
+    struct np_slot *mark;   /* its link; NULL: no more is on the list than malloc is left */
+    bool is_possible;
+};
+
+/* A visitor takes a slab that rests, and its charge off, and gets the pages to return, as np_slab_take_charge does. False: it
+ * does not rest; or it is current, and the visit, of which *stop tells then, is to be finished after np_barrier. */
+bool np_slab_try_visit(struct np_slab *slab, struct np_stop *stop, uint32_t *pages);
+
+/* Goes on with such a visit. False: malloc could not be stopped, or the barrier was refused; the slab rests. */
+bool np_slab_finish_stop(const struct np_stop *stop, bool is_barrier_over, uint32_t *pages);
 
 /* The visitor goes; false: its owner has left it meanwhile, and it is the visitor's to settle. */
 bool np_slab_end_visit(struct np_slab *slab);

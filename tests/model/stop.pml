@@ -1,5 +1,5 @@
 /*
- * How a visitor stops malloc, as a model for spin: stop_owner in src/heap/slab.c, whose comment
+ * How a visitor stops malloc, as a model for spin: `mark` in src/heap/slab.c, whose comment
  * says why it works.  slab.pml leaves it out: there a heap does not take from a slab that rests.
  *
  * Owns: one slab with its word, its owner, its bits and the links of its list; its owner, which

@@ -742,12 +742,22 @@ static void the_owner_is_told_when_nothing_is_live(void **state)
 
 static bool is_hinted(const struct np_slab *slab);
 
+/* A whole visit's beginning, with the barrier that a current slab needs. */
+static bool try_visit(struct np_slab *slab, uint32_t *pages)
+{
+    struct np_stop stop;
+
+    if (np_slab_try_visit(slab, &stop, pages))
+        return true;
+    return stop.slab != NULL && np_slab_finish_stop(&stop, np_barrier(), pages);
+}
+
 /* As a visitor does, up to the return of pages; those that were returned. */
 static uint32_t begin_visit(struct np_slab *slab)
 {
     uint32_t pages = 0;
 
-    assert_true(np_slab_try_visit(slab, &pages));
+    assert_true(try_visit(slab, &pages));
     assert_int_equal(pages, truly_free_pages(slab));
     purge_pages(slab, pages);
     return pages;
@@ -1048,7 +1058,7 @@ static void malloc_goes_on_while_a_visitor_comes(void **state)
             unsigned got = pop_count < 2 ? pop_count : 2;
 
             os_fake_at_barrier(pop_some);
-            assert_int_equal(np_slab_try_visit(slab, &mask), is_sure);
+            assert_int_equal(try_visit(slab, &mask), is_sure);
             if (is_sure) {
                 assert_true(np_slab_end_visit(slab));
                 assert_true(np_slab_is_taken(slab));
@@ -1064,7 +1074,7 @@ static void malloc_goes_on_while_a_visitor_comes(void **state)
             struct np_slab *slab = current_slab(class_index);
 
             os_fake_at_barrier(is_stored ? pop_two_by_old_links : be_about_to_pop_the_second);
-            assert_false(np_slab_try_visit(slab, &mask));
+            assert_false(try_visit(slab, &mask));
             pages = atomic_load(&slab->charged_count);
             assert_int_equal(pages, slab->unit_count * 16U);
             if (!is_stored) {
@@ -1091,37 +1101,37 @@ static void marks_that_stay_are_no_ends(void **state)
         uint32_t pages;
 
         os_fake_at_barrier(push_one);
-        assert_true(np_slab_try_visit(slab, &pages));
+        assert_true(try_visit(slab, &pages));
         assert_true(np_slab_end_visit(slab));
         expect_all_free(slab, 0);
 
         slab = current_slab(class_index);
         os_fake_refuse(OS_FAKE_BARRIER);
-        assert_false(np_slab_try_visit(slab, &pages));
+        assert_false(try_visit(slab, &pages));
         os_fake_reset();
         assert_int_equal(np_slab_push(slab, slots[0], NP_PUSH_AND_OPEN), NP_PUSH_CHARGED);
-        assert_true(np_slab_try_visit(slab, &pages)); /* the mark is there already */
+        assert_true(try_visit(slab, &pages)); /* the mark is there already */
         assert_true(np_slab_end_visit(slab));
-        assert_true(np_slab_try_visit(slab, &pages)); /* and now the list's end is behind it */
+        assert_true(try_visit(slab, &pages)); /* and now the list's end is behind it */
         assert_true(np_slab_end_visit(slab));
         expect_all_free(slab, 0);
 
         slab = current_slab(class_index);
         os_fake_refuse(OS_FAKE_BARRIER);
-        assert_false(np_slab_try_visit(slab, &pages));
+        assert_false(try_visit(slab, &pages));
         os_fake_reset();
         popped[0] = pop_fast(slab);
-        assert_true(np_slab_try_visit(slab, &pages)); /* the first slot's link has the old mark */
+        assert_true(try_visit(slab, &pages)); /* the first slot's link has the old mark */
         assert_true(np_slab_end_visit(slab));
         popped[1] = pop_fast(slab);
         assert_null(pop_fast(slab)); /* it stops there, too */
-        assert_true(np_slab_try_visit(slab, &pages));
+        assert_true(try_visit(slab, &pages));
         assert_true(np_slab_end_visit(slab));
         expect_all_free(slab, 3);
 
         slab = current_slab(class_index);
         os_fake_refuse(OS_FAKE_BARRIER);
-        assert_false(np_slab_try_visit(slab, &pages));
+        assert_false(try_visit(slab, &pages));
         os_fake_reset();
         (void)pop_fast(slab);
         (void)pop_fast(slab);
@@ -1149,7 +1159,7 @@ static void what_is_left_meanwhile_is_the_visitors(void **state)
         uint32_t pages;
 
         os_fake_at_barrier(leave_it);
-        assert_true(np_slab_try_visit(slab, &pages));
+        assert_true(try_visit(slab, &pages));
         os_fake_at_barrier(NULL);
         assert_null(atomic_load(&slab->owner));
         assert_int_equal(atomic_load(&slab->charged_count), 0);
