@@ -1071,6 +1071,25 @@ static void current_slabs_rest(void **state)
     expect_nothing_left();
 }
 
+/* Two slots a visitor leaves to malloc, so a slab that is nearly full counts with their pages. */
+static void current_slabs_count_with_two_slots_at_least(void **state)
+{
+    (void)state;
+    init_heaps();
+    part_classes(&heaps[0]);
+    for (unsigned i = 0; i < 2 * PER_SLAB; i++)
+        add_block(&heaps[0], SIZE);
+    remove_block(&heaps[0], 0);
+    add_block(&heaps[0], SIZE);
+    assert_ptr_equal(heaps[0].current[CLASS], slab_of(1));
+    assert_true(np_slab_is_current(slab_of(1)));
+    assert_int_equal(slab_of(1)->counted_granules, 2);
+    expect_sound();
+    while (block_count > 0)
+        remove_block(&heaps[0], block_count - 1);
+    expect_nothing_left();
+}
+
 /* Where the kernel has no barrier they are held, and count whole. */
 static void without_barriers_current_slabs_are_held(void **state)
 {
@@ -1459,6 +1478,7 @@ int main(void)
         cmocka_unit_test(a_fork_lifts_the_limit),
         cmocka_unit_test(a_threshold_that_is_set_limits_what_is_reserved),
         cmocka_unit_test(current_slabs_rest),
+        cmocka_unit_test(current_slabs_count_with_two_slots_at_least),
         cmocka_unit_test(without_barriers_current_slabs_are_held),
         cmocka_unit_test(what_others_free_into_is_held_while_there_is_room),
         cmocka_unit_test(no_more_are_open_than_there_is_place_for),

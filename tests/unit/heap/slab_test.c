@@ -989,6 +989,13 @@ static void push_one(void)
     (void)np_slab_give(visited, slots[0]);
 }
 
+/* More than its owner can have been about to. */
+static void push_two(void)
+{
+    push_one();
+    (void)np_slab_give(visited, popped[0]);
+}
+
 /* A slab from which malloc takes, with all slots but one on its list. */
 static struct np_slab *current_slab(unsigned class_index)
 {
@@ -1103,6 +1110,12 @@ static void marks_that_stay_are_no_ends(void **state)
         os_fake_at_barrier(push_one);
         assert_true(try_visit(slab, &pages));
         assert_true(np_slab_end_visit(slab));
+        expect_all_free(slab, 0);
+
+        slab = current_slab(class_index);
+        popped[0] = pop_fast(slab);
+        os_fake_at_barrier(push_two);
+        assert_false(try_visit(slab, &pages));
         expect_all_free(slab, 0);
 
         slab = current_slab(class_index);
