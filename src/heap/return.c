@@ -240,9 +240,12 @@ static void finish_stops(struct round *round)
     bool is_over = round->stop_count > 0 && np_barrier();
 
     for (unsigned at = 0; at < round->stop_count; at++) {
+        struct np_stop stop = round->stops[at];
+
         round->words[round->slab_count] = 0;
-        if (np_slab_finish_stop(&round->stops[at], is_over, &round->pages[round->slab_count]))
-            add_slab(round, round->stops[at].slab);
+        round->stops[at].slab = NULL; /* the child of a fork finds it once at most */
+        if (np_slab_finish_stop(&stop, is_over, &round->pages[round->slab_count]))
+            add_slab(round, stop.slab);
     }
     round->stop_count = 0;
 }
@@ -394,10 +397,13 @@ NP_COLD void np_return_settle_in_child(void)
         /* A handler forks, and our own visits go on when it returns. */
         if (round->user == &np_thread_is_forking)
             continue;
+        for (unsigned at = 0; at < round->stop_count; at++)
+            if (round->stops[at].slab != NULL)
+                end_visit(round->stops[at].slab, 0);
         for (unsigned at = 0; at < round->slab_count; at++)
             if (round->slabs[at] != NULL)
                 end_visit(round->slabs[at], round->words[at]);
-        round->slab_count = 0;
+        round->stop_count = round->slab_count = 0;
     }
 }
 
